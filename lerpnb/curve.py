@@ -1,0 +1,253 @@
+"""A curve: quantities over alpha, with 95 % intervals, samples and provenance. It knows no torch and no plots.
+
+Alpha has no unit: 0 is minus, 1 is plus, both exactly; below 0 and above 1 lies extrapolation.
+Intervals come from the paired bootstrap (`bootstrap.py`) over the items, texts or prompts, that every alpha shares.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import bootstrap
+from . import samples as samples_
+from .alpha import finite, listed, nearest, show
+from .barrier import Barrier
+from .bootstrap import Estimate
+from .errors import CurveError
+from .measure import Measure, estimated, resampled
+
+__all__ = ["Barrier", "Curve", "Estimate", "Measure"]
+
+COLUMNS = {
+    **dict.fromkeys(["alpha"], pa.float64()),
+    **dict.fromkeys(["quantity"], pa.string()),
+    **dict.fromkeys(["value", "low", "high"], pa.float64()),
+    **dict.fromkeys(["n"], pa.int64()),
+    **dict.fromkeys(["unit", "items", "transform"], pa.string()),
+    **dict.fromkeys(["item_values", "item_weights"], pa.list_(pa.float64())),
+}
+AGAIN = "Run the walk again: its finished points come from the store."
+
+
+class Curve:
+    """Quantities over alpha: what a walk returns.
+
+    frame: a row a (alpha, quantity), sorted by alpha: value, low, high, n (items with weight), unit, items, transform
+        and the items themselves, item_values and item_weights ((n_items,) float64 arrays).
+    samples: a row a generated text: alpha, prompt_id, draw, prompt, continuation, n_tokens and score columns.
+    provenance: whatever JSON can hold: ends, hashes, dtype, device, seeds, times, versions, settings.
+
+    >>> points = {a: {"loss/x": Measure([a * a, a * a + 2], unit="nats/token")} for a in (0.0, 0.5, 1.0)}
+    >>> curve = Curve.from_measures(points)
+    >>> curve.value("loss/x").tolist()
+    [1.0, 1.25, 2.0]
+    >>> curve.rise("loss/x")
+    1 [1, 1]
+    >>> curve.barrier("loss/x").gaps["gap"].tolist()
+    [-0.25]
+    """
+
+    figure: ClassVar[Callable[["Curve"], Any] | None] = None  # plots.py sets it: curve.figure() is then the main figure
+
+    def __init__(self, frame: pd.DataFrame, samples: pd.DataFrame | None = None, provenance: dict | None = None):
+        self.frame = frame
+        self.samples = samples_.checked(samples, "Curve(samples)")
+        self.provenance = provenance or {}
+
+    @classmethod
+    def from_measures(
+        cls,
+        points: dict[float, dict[str, Measure]],
+        samples: pd.DataFrame | None = None,
+        provenance: dict | None = None,
+    ) -> "Curve":
+        """A curve from measures at each alpha; a quantity has the same items, in the same order, at every alpha.
+
+        Raises:
+            CurveError: no points, an alpha that is no finite number, items that differ between alphas,
+                samples without their columns, provenance that JSON cannot hold.
+        """
+        call = "Curve.from_measures(points)"
+        rows = [
+            {"alpha": finite(alpha, call), "quantity": quantity, "measure": measure}
+            for alpha, measures in sorted(points.items(), key=lambda point: finite(point[0], call))
+            for quantity, measure in measures.items()
+        ]
+        if not rows:
+            raise CurveError(f"{call}: no points. Pass {{alpha: {{quantity: Measure}}}}.")
+        frame = pd.DataFrame(rows)
+        parts = [estimated(quantity, group) for quantity, group in frame.groupby("quantity", sort=False)]
+        frame = pd.concat(parts).sort_index().reset_index(drop=True)[list(COLUMNS)]
+        return cls(frame, samples, _checked_json(provenance or {}))
+
+    @property
+    def alphas(self) -> np.ndarray:
+        """(n,) float64, ascending: every alpha at which something was measured."""
+        return np.unique(self.frame["alpha"].to_numpy())
+
+    @property
+    def quantities(self) -> list[str]:
+        """Names such as "loss/negative", in order of first appearance."""
+        return list(self.frame["quantity"].unique())
+
+    def __getitem__(self, quantity: str) -> pd.DataFrame:
+        """alpha, value, low, high of one quantity, a row an alpha at which it was measured."""
+        return self._rows(quantity, "Curve[quantity]")[["alpha", "value", "low", "high"]].reset_index(drop=True)
+
+    def value(self, quantity: str) -> np.ndarray:
+        """(n,) float64 over `alphas`; NaN where it is NaN or was not measured."""
+        return self[quantity].set_index("alpha")["value"].reindex(self.alphas).to_numpy()
+
+    def interval(self, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of the 95 % intervals, each (n,) over `alphas`; NaN where fewer than two items tell."""
+        rows = self[quantity].set_index("alpha").reindex(self.alphas)
+        return rows["low"].to_numpy(), rows["high"].to_numpy()
+
+    def unit(self, quantity: str) -> str:
+        """The quantity's unit, such as "nats/token"."""
+        return self._rows(quantity, "Curve.unit(quantity)")["unit"].iloc[0]
+
+    def barrier(self, quantity: str) -> Barrier:
+        """Both barriers of a quantity on [0, 1] and its signed gaps to the chord: see `Barrier`.
+
+        Raises:
+            CurveError: no such quantity, or it was not measured at exactly 0 and 1.
+        """
+        rows = self._rows(quantity, "Curve.barrier(quantity)")
+        rows = rows[rows["alpha"].between(0, 1)]
+        alphas = rows["alpha"].to_numpy()
+        missing = [show(end) for end in (0.0, 1.0) if end not in alphas]
+        if missing:
+            raise CurveError(
+                f"Curve.barrier({quantity!r}): not measured at alpha {' and '.join(missing)} exactly; a chord needs "
+                "both ends.\nWalk over alpha_grid(lo, hi, n), which holds 0 and 1 exactly."
+            )
+        values, draws, n_items = resampled(rows)
+        return Barrier.of(quantity, rows["unit"].iloc[0], alphas, values, draws, n_items)
+
+    def rise(self, quantity: str, start: float = 0.0, stop: float = 1.0) -> Estimate:
+        """value(stop) - value(start), in the quantity's unit, with the interval of the paired difference."""
+        rows = self._rows(quantity, "Curve.rise(quantity)")
+        pair = [nearest(rows["alpha"].to_numpy(), alpha, "Curve.rise(start, stop)") for alpha in (start, stop)]
+        values, draws, n_items = resampled(rows.iloc[pair])
+        return bootstrap.estimate(values[1] - values[0], draws[:, 1] - draws[:, 0], n_items)
+
+    def spearman(self, quantity: str) -> Estimate:
+        """Spearman's rank correlation (no unit) of the quantity with alpha over the whole walk; a NaN makes it NaN."""
+        rows = self._rows(quantity, "Curve.spearman(quantity)")
+        values, draws, n_items = resampled(rows)
+        rho = bootstrap.rank_correlation(rows["alpha"].to_numpy(), np.vstack([values, draws]))
+        return bootstrap.estimate(rho[0], rho[1:], n_items)
+
+    def same_texts(self, a: float, b: float) -> float:
+        """Share, 0 to 1, of the (prompt, draw) pairs sampled at both alphas whose continuations are identical."""
+        return samples_.same_texts(self.samples, a, b, "Curve.same_texts(a, b)")
+
+    def side_by_side(self, n: int = 3, alphas: Iterable[float] | None = None) -> pd.DataFrame:
+        """First continuation of the first n prompts, a row a prompt, a column an alpha.
+
+        alphas: None takes the lowest, 0, 0.5, 1 and the highest, or what was sampled nearest to them.
+        """
+        return samples_.side_by_side(self.samples, n, alphas, "Curve.side_by_side(alphas)")
+
+    def table(self) -> pd.DataFrame:
+        """Every value, a row an alpha, a column a quantity; NaN where it is NaN or was not measured."""
+        return pd.DataFrame({q: self.value(q) for q in self.quantities}, index=pd.Index(self.alphas, name="alpha"))
+
+    def nan_points(self) -> list[tuple[float, str]]:
+        """(alpha, quantity) of every measured value that is NaN."""
+        rows = self.frame[self.frame["value"].isna()]
+        return list(zip(rows["alpha"].tolist(), rows["quantity"].tolist(), strict=True))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write curve.parquet and samples.parquet into the folder (made if absent), each whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = [pa.array(list(self.frame[name]), type=kind, from_pandas=False) for name, kind in COLUMNS.items()]
+        told = json.dumps({"provenance": self.provenance, "samples": len(self.samples)})
+        _write(pa.Table.from_pandas(self.samples, preserve_index=False), folder / "samples.parquet")
+        schema = pa.schema(list(COLUMNS.items()), metadata={"lerpnb": told})
+        # curve.parquet goes last: it is the mark that both are whole
+        _write(pa.Table.from_arrays(columns, schema=schema), folder / "curve.parquet")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Curve":
+        """The curve that `save` wrote, equal to the last bit.
+
+        Raises:
+            CurveError: a file is missing, damaged, not lerpnb's, or the two do not belong together.
+        """
+        table, samples = (_read(Path(folder) / name) for name in ("curve.parquet", "samples.parquet"))
+        told = json.loads((table.schema.metadata or {}).get(b"lerpnb", "null"))
+        if told is None or table.schema.names != list(COLUMNS):
+            raise CurveError(
+                f"Curve.load(folder): {Path(folder) / 'curve.parquet'} was not written by Curve.save. {AGAIN}"
+            )
+        if told["samples"] != len(samples):
+            raise CurveError(
+                f"Curve.load(folder): {Path(folder) / 'samples.parquet'} has {len(samples)} rows against the "
+                f"{told['samples']} of its curve. {AGAIN}"
+            )
+        return cls(table.to_pandas(), samples.to_pandas(), told["provenance"])
+
+    def _rows(self, quantity: str, call: str) -> pd.DataFrame:
+        rows = self.frame[self.frame["quantity"] == quantity]
+        if len(rows):
+            return rows
+        near = difflib.get_close_matches(str(quantity), self.quantities, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise CurveError(f"{call}: no quantity {quantity!r}.{hint}\nIt has: {listed(self.quantities)}.")
+
+    def __repr__(self) -> str:
+        alphas = self.alphas
+        lines = [
+            f"Curve: {len(alphas)} alphas from {show(alphas[0])} to {show(alphas[-1])}, {len(self.samples)} samples"
+        ]
+        width = max(map(len, self.quantities))
+        for quantity in self.quantities:
+            rows = self[quantity]
+            ends = [rows[rows["alpha"] == end] for end in (0, 1)]
+            told = [f"{Estimate(*e.iloc[0, 1:])} at {show(e.iloc[0, 0])}" for e in ends if len(e)]
+            told = told or [f"from {rows['value'].min():.4g} to {rows['value'].max():.4g}"]
+            lines.append(f"  {quantity:<{width}}  {', '.join(told)} {self.unit(quantity)}".rstrip())
+        if nans := self.nan_points():
+            lines.append(f"  NaN: {listed(f'{quantity} at alpha {show(alpha)}' for alpha, quantity in nans)}")
+        return "\n".join(lines)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        drawn = {} if self.figure is None else self.figure()._repr_mimebundle_()
+        return {**drawn, "text/plain": repr(self)}
+
+
+def _checked_json(provenance: dict) -> dict:
+    try:
+        return json.loads(json.dumps(provenance))
+    except (TypeError, ValueError) as error:
+        raise CurveError(f"Curve.from_measures(provenance): {error}. Pass what JSON can hold.") from error
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise CurveError(f"Curve.load(folder): no file {path}. Pass the folder that Curve.save wrote.")
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError) as error:
+        raise CurveError(f"Curve.load(folder): {path} is damaged: it is no whole parquet file. {AGAIN}") from error

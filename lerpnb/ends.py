@@ -1,0 +1,136 @@
+"""The two ends of a line, and their base: loaded together, what they share once, and checked to be mixable."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .checkpoint import Checkpoint
+from .header import Header
+from .mixable import Comparison
+
+Named = Checkpoint | nn.Module | str | Path
+
+
+def load_ends(
+    minus: Named,
+    plus: Named,
+    base: Named | None = None,
+    device: str | torch.device = "cpu",
+    call: str = "Line(minus, plus)",
+) -> tuple[Checkpoint, Checkpoint, Checkpoint | None]:
+    """Load the ends of a line and their base, after their headers alone refused what they can refuse.
+
+    What they share is loaded once: two adapters on one base hold that base's own tensors wherever they leave it alone.
+
+    Args:
+        minus: the end at alpha 0: a name, a `Checkpoint` or a live model.
+        plus: the end at alpha 1.
+        base: the model that both were fine-tuned from; None takes the one that two adapters share, if they do.
+        device: where what is loaded goes.
+        call: what the first line of an error names.
+
+    Returns:
+        minus, plus and base (or None), mixable, with the same ties.
+
+    Raises:
+        AssetError: a name leads nowhere.
+        CheckpointError: a checkpoint cannot be read.
+        MismatchError: they cannot be mixed.
+    """
+    given = (Checkpoint.from_model(end) if isinstance(end, nn.Module) else end for end in (minus, plus, base))
+    minus, plus, base = given
+    of_base = None if base is None else _header(base, None)
+    of_minus, of_plus = _header(minus, of_base), _header(plus, of_base)
+    _compare_headers(of_minus, of_plus, Comparison(call))
+    Comparison(call).tokenizers(of_minus.tokenizer, of_plus.tokenizer)
+    if of_minus.base and of_plus.base and of_minus.base.folder and of_plus.base.folder:
+        of_plus = dataclasses.replace(of_plus, base=of_minus.base)  # seen to be the same: load it once
+    if of_base:
+        _compare_headers(of_base, of_minus, Comparison(call, "base", "minus"))
+
+    loaded: dict[tuple, Checkpoint] = {}
+    for given in (base, minus, plus):
+        while isinstance(given, Checkpoint):
+            loaded.setdefault(_key(given.header), given)
+            given = given.base
+
+    def get(header: Header) -> Checkpoint:
+        if _key(header) not in loaded:
+            loaded[_key(header)] = Checkpoint.of_header(header, get(header.base) if header.base else None, device)
+        return loaded[_key(header)]
+
+    minus = minus if isinstance(minus, Checkpoint) else get(of_minus)
+    plus = plus if isinstance(plus, Checkpoint) else get(of_plus)
+    base = get(of_base) if of_base else minus.base if minus.base is plus.base else None
+    minus, plus = check_mixable(minus, plus, call)
+    if base is None:
+        return minus, plus, None
+    # Not its tokenizer: fine-tuning often adds a padding token, and only the ends must read a text alike.
+    _compare_tensors(base, minus, Comparison(call, "base", "minus"))
+    return same_ties(minus, plus, base)
+
+
+def check_mixable(
+    minus: Checkpoint, plus: Checkpoint, call: str = "Line(minus, plus)", names: tuple[str, str] = ("minus", "plus")
+) -> tuple[Checkpoint, Checkpoint]:
+    """Check that two checkpoints can be mixed, and return them with the same ties (see `same_ties`).
+
+    Args:
+        minus: one of the two.
+        plus: the other.
+        call: what the first line of an error names.
+        names: what an error calls the two.
+
+    Raises:
+        MismatchError: other architecture, bases, tensors, shapes, configuration, tokenizer or integer buffers.
+    """
+    compare = Comparison(call, *names)
+    minus, plus = _compare_tensors(minus, plus, compare)
+    compare.tokenizers(minus.tokenizer, plus.tokenizer)
+    return minus, plus
+
+
+def same_ties(*checkpoints: Checkpoint) -> tuple[Checkpoint, ...]:
+    """The checkpoints as they are when they tie the same parameters, else all untied: a tied head is the embedding."""
+    if all(checkpoint.tied == checkpoints[0].tied for checkpoint in checkpoints):
+        return checkpoints
+    return tuple(checkpoint.untied() if checkpoint.tied else checkpoint for checkpoint in checkpoints)
+
+
+def _header(end: Checkpoint | str | Path, base: Header | None) -> Header:
+    return end.header if isinstance(end, Checkpoint) else Header.read(end, base)
+
+
+def _key(header: Header) -> tuple:
+    where = header.folder.resolve() if header.folder else id(header)
+    return where, header.base and _key(header.base)
+
+
+def _compare_headers(a: Header, b: Header, compare: Comparison) -> None:
+    """Refuse before the slow load what two headers show."""
+    compare.architectures(a.config.model_type, b.config.model_type)
+    bases = a.base, b.base
+    if all(base and base.folder for base in bases) and bases[0].folder.resolve() != bases[1].folder.resolve():
+        if bases[0].weights_digest != bases[1].weights_digest:
+            compare.bases(bases[0].name, bases[1].name)
+    shapes = [(end.base or end).shapes for end in (a, b)]
+    compare.shapes(*shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
+    compare.configs(a.config, b.config)
+
+
+def _compare_tensors(a: Checkpoint, b: Checkpoint, compare: Comparison) -> tuple[Checkpoint, Checkpoint]:
+    compare.architectures(type(a.model).__name__, type(b.model).__name__)
+    if a.base and b.base and a.base is not b.base and a.base.sha256 != b.base.sha256:
+        compare.bases(a.base.name, b.base.name)
+    a, b = same_ties(a, b)
+    shapes = [{name: tuple(tensor.shape) for name, tensor in end.tensors.items()} for end in (a, b)]
+    compare.shapes(*shapes, (_vocabulary(a), _vocabulary(b)))
+    compare.configs(a.config, b.config)
+    compare.integer_buffers(a.buffers, b.buffers)
+    return a, b
+
+
+def _vocabulary(end: Checkpoint | Header) -> int:
+    return getattr(end.config.get_text_config(), "vocab_size", 0)

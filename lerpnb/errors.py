@@ -1,0 +1,41 @@
+"""What can go wrong, in words a person can act on. This module stands alone.
+
+Every message names the call and the argument, what came against what was expected (three names at
+most), and the way out.
+"""
+
+
+class LerpError(Exception):
+    """Base of every error that lerpnb raises on purpose."""
+
+
+class AssetError(LerpError):
+    """A name leads to no files: no such folder, an offline hub, a wheel that is not installed."""
+
+
+class CheckpointError(LerpError):
+    """A checkpoint cannot be read or written: corrupt file, pickle, NaN weights, folder in the way."""
+
+
+class MismatchError(LerpError):
+    """Two checkpoints cannot be mixed: other architecture, shapes, vocabulary, tokenizer or base."""
+
+
+class AlphaError(LerpError, ValueError):
+    """A coordinate is not a finite number, or a grid is not a grid."""
+
+
+class CorpusError(LerpError):
+    """Texts are missing, empty, or without the column or label that was asked for."""
+
+
+class ProbeError(LerpError):
+    """A probe cannot be built, does not repeat, or returned something that is no measurement."""
+
+
+class CurveError(LerpError):
+    """A curve has no such quantity or alpha, or its files are damaged."""
+
+
+class RunError(LerpError):
+    """A notebook could not be run: unknown parameter, missing file, failed cell, dead kernel."""

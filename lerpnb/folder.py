@@ -1,0 +1,73 @@
+"""Writing a live model as an ordinary Hugging Face folder, whole or not at all."""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from .errors import CheckpointError
+from .live import borrow, quiet
+
+
+def write_folder(
+    model: nn.Module,
+    tokenizer: Any,
+    to: str | Path,
+    dtype: torch.dtype | str | None = None,
+    card: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Write safetensors shards, configuration, generation configuration, tokenizer and model card.
+
+    Everything goes to a temporary folder beside `to`, which is then renamed: `to` is whole or untouched. The model is
+    not changed, nor its configuration.
+
+    Args:
+        model: a live transformers model.
+        tokenizer: its tokenizer, or None.
+        to: the folder to make.
+        dtype: the dtype of the saved weights, say `"bfloat16"`; None keeps the model's.
+        card: the text of README.md; empty writes none.
+        overwrite: replace a folder that holds something, once the new one is whole.
+
+    Returns:
+        The folder, as a path.
+
+    Raises:
+        CheckpointError: the folder holds something and `overwrite` is not given, no such dtype, or the disk refuses.
+    """
+    to = Path(to)
+    call = f"write_folder(to={str(to)!r})"
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise CheckpointError(f"{call}: dtype {dtype!r}, expected float32, bfloat16 or float16.")
+    if to.is_file() or (to.is_dir() and any(to.iterdir()) and not overwrite):
+        what = "a file of that name is" if to.is_file() else f"{len(list(to.iterdir()))} files are"
+        raise CheckpointError(f"{call}: {what} there already.\nTake another folder, or pass overwrite=True.")
+    twin = borrow(model, kind or next(model.parameters()).dtype)
+    work, old = (to.parent / f".{to.name}-{uuid.uuid4().hex[:8]}{end}" for end in (".new", ".old"))
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            twin.save_pretrained(work)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(work)
+        if card:
+            (work / "README.md").write_text(card, encoding="utf-8")
+        if to.is_dir():
+            os.replace(to, old)
+        os.replace(work, to)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{call}: {reason}.\nNothing was changed there.") from error
+    finally:
+        if old.is_dir() and not to.exists():
+            os.replace(old, to)
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return to

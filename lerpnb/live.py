@@ -1,0 +1,94 @@
+"""A live model that borrows its tensors: the same structure, the same storage, another module."""
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+# Wrappers that trainers put on an instance; a copied one would still call the model that it was copied from.
+WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the progress bars, load reports and warnings of transformers and peft for a while."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def borrow(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A frozen twin of a model, in eval mode, whose tensors are the model's own wherever the dtype agrees.
+
+    Tied parameters stay tied; configurations are copied; hooks that trainers leave on an instance are dropped.
+    Parameters (and float16 or bfloat16 buffers) of another dtype become copies. The model is not changed.
+    """
+    memo: dict[int, torch.Tensor] = {}
+    for parameter in model.parameters():
+        data = parameter.detach()
+        data = data.to(dtype) if data.is_floating_point() else data
+        memo[id(parameter)] = nn.Parameter(data, requires_grad=False)
+    for buffer in model.buffers():
+        data = buffer.detach()
+        memo[id(buffer)] = data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+    twin = copy.deepcopy(model, memo).eval()
+    for module in twin.modules():
+        for wrapper in WRAPPERS:
+            module.__dict__.pop(wrapper, None)
+    return twin
+
+
+def ties(model: nn.Module) -> dict[str, str]:
+    """Which parameter names are aliases: {alias: the first name of the same parameter}."""
+    first: dict[int, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: known for name, parameter in named if (known := first.setdefault(id(parameter), name)) != name}
+
+
+def untie(model: nn.Module) -> None:
+    """Give every alias a parameter of its own, on the storage that it shared. Undone by `retie`."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for key, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) in seen:
+                module._parameters[key] = nn.Parameter(parameter.detach(), requires_grad=False)
+            seen.add(id(parameter))
+
+
+def retie(model: nn.Module) -> None:
+    """Make parameters on one storage one parameter again."""
+    first: dict[tuple, nn.Parameter] = {}
+    for module in model.modules():
+        for key, parameter in module._parameters.items():
+            if parameter is not None and parameter.numel() and not parameter.is_meta:
+                where = (parameter.data_ptr(), parameter.shape, parameter.stride())
+                module._parameters[key] = first.setdefault(where, parameter)
+
+
+def admit_untied(model: nn.Module) -> None:
+    """Let the configuration say so where nothing is tied, else a reload would tie it."""
+    if getattr(model.config, "tie_word_embeddings", False) and not ties(model):
+        model.config.tie_word_embeddings = False
+        model.all_tied_weights_keys = {}
+
+
+def pick_device(name: str | torch.device = "auto") -> torch.device:
+    """The device of that name; "auto" takes cuda, then mps, then cpu."""
+    if str(name) != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

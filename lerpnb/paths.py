@@ -1,0 +1,250 @@
+"""Paths: a coordinate to mixing coefficients over checkpoints. The straight line between two fine-tunes."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from .alpha import finite, show
+from .checkpoint import Checkpoint, load_ends, write_folder
+from .errors import AlphaError
+from .live import pick_device
+from .mixer import Mixer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Line:
+    """The straight line theta(alpha) = (1 - alpha) theta_minus + alpha theta_plus (arXiv 2211.12092).
+
+    Alpha is any finite number, without unit: 0 is minus and 1 is plus, both bit for bit. Everything is mixed in
+    float32 from both ends into one live model of the line's own; the checkpoints and a caller's models never change.
+
+    Args:
+        minus, plus: what lies at 0 and 1: a name (`assets.resolve`), a `Checkpoint`, or a live transformers model.
+        base: the pre-trained model that both share; left out, the base that two adapters share, else none. It is the
+            default judge of fluency, and the origin of the two deltas.
+        device: "auto" takes cuda, then mps, then cpu.
+        dtype: the live model's, "float32" by default; see `resolution` before choosing "bfloat16".
+
+    Raises:
+        AssetError, CheckpointError, MismatchError: as `load_ends` says, before any long work.
+    """
+
+    def __init__(
+        self,
+        minus: str | Path | Checkpoint | nn.Module,
+        plus: str | Path | Checkpoint | nn.Module,
+        base: str | Path | Checkpoint | nn.Module | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "float32",
+    ):
+        if dtype not in DTYPES:
+            raise AlphaError(f"Line(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
+        self.device, self.dtype = pick_device(device), dtype
+        self.minus, self.plus, self.base = load_ends(minus, plus, base, self.device)
+        self.tokenizer = self.minus.tokenizer or self.plus.tokenizer
+        self.model = self.minus.new_model().to(DTYPES[dtype])
+        self._mixer = Mixer(self.model, [self.minus.tensors, self.plus.tensors])
+
+    def coefficients(self, alpha: float) -> tuple[float, float]:
+        """What minus and plus are multiplied by: (1 - alpha, alpha).
+
+        Raises:
+            AlphaError: alpha is not a finite number.
+        """
+        alpha = number(alpha, "Line.coefficients(alpha)")
+        return 1.0 - alpha, alpha
+
+    def at(self, alpha: float) -> nn.Module:
+        """The live model, moved to theta(alpha): one ordinary transformers model, until the next call moves it on."""
+        self._mixer.put(self.coefficients(alpha))
+        return self.model
+
+    def save(self, alpha: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+        """Write theta(alpha) as an ordinary Hugging Face folder: no inference overhead.
+
+        Args:
+            alpha: where on the line.
+            to: a new folder: safetensors, config, tokenizer, generation config, a model card.
+            dtype: of the saved weights; by default the live model's.
+            overwrite: replace a folder that is there.
+
+        Raises:
+            CheckpointError: the folder is there and `overwrite` is not given.
+        """
+        alpha = number(alpha, "Line.save(alpha)")
+        kind = DTYPES.get(dtype) if dtype else None
+        if dtype and kind is None:
+            raise AlphaError(f"Line.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
+        return write_folder(self.at(alpha), self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
+
+    def identity(self) -> dict:
+        """What every value on this line depends on: the ends' hashes, device kind and dtype."""
+        return {
+            "path": "line",
+            "minus": self.minus.sha256,
+            "plus": self.plus.sha256,
+            "device": self.device.type,
+            "dtype": self.dtype,
+        }
+
+    @property
+    def resolution(self) -> float:
+        """What share of the delta survives rounding to the live dtype, 1 being all of it.
+
+        1 - |round(theta(1/2)) - theta(1/2)| / |theta_plus - theta_minus|, Euclidean norms over all tensors.
+        """
+        lost = moved = 0.0
+        for name, a in self.minus.tensors.items():
+            b = self.plus.tensors[name]
+            if a.data_ptr() != b.data_ptr():
+                middle = torch.lerp(a.double(), b.double(), 0.5)
+                lost += (middle.to(DTYPES[self.dtype]).double() - middle).square().sum().item()
+                moved += (b.double() - a.double()).square().sum().item()
+        return max(0.0, 1.0 - math.sqrt(lost / moved)) if moved else 1.0
+
+    def summary(self) -> pd.DataFrame:
+        """A row a block (embeddings, each layer, the rest, then all): how far apart the ends are.
+
+        Columns: tensors, parameters, distance = |theta_plus - theta_minus|, relative = distance over the block's
+        |theta_minus|, and with a base the cosine of the two deltas theta_minus - theta_base and theta_plus - theta_base.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for name, a in self.minus.tensors.items():
+            b = self.plus.tensors[name]
+            found = {"tensors": 1, "parameters": a.numel(), "distance": _square(b - a), "relative": _square(a)}
+            if self.base:
+                o = self.base.tensors[name]
+                found |= {"dot": _dot(a - o, b - o), "minus": _square(a - o), "plus": _square(b - o)}
+            for block in (block_of(name), "all"):
+                row = rows.setdefault(block, dict.fromkeys(found, 0))
+                for key, value in found.items():
+                    row[key] += value
+        frame = pd.DataFrame.from_dict({k: v for k, v in rows.items() if k != "all"} | {"all": rows["all"]}, orient="index")
+        frame["distance"] = np.sqrt(frame["distance"])
+        frame["relative"] = frame["distance"] / np.sqrt(frame["relative"])
+        if self.base:
+            norm = np.sqrt(frame["minus"] * frame["plus"])
+            frame["cosine"] = (frame["dot"] / norm).where(norm > 0)
+            frame = frame.drop(columns=["dot", "minus", "plus"])
+        return frame.rename_axis("block")
+
+    def _facts(self) -> list[str]:
+        kinds = sorted(self.minus.stored_dtypes | self.plus.stored_dtypes)
+        said = [f"{self.minus.name} (alpha 0) to {self.plus.name} (alpha 1)"]
+        if self.base:
+            said.append(f"base {self.base.name}")
+        said.append(f"stored in {', '.join(kinds)}; mixed in float32; computed in {self.dtype} on {self.device}")
+        said.append(f"{self.resolution:.4%} of the delta survives rounding to {self.dtype}")
+        return said
+
+    def __repr__(self) -> str:
+        total = self.summary().loc["all"]
+        cosine = f", cosine of the deltas {total['cosine']:.3f}" if self.base else ""
+        size = f"{int(total['tensors'])} tensors, {int(total['parameters']):,} parameters"
+        moved = f"distance {total['distance']:.4g} ({total['relative']:.2%} of the weights' norm){cosine}"
+        return "\n  ".join(["Line", *self._facts(), size, moved])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        formats = {"tensors": "{:.0f}", "parameters": "{:,.0f}", "distance": "{:.3f}", "relative": "{:.2%}"}
+        frame = self.summary()
+        if "cosine" in frame:
+            formats["cosine"] = "{:.3f}"
+        table = frame.style.format(formats, na_rep="").to_html(table_attributes='class="dataframe"')
+        facts = "".join(f"<li>{escape(fact)}</li>" for fact in self._facts())
+        return f"<b>Line</b><ul>{facts}</ul><details><summary>the ends, block by block</summary>{table}</details>"
+
+    def _card(self, alpha: float) -> str:
+        low, high = self.coefficients(alpha)
+        base = f"base_model: {self.base.name}\n" if self.base and re.fullmatch(r"[\w./-]+", self.base.name) else ""
+        return (
+            f"---\n{base}library_name: transformers\ntags: [linear-interpolation, lerpnb]\n---\n\n"
+            f"# theta({show(alpha)})\n\n"
+            f"{low:.10g} x minus + {high:.10g} x plus, mixed in float32 by lerpnb after arXiv 2211.12092.\n\n"
+            f"| end | name | sha256 of the weights |\n|---|---|---|\n"
+            f"| minus | {Path(self.minus.name).name} | {self.minus.sha256} |\n"
+            f"| plus | {Path(self.plus.name).name} | {self.plus.sha256} |\n"
+        )
+
+
+def alpha_grid(lo: float, hi: float, n: int) -> np.ndarray:
+    """`n` even alphas from `lo` to `hi`, with 0 and 1 exactly wherever they lie inside.
+
+    A point within a billionth of 0 or 1 snaps to it; otherwise they are inserted, and the new length is printed.
+
+    Args:
+        lo, hi: first and last alpha, without unit.
+        n: how many, 2 or more.
+
+    Returns:
+        (n or more,) float64, ascending.
+
+    Raises:
+        AlphaError: no finite numbers, `lo` not below `hi`, or `n` below 2.
+
+    Example:
+        >>> alpha_grid(-1, 2, 7).tolist()
+        [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
+        >>> alpha_grid(0.2, 1.2, 3).tolist()
+        alpha_grid(0.2, 1.2, 3): 1 inserted, so 4 alphas
+        [0.2, 0.7, 1.0, 1.2]
+    """
+    lo, hi = number(lo, "alpha_grid(lo)"), number(hi, "alpha_grid(hi)")
+    if not lo < hi or isinstance(n, bool) or int(n) != n or n < 2:
+        raise AlphaError(f"alpha_grid({lo:g}, {hi:g}, {n}): expected lo below hi and 2 or more points.")
+    # Twelve decimals: 0.3, not 0.30000000000000004.
+    grid = np.unique(np.round(np.linspace(lo, hi, int(n)), 12) + 0.0)
+    grid[0], grid[-1] = lo, hi
+    inserted = []
+    for end in (0.0, 1.0):
+        near = np.abs(grid - end) < 1e-9
+        if near.any():
+            grid[near] = end
+        elif lo < end < hi:
+            inserted.append(end)
+    if inserted:
+        grid = np.sort(np.append(grid, inserted))
+        print(f"alpha_grid({lo:g}, {hi:g}, {n}): {' and '.join(map(show, inserted))} inserted, so {len(grid)} alphas")
+    return grid
+
+
+def number(alpha: float, call: str) -> float:
+    """The alpha as a finite float; a text or a bool is none.
+
+    Raises:
+        AlphaError: it is anything else.
+    """
+    if isinstance(alpha, (str, bool, np.bool_)):
+        raise AlphaError(f"{call}: {alpha!r} is not a finite number. Pass one, such as 0.5.")
+    return finite(alpha, call)
+
+
+def block_of(name: str) -> str:
+    """The block that a tensor belongs to.
+
+    Example:
+        >>> [block_of(n) for n in ("model.layers.3.mlp.up_proj.weight", "model.embed_tokens.weight", "lm_head.weight")]
+        ['layer 3', 'embeddings', 'rest']
+    """
+    layer = re.search(r"\.(?:layers|h|blocks|layer)\.(\d+)\.", f".{name}")
+    if layer:
+        return f"layer {layer.group(1)}"
+    return "embeddings" if re.search(r"embed|\bwte\b|\bwpe\b", name) else "rest"
+
+
+def _square(tensor: torch.Tensor) -> float:
+    return _dot(tensor, tensor)
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    # vdot over float64 copies would double the memory: float32 partial sums a row, added in float64, are enough.
+    return torch.linalg.vecdot(a, b).double().sum().item() if a.dim() else float(a * b)

@@ -1,0 +1,328 @@
+"""Figures: a Curve in, a plotly Figure out; no torch. Importing this module makes a Curve draw itself."""
+
+import html
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from .alpha import listed
+from .curve import Curve
+from .picture import (
+    BLUE,
+    CLEAR,
+    CONFIG,
+    FAINT,
+    GREEN,
+    HOVER,
+    ORANGE,
+    PURPLE,
+    SHADE,
+    SKY,
+    TEXT,
+    VERMILION,
+    Picture,
+    escaped,
+    faint,
+    mimebundle,
+    number,
+    rounded,
+)
+
+__all__ = ["CONFIG", "Curve", "mimebundle", "walk_figure"]
+
+LEFT, RIGHT = (BLUE, GREEN, SKY, PURPLE), (VERMILION, ORANGE)
+SYMBOLS = ("circle", "square", "triangle-up", "cross")
+UNITS = {"nats/token": "nats per token", "probability": "probability 0 to 1"}
+PROMPTS = 4  # sample texts in the table
+PLOT, AXIS, NOTE, SLIDER = 340, 56, 22, 92  # pixels, from the top; the table of texts comes last
+
+
+@dataclass(frozen=True)
+class _Line:
+    quantity: str
+    rows: pd.DataFrame
+    axis: str
+    colour: str
+    symbol: str
+
+
+def walk_figure(curve: Curve) -> go.Figure:
+    """Loss (left axis) and attribute strength (right axis) over alpha, with 95 % bands and a slider over sample texts.
+
+    [0, 1] is bare, what lies beyond it shaded. The slider moves diamonds and texts by itself, without a kernel. A NaN
+    is a gap with a cross on the axis, and is named. A curve with neither loss nor strength shows its first quantity
+    and those that share its unit.
+
+    >>> from lerpnb.curve import Measure
+    >>> curve = Curve.from_measures({a: {"loss/x": Measure([a, a + 1], unit="nats/token")} for a in (0.0, 1.0)})
+    >>> [trace.name for trace in walk_figure(curve).data]
+    ['loss/x, 95 % interval', 'loss/x', 'here']
+    """
+    lines = _lines(curve)
+    texts = _texts(curve, lines)
+    fig = Picture(layout=dict(template="none"))
+    for line in lines:
+        _add_band(fig, line)
+    for line in lines:
+        _add_line(fig, line)
+    gaps = any(not np.isfinite(line.rows["value"]).all() for line in lines)
+    upper = PLOT + AXIS + (NOTE if gaps else 0)
+    paper = upper + (SLIDER if len(curve.alphas) > 1 else 0) + _table_height(texts)
+    _lay_out(fig, curve, lines, paper)
+    if gaps:
+        _add_crosses(fig, lines, 1 - (PLOT + AXIS) / paper)
+    _add_here(fig, curve, lines, texts, 1 - upper / paper, SLIDER / paper)
+    return fig
+
+
+def _lines(curve: Curve) -> list[_Line]:
+    """What is drawn, on which axis, in which colour."""
+    left, right = ([q for q in curve.quantities if q.startswith(kind)] for kind in ("loss/", "strength/"))
+    if not (left or right):
+        left = [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
+    kinds = [(q, "y", LEFT[i % 4], SYMBOLS[i % 4]) for i, q in enumerate(left)]
+    kinds += [(q, "y2" if left else "y", RIGHT[i % 2], SYMBOLS[(i + 2) % 4]) for i, q in enumerate(right)]
+    return [_Line(q, curve.frame[curve.frame["quantity"] == q], *look) for q, *look in kinds]
+
+
+def _add_band(fig: go.Figure, line: _Line) -> None:
+    """The intervals as one polygon between two gaps."""
+    x, low, high = (rounded(line.rows[column]) for column in ("alpha", "low", "high"))
+    known = [None not in ends for ends in zip(low, high, strict=True)]
+    band_x, band_y = [], []
+    for start in [i for i, ok in enumerate(known) if ok and not (i and known[i - 1])]:
+        stop = next((i for i in range(start, len(known)) if not known[i]), len(known))
+        band_x += x[start:stop] + x[start:stop][::-1] + [x[start], None]
+        band_y += high[start:stop] + low[start:stop][::-1] + [high[start], None]
+    fig.add_scatter(
+        x=band_x,
+        y=band_y,
+        yaxis=line.axis,
+        name=f"{escaped(line.quantity)}, 95 % interval",
+        legendgroup=line.quantity,
+        showlegend=False,
+        mode="lines",
+        fill="toself",
+        fillcolor=faint(line.colour, 0.12),
+        line=dict(width=1, color=faint(line.colour, 0.3)),
+        hoverinfo="skip",
+    )
+
+
+def _add_line(fig: go.Figure, line: _Line) -> None:
+    right = line.axis == "y2"
+    fig.add_scatter(
+        x=rounded(line.rows["alpha"]),
+        y=rounded(line.rows["value"]),
+        yaxis=line.axis,
+        name=escaped(line.quantity) + (" (right axis)" if right else ""),
+        legendgroup=line.quantity,
+        mode="lines+markers",
+        line=dict(color=line.colour, width=2.5, dash="dash" if right else "solid"),
+        marker=dict(size=7, symbol=line.symbol),
+        hovertext=[_sentence(row) for row in line.rows.itertuples()],
+        hoverinfo="text",
+        hoverlabel=dict(bordercolor=line.colour, **HOVER),
+    )
+
+
+def _sentence(row) -> str:
+    """At alpha 0.5, the loss on negative is 4.35 nats per token (95 % interval 4.2 to 4.5 over 64 texts)."""
+    kind, _, label = row.quantity.partition("/")
+    subject = {"loss": f"the loss on {label}", "strength": f"the strength of {label}"}.get(kind, row.quantity)
+    unit = "as a mean probability" if row.unit == "probability" else UNITS.get(row.unit, row.unit)
+    interval = f"95 % interval {number(row.low)} to {number(row.high)} over {row.n} {row.items}"
+    spread = interval if np.isfinite(row.low) else f"no interval, from {row.n} {row.items}"
+    start = f"At alpha {number(row.alpha)}, {escaped(subject)}<br>is {number(row.value)} {escaped(unit)}".rstrip()
+    return f"{start}<br>({escaped(spread)})."
+
+
+def _add_crosses(fig: go.Figure, lines: list[_Line], top: float) -> None:
+    """A cross on the axis for every value that is not finite, and a line of text that names three of them."""
+    x, y, colours, told = [], [], [], []
+    for line in lines:
+        for row in line.rows[~np.isfinite(line.rows["value"])].itertuples():
+            y.append(0.035 * x.count(row.alpha))  # two at one alpha stand above each other
+            x.append(row.alpha)
+            colours.append(line.colour)
+            told.append(f"{escaped(line.quantity)} is {number(row.value)} at alpha {number(row.alpha)}")
+    fig.add_scatter(
+        x=rounded(x),
+        y=y,
+        yaxis="y3",
+        name="not a finite number",
+        mode="markers",
+        marker=dict(symbol="x", size=11, color=colours),
+        cliponaxis=False,
+        hovertext=[f"{text}." for text in told],
+        hoverinfo="text",
+        hoverlabel=HOVER,
+    )
+    corner = dict(xref="paper", x=0, xanchor="left", yref="paper", y=top, yanchor="top")
+    fig.add_annotation(text=f"✕ {listed(told)}", showarrow=False, **corner)
+
+
+def _lay_out(fig: go.Figure, curve: Curve, lines: list[_Line], paper: int) -> None:
+    """Axes, shading, labels, heights."""
+    low, high = curve.alphas[0], curve.alphas[-1]
+    pad = 0.04 * (high - low) or 0.5
+    start, stop = low - pad, high + pad
+    right = [line for line in lines if line.axis == "y2"]
+    axis = dict(gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, linecolor=FAINT, showline=True)
+    fig.update_layout(
+        meta=dict(alt=_alt(curve, lines)),
+        height=paper + 80,
+        margin=dict(t=70, b=10, l=70, r=70 if right else 30),
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        font=dict(color=TEXT, size=13),
+        hovermode="closest",
+        modebar=dict(bgcolor=CLEAR, color=FAINT, activecolor=TEXT, remove=["select2d", "lasso2d", "autoscale"]),
+        legend=dict(orientation="h", itemwidth=40, x=0, xanchor="left", y=1 + 24 / paper, yanchor="bottom"),
+        xaxis=dict(title=dict(text="alpha (no unit)", standoff=6), range=[start, stop], anchor="y", **axis),
+        yaxis=dict(title=_title([line for line in lines if line not in right]), domain=[1 - PLOT / paper, 1], **axis),
+        yaxis3=dict(overlaying="y", range=[0, 1], visible=False, fixedrange=True),
+    )
+    if right:
+        if all((line.rows["unit"] == "probability").all() for line in right):
+            axis.update(tickmode="linear", tick0=0, dtick=0.2, range=[-0.03, 1.03])
+        axis = {"tickmode": "auto", **axis, "showgrid": False}
+        fig.update_layout(yaxis2=dict(title=_title(right), overlaying="y", side="right", **axis))
+    label = dict(yref="paper", y=1, yanchor="bottom", showarrow=False)
+    for end, name in ((0, "minus"), (1, "plus")):
+        if low <= end <= high:
+            fig.add_shape(type="line", x0=end, x1=end, y0=0, y1=1, yref="y domain", line=dict(color=TEXT, dash="dot"))
+            fig.add_annotation(x=end, text=f"<b>{name}</b>", **label)
+    for x0, x1, name in ((start, min(0, stop), "beyond minus"), (max(1, start), stop, "beyond plus")):
+        if x1 - x0 > pad:
+            shade = dict(fillcolor=SHADE, line_width=0, layer="below")
+            fig.add_shape(type="rect", x0=x0, x1=x1, y0=0, y1=1, yref="y domain", **shade)
+        if x1 - x0 > 0.25 * (stop - start):
+            fig.add_annotation(x=(x0 + x1) / 2, text=name, **label)
+
+
+def _title(lines: list[_Line]) -> dict:
+    """loss, nats per token"""
+    kinds = dict.fromkeys(escaped(line.quantity.partition("/")[0]) for line in lines)
+    unit = lines[0].rows["unit"].iloc[0]
+    return dict(text=", ".join(filter(None, [listed(kinds), escaped(UNITS.get(unit, unit))])), font=dict(size=14))
+
+
+def _alt(curve: Curve, lines: list[_Line]) -> str:
+    """The figure in words, for who cannot see it."""
+    told = []
+    for line in lines:
+        first, last = line.rows.iloc[0], line.rows.iloc[-1]
+        told.append(
+            f"{line.quantity} from {number(first['value'])} at alpha {number(first['alpha'])} "
+            f"to {number(last['value'])} at alpha {number(last['alpha'])}"
+        )
+    return f"Over {len(curve.alphas)} alphas: {'; '.join(told)}."
+
+
+def _texts(curve: Curve, lines: list[_Line]) -> dict[float, list[list[str]]]:
+    """alpha -> the table's columns: the first continuation of a few prompts, and its strength where it was scored."""
+    samples = curve.samples
+    if not len(samples):
+        return {}
+    score = next((line.quantity for line in lines if line.quantity in samples), None)
+    prompts = sorted(samples["prompt_id"].unique())[:PROMPTS]
+    first = samples[samples["prompt_id"].isin(prompts)].drop_duplicates(["alpha", "prompt_id"])
+    texts = {}
+    for alpha in curve.alphas:
+        rows = first[np.isclose(first["alpha"], alpha, rtol=0, atol=1e-9)]
+        pairs = zip(rows["prompt"], rows["continuation"], strict=True)
+        columns = [[f"<b>{escaped(prompt, 150)}</b> {escaped(text)}" for prompt, text in pairs] or ["no text here"]]
+        if score:  # bold, since plotly sets a cell without any tag 2 pixels higher than its neighbours
+            columns.append([f"<b>{number(round(value, 2))}</b>" for value in rows[score]] or [""])
+        texts[float(alpha)] = columns
+    return texts
+
+
+def _header(alpha: float, columns: list) -> list[str]:
+    return [f"what the model at alpha {number(alpha)} writes after <b>a prompt</b>", "<b>strength</b>"][: len(columns)]
+
+
+def _table_height(texts: dict[float, list[list[str]]]) -> int:
+    """Pixels that hold the header and the longest column, its lines wrapped on a page 900 pixels wide."""
+    heights = [
+        sum(10 + 18 * (1 + len(html.unescape(re.sub("</?b>", "", cell))) // 88) for cell in columns[0])
+        for columns in texts.values()
+    ]
+    return 48 + max(heights) if heights else 0
+
+
+def _add_here(
+    fig: go.Figure, curve: Curve, lines: list[_Line], texts: dict[float, list[list[str]]], top: float, slider: float
+) -> None:
+    """Diamonds and the table of texts at one alpha, and the slider whose steps update both: no frames, no kernel."""
+    alphas = [float(alpha) for alpha in curve.alphas]
+    active = int(np.abs(curve.alphas - 0.5).argmin())
+    heights = {line.quantity: rounded(curve.value(line.quantity)) for line in lines}
+    told = [_told(curve, lines, i) for i in range(len(alphas))]
+    steps = []
+    for i, alpha in enumerate(alphas):
+        here = [dict(x=rounded([alpha]), y=[heights[line.quantity][i]]) for line in lines]
+        step = {name: [trace[name] for trace in here] for name in ("x", "y")}
+        if texts:
+            step = {name: [*column, None] for name, column in step.items()}
+            step["header.values"] = [None] * len(lines) + [_header(alpha, texts[alpha])]
+            step["cells.values"] = [None] * len(lines) + [texts[alpha]]
+        moving = list(range(len(fig.data), len(fig.data) + len(lines) + bool(texts)))
+        note = {f"annotations[{len(fig.layout.annotations)}].text": told[i]}
+        steps.append(dict(method="update", label=number(alpha), args=[step, note, moving]))
+    for line in lines:
+        fig.add_scatter(
+            x=rounded([alphas[active]]),
+            y=[heights[line.quantity][active]],
+            yaxis=line.axis,
+            name="here",
+            legendgroup=line.quantity,
+            showlegend=False,
+            mode="markers",
+            marker=dict(symbol="diamond", size=14, color=line.colour, line=dict(width=1.5, color="white")),
+            hoverinfo="skip",
+        )
+    if texts:
+        columns = texts[alphas[active]]
+        look = dict(align=["left", "right"], line=dict(color=FAINT), font=dict(color=TEXT, size=13))
+        fig.add_table(
+            domain=dict(x=[0, 1], y=[0, top - (slider if len(alphas) > 1 else 0)]),
+            columnwidth=[9, 1][: len(columns)],
+            header=dict(values=_header(alphas[active], columns), fill_color=SHADE, height=28, **look),
+            cells=dict(values=columns, fill_color=CLEAR, height=26, **look),
+        )
+    if len(alphas) > 1:
+        corner = dict(xref="paper", x=1, xanchor="right", yref="paper", y=top, yanchor="top", yshift=-2)
+        fig.add_annotation(text=told[active], showarrow=False, **corner)
+        fig.update_layout(sliders=[_slider(active, steps, top)])
+
+
+def _told(curve: Curve, lines: list[_Line], i: int) -> str:
+    return listed(f"{escaped(line.quantity, 30)} {number(curve.value(line.quantity)[i])}" for line in lines)
+
+
+def _slider(active: int, steps: list[dict], top: float) -> dict:
+    return dict(
+        active=active,
+        steps=steps,
+        x=0.027,  # its knob then stands under the axis's own alpha, within 3 pixels at 900 and at 1400
+        len=0.946,
+        y=top,
+        yanchor="top",
+        pad=dict(t=0, b=0),
+        currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
+        font=dict(size=12),
+        bgcolor=FAINT,
+        activebgcolor=TEXT,
+        bordercolor=TEXT,
+        tickcolor=FAINT,
+        minorticklen=0,
+        transition=dict(duration=0),
+    )
+
+
+Curve.figure = walk_figure

@@ -1,0 +1,162 @@
+"""Attribute strength: how much of an attribute the texts have that a model writes, and how fluent they are."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..checkpoint import Checkpoint
+from ..curve import Measure
+from ..errors import ProbeError
+from ..live import pick_device
+from ..sampling import Continuations
+from .base import by_prompt
+from .classifier import Classifier
+from .loss import pad, sequence_nll
+
+# A perplexity from here on is dropped, as in DExperts (arXiv 2105.03023).
+DEGENERATE = 1e4
+
+
+class Attribute:
+    """Strength of an attribute in sampled continuations, judged by an independent classifier.
+
+    For each prompt `draws` continuations are sampled (`Continuations`); the classifier reads prompt + continuation.
+
+    - `strength/<label>`: mean probability of the label, over continuations (unit: probability);
+    - `share/<label>`: share of continuations whose probability is over 0.5;
+    - `dist-1`, `dist-2`, `dist-3`: different n-grams over all words among a prompt's continuations, averaged over
+      prompts (Li et al. arXiv 1510.03055, over words as in DExperts, arXiv 2105.03023);
+    - `perplexity/continuations`: exp(mean negative log-likelihood of the continuation given its prompt) under the judge
+      model, averaged over continuations; values of 10,000 and more are dropped, as in DExperts.
+
+    An item is a prompt, so intervals are over prompts. Every sample is kept, with its strength and perplexity.
+
+    Args:
+        scorer: a sequence classifier: a folder, an adapter folder, a hub id.
+        prompts: texts to continue.
+        label: which of the scorer's labels is the attribute; it may be left out where one is called "positive".
+        judge: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's base. False
+            leaves perplexity out.
+        draws, new_tokens, top_p, temperature, seed: see `Continuations`.
+
+    Raises:
+        ProbeError: no such label; at the walk, no judge where the line has no base.
+        AssetError: no such scorer.
+    """
+
+    def __init__(
+        self,
+        scorer: str | Path,
+        prompts: Sequence[str],
+        *,
+        label: str | None = None,
+        judge: str | Path | Checkpoint | bool | None = None,
+        draws: int = 4,
+        new_tokens: int = 20,
+        top_p: float = 0.9,
+        temperature: float = 1.0,
+        seed: int = 0,
+        device: str = "auto",
+    ):
+        self.continuations = Continuations(tuple(prompts), draws, new_tokens, top_p, temperature, seed)
+        self.classifier = Classifier.load(scorer, device)
+        self.label = self.classifier.check_label(label or "positive")
+        self.judge = Checkpoint.load(judge, device=pick_device(device)) if isinstance(judge, (str, Path)) else judge
+        self.name = f"strength/{self.label}"
+        self._strength: dict[str, float] = {}
+        self._perplexity: dict[tuple[str, str], float] = {}
+
+    def prepare(self, base: Checkpoint | None) -> None:
+        """Take the line's base as the judge where none was named; `walk` calls it."""
+        if self.judge is None:
+            if base is None:
+                raise ProbeError(
+                    "Attribute(judge): neither a judge nor a base of the line was named.\n"
+                    "Name a judge model for the perplexity, or give judge=False to leave it out."
+                )
+            self.judge = base
+
+    def few(self) -> "Attribute":
+        """The same probe of its first prompts, to see whether it repeats."""
+        few = copy.copy(self)
+        few.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], draws=1)
+        few._strength, few._perplexity = {}, {}
+        return few
+
+    def identity(self) -> dict:
+        judge = self.judge.sha256 if isinstance(self.judge, Checkpoint) else None
+        return {"probe": "attribute", "scorer": self.classifier.sha256, "label": self.label, "judge": judge}
+
+    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+        strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
+        found = {
+            self.name: by_prompt(samples, strength, "probability"),
+            f"share/{self.label}": by_prompt(samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share"),
+        }
+        for n in (1, 2, 3):
+            found[f"dist-{n}"] = distinct(samples, n)
+        columns = {self.name: strength}
+        if self.judge:
+            perplexity = self._perplexities(list(zip(samples["prompt"], samples["continuation"], strict=True)))
+            keep = [p is None or not p >= DEGENERATE for p in perplexity]
+            empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be judged
+            keep = [k and not e for k, e in zip(keep, empty, strict=True)]
+            found["perplexity/continuations"] = by_prompt(samples, perplexity, "perplexity", keep)
+            columns["perplexity"] = perplexity
+        return found, columns
+
+    def _strengths(self, texts: list[str]) -> np.ndarray:
+        new = sorted({text for text in texts if text not in self._strength}, key=len)
+        if new:
+            self._strength |= zip(new, self.classifier.probability(new, self.label), strict=True)
+        return np.array([self._strength[text] for text in texts])
+
+    def _perplexities(self, pairs: list[tuple[str, str]]) -> list[float]:
+        new = list({pair for pair in pairs if pair not in self._perplexity})
+        if new:
+            self._perplexity |= zip(new, continuation_perplexity(self.judge.model, self.judge.tokenizer, new), strict=True)
+        return [self._perplexity[pair] for pair in pairs]
+
+
+def continuation_perplexity(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], batch: int = 32
+) -> list[float]:
+    """exp(mean negative log-likelihood) of each continuation given its prompt; NaN for an empty continuation."""
+    rows = []
+    for prompt, continuation in pairs:
+        before = tokenizer(prompt)["input_ids"]
+        rows.append((before, before + tokenizer(continuation, add_special_tokens=False)["input_ids"]))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
+    found = [float("nan")] * len(rows)
+    for start in range(0, len(order), batch):
+        group = order[start : start + batch]
+        ids, lengths = pad([rows[i][1] for i in group], model.device)
+        starts = torch.tensor([max(1, len(rows[i][0])) for i in group], device=model.device)
+        nll = sequence_nll(model, ids, lengths, starts)
+        for i, value in zip(group, nll.exp().tolist(), strict=True):
+            found[i] = value
+    return found
+
+
+def distinct(samples: pd.DataFrame, n: int) -> Measure:
+    """dist-n of each prompt: different n-grams over total words of its continuations, each text's n-grams its own.
+
+    Example:
+        >>> samples = pd.DataFrame({"prompt_id": [0, 0], "continuation": ["a fine film", "a fine day"]})
+        >>> distinct(samples, 1).value()
+        0.6666666666666666
+    """
+    values, weights = [], []
+    for _, texts in samples.groupby("prompt_id", sort=True)["continuation"]:
+        words = [text.split() for text in texts]
+        total = sum(map(len, words))
+        grams = {tuple(w[i : i + n]) for w in words for i in range(len(w) - n + 1)}
+        values.append(len(grams) / total if total else 0.0)
+        weights.append(float(total > 0))
+    return Measure(np.array(values), np.array(weights), "share", "prompts")

@@ -1,0 +1,159 @@
+"""What a probe is, and the two short ways to write one's own."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..curve import Measure
+from ..errors import ProbeError
+from ..sampling import Continuations
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """Something measured at a point from the model itself.
+
+    `identity` says in JSON all that the values depend on besides the weights, so that a stored point is only used
+    again for the same question; None means that nothing is stored.
+    """
+
+    name: str
+
+    def identity(self) -> dict | None: ...
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]: ...
+
+
+@runtime_checkable
+class TextProbe(Protocol):
+    """Something measured from the texts that the model writes; probes with equal `continuations` share them."""
+
+    name: str
+    continuations: Continuations
+
+    def identity(self) -> dict | None: ...
+
+    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+        """From `sampling.sample`'s rows to measures, and to columns that join the rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A probe from a function `f(model, tokenizer)` that returns a number, one number an item, or a dict of those.
+
+    `walk` wraps a plain function in it, named after the function.
+
+    Raises:
+        ProbeError: at the walk, when the function returns anything else.
+
+    Example:
+        >>> def head_norm(model, tokenizer):
+        ...     return model.get_output_embeddings().weight.norm()
+        >>> Custom("head_norm", head_norm).name
+        'head_norm'
+    """
+
+    name: str
+    function: Callable[[PreTrainedModel, PreTrainedTokenizerBase], Any]
+    unit: str = ""
+
+    def identity(self) -> dict | None:
+        return source_of(self.function, self.name, self.unit)
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+        found = self.function(model, tokenizer)
+        if isinstance(found, Mapping):
+            return {f"{self.name}/{key}": self._measure(value) for key, value in found.items()}
+        return {self.name: self._measure(found)}
+
+    def _measure(self, value: Any) -> Measure:
+        if isinstance(value, Measure):
+            return value
+        try:
+            values = np.atleast_1d(np.asarray(value.tolist() if hasattr(value, "tolist") else value, dtype=np.float64))
+        except (TypeError, ValueError):
+            values = None
+        if values is None or values.ndim != 1 or not values.size:
+            raise ProbeError(
+                f"probe {self.name!r}: its function returned {type(value).__name__}.\n"
+                "It returns a number, one number an item, a Measure, or a dict of those."
+            )
+        return Measure(values, unit=self.unit, items="values")
+
+
+@dataclass(frozen=True)
+class OfTexts:
+    """A probe from a function of one text: its mean over the continuations of each prompt, then over prompts.
+
+    Args:
+        name: what the quantity is called.
+        function: `f(text) -> number`, given the continuation alone.
+        continuations: what to sample; share one with `Attribute` and the texts are written once.
+        unit: shown on axes.
+
+    Example:
+        >>> probe = OfTexts("words", lambda text: len(text.split()), Continuations(("The film",)))
+        >>> probe.score(pd.DataFrame({"prompt_id": [0], "continuation": ["was long"]}))[0]["words"].value()
+        2.0
+    """
+
+    name: str
+    function: Callable[[str], float]
+    continuations: Continuations
+    unit: str = ""
+
+    def identity(self) -> dict | None:
+        return source_of(self.function, self.name, self.unit)
+
+    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+        try:
+            values = [float(self.function(text)) for text in samples["continuation"]]
+        except (TypeError, ValueError) as error:
+            raise ProbeError(f"probe {self.name!r}: its function must return a number for a text: {error}.") from error
+        return {self.name: by_prompt(samples, values, self.unit)}, {self.name: values}
+
+
+def by_prompt(samples: pd.DataFrame, values: Sequence[float], unit: str, keep: Sequence[bool] | None = None) -> Measure:
+    """The mean of `values` over each prompt's kept continuations, weighted by how many were kept."""
+    frame = pd.DataFrame({"prompt": samples["prompt_id"].to_numpy(), "value": np.asarray(values, dtype=np.float64)})
+    frame["keep"] = True if keep is None else np.asarray(keep, dtype=bool)
+    kept = frame[frame["keep"]].groupby("prompt")["value"]
+    prompts = sorted(frame["prompt"].unique())
+    means = kept.agg(lambda v: v.mean(skipna=False)).reindex(prompts)
+    counts = kept.size().reindex(prompts, fill_value=0)
+    return Measure(means.where(counts > 0, 0.0).to_numpy(), counts.to_numpy(float), unit, "prompts")
+
+
+def as_probe(thing: Any) -> Probe | TextProbe:
+    """A probe as it is, or a plain function wrapped in `Custom`.
+
+    Raises:
+        ProbeError: it is neither.
+    """
+    if isinstance(thing, (Probe, TextProbe)) and not inspect.isclass(thing):
+        return thing
+    if inspect.isfunction(thing):
+        return Custom(thing.__name__, thing)
+    raise ProbeError(
+        f"walk(probes): {thing!r} is no probe.\n"
+        "A probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), or an object with "
+        "name, identity() and measure(model, tokenizer)."
+    )
+
+
+def source_of(function: Callable, name: str, unit: str) -> dict | None:
+    """A function's source as its identity; None, so never stored, where it has none or sees outside variables."""
+    try:
+        seen = inspect.getclosurevars(function)
+        source = inspect.getsource(function)
+    except (TypeError, OSError):
+        return None
+    if seen.nonlocals or any(not (inspect.ismodule(v) or inspect.isroutine(v) or inspect.isclass(v)) for v in seen.globals.values()):
+        return None
+    return {"name": name, "unit": unit, "source": source}

@@ -1,0 +1,147 @@
+"""Loss of a corpus: mean negative log-likelihood a token, and every text's own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..corpus import Corpus, token_batches
+from ..curve import Measure
+from ..errors import ProbeError
+
+# Most logits held at once, in numbers: 64 MiB of float32.
+LOGITS = 2**24
+
+
+class Loss:
+    """Mean negative log-likelihood of held-out texts, tokens weighted equally.
+
+    loss = - sum_t log p(x_t | x_<t) / (number of predicted tokens), in nats a token, over all texts together; the
+    first token of a text is context only. It is what transformers returns as `loss` for labels equal to the input.
+    perplexity = exp(loss). Each text's own loss is kept as an item, weighted by its predicted tokens.
+
+    Args:
+        corpus: the texts; the quantities are called `loss/<corpus.name>` and `perplexity/<corpus.name>`.
+        name: another name than the corpus's.
+        max_length: tokens a text is cut to.
+        batch_tokens: tokens in one forward pass, padding counted: a matter of speed and memory, not of values.
+
+    Raises:
+        ProbeError: a number below 2, or, at the walk, a text with fewer than two tokens.
+
+    Example:
+        >>> from lerpnb.corpus import Corpus
+        >>> Loss(Corpus(("A fine film.",), (0,), ("fine",), "fine")).name
+        'loss/fine'
+    """
+
+    def __init__(self, corpus: Corpus, *, name: str | None = None, max_length: int = 512, batch_tokens: int = 1024):
+        for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
+            if value < 2:
+                raise ProbeError(f"Loss({argument}): got {value}.\nIt takes 2 or more.")
+        self.corpus, self.max_length, self.batch_tokens = corpus, max_length, batch_tokens
+        self.label = name or corpus.name
+        self.name = f"loss/{self.label}"
+        self._batches: tuple | None = None
+
+    def identity(self) -> dict:
+        return {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
+
+    def few(self) -> "Loss":
+        """The same probe of its first texts, to see whether it repeats."""
+        few = replace(self.corpus, texts=self.corpus.texts[:4], labels=self.corpus.labels[:4])
+        return Loss(few, name=self.label, max_length=self.max_length, batch_tokens=self.batch_tokens)
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+        batches = self._tokenised(model, tokenizer)
+        values, weights = np.empty(len(self.corpus)), np.empty(len(self.corpus))
+        for places, ids, lengths in batches:
+            starts = torch.ones_like(lengths)
+            values[places] = sequence_nll(model, ids, lengths, starts).cpu().numpy()
+            weights[places] = (lengths - 1).cpu().numpy()
+        loss = Measure(values, weights, "nats/token", "texts")
+        perplexity = Measure(values, weights, "perplexity", "texts", transform="exp")
+        return {self.name: loss, f"perplexity/{self.label}": perplexity}
+
+    def _tokenised(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:
+        """Token batches on the model's device, made once a walk."""
+        key = (id(tokenizer), model.device)
+        if self._batches is None or self._batches[0] != key:
+            found = list(token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length))
+            for places, ids in found:
+                for place, tokens in zip(places, ids, strict=True):
+                    if len(tokens) < 2:
+                        text = self.corpus.texts[place]
+                        raise ProbeError(f"{self.name}: {text[:40]!r} has {len(tokens)} token.\nA loss needs two or more.")
+            self._batches = key, [(places, *pad(ids, model.device)) for places, ids in found]
+        return self._batches[1]
+
+
+def pad(ids: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token lists as one (texts, longest) int64 tensor filled with 0 on the right, and their lengths (texts,)."""
+    longest = max(map(len, ids))
+    rows = torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], device=device)
+    return rows, torch.tensor([len(row) for row in ids], device=device)
+
+
+@torch.inference_mode()
+def sequence_nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood of each row's tokens from `starts` to its end.
+
+    The logits are made in chunks of at most `LOGITS` numbers, and only where a token is scored, so that memory does
+    not grow as batch x length x vocabulary.
+
+    Args:
+        ids: (texts, longest) int64, padded on the right.
+        lengths: (texts,) int64.
+        starts: (texts,) int64, 1 or more: the first place whose token is scored.
+
+    Returns:
+        (texts,) float64, nats a token; NaN where no token is scored.
+    """
+    place = torch.arange(1, ids.shape[1], device=ids.device)
+    scored = (place >= starts.unsqueeze(1)) & (place < lengths.unsqueeze(1))
+    total = torch.zeros(len(ids), dtype=torch.float64, device=ids.device)
+    # Padding on the right is never seen by a causal model's earlier places; a mask spares kernels that ask for one.
+    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)).long()
+    if head_is_last(model):
+        hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        nll = _chunked_nll(model.get_output_embeddings(), hidden[:, :-1][scored], ids[:, 1:][scored])
+        total.index_add_(0, scored.nonzero()[:, 0], nll.double())
+    else:
+        for row in range(len(ids)):
+            end = int(lengths[row])
+            logits = model(input_ids=ids[row : row + 1, :end]).logits[0, :-1].float()
+            nll = F.cross_entropy(logits, ids[row, 1:end], reduction="none")
+            total[row] = nll[scored[row, : end - 1]].double().sum()
+    return total / scored.sum(1)
+
+
+_HEAD_IS_LAST: WeakKeyDictionary = WeakKeyDictionary()
+
+
+def head_is_last(model: PreTrainedModel) -> bool:
+    """Whether the logits are the output embedding of the last hidden state and nothing more, tried once a model.
+
+    Gemma 2 caps its logits and Cohere scales them: their losses are computed from the model's own logits.
+    """
+    if model not in _HEAD_IS_LAST:
+        head = model.get_output_embeddings()
+        ids = torch.arange(1, min(9, model.config.get_text_config().vocab_size), device=model.device).unsqueeze(0)
+        try:
+            ours = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+            theirs = model(input_ids=ids, use_cache=False).logits
+            _HEAD_IS_LAST[model] = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+        except (AttributeError, RuntimeError, TypeError):
+            _HEAD_IS_LAST[model] = False
+    return _HEAD_IS_LAST[model]
+
+
+def _chunked_nll(head: torch.nn.Module, hidden: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    size = max(1, LOGITS // head.weight.shape[0])
+    pairs = zip(hidden.split(size), target.split(size), strict=True)
+    return torch.cat([F.cross_entropy(head(h).float(), t, reduction="none") for h, t in pairs])

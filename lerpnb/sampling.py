@@ -1,0 +1,224 @@
+"""Continuations of prompts, with the same noise at every alpha."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from .errors import ProbeError
+
+# Candidates kept a step; a nucleus that is wider is found by a full sort.
+CANDIDATES = 512
+# Prompts whose lengths differ by at most this many tokens share a batch.
+SPREAD = 8
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """What to sample: `draws` continuations of each prompt.
+
+    Nucleus sampling (Holtzman et al., arXiv 1904.09751): the fewest likeliest tokens that hold `top_p` of the mass
+    at the given temperature. Of these the token with the largest log p + g is taken, g being Gumbel noise, which
+    draws exactly from p (the Gumbel-max trick). The noise is a function of (seed, prompt, draw, step, token) and of
+    nothing else: not of alpha, the batch or the device. So a text changes along a line only where the model does.
+
+    Args:
+        prompts: the texts to continue; each once.
+        draws: continuations of each prompt.
+        new_tokens: tokens a continuation has at most; an end-of-text token ends it sooner.
+        top_p: mass of the nucleus, in (0, 1].
+        temperature: logits are divided by it; 0 takes the likeliest token.
+        seed: another seed, other noise.
+        rows: continuations computed side by side, a matter of memory.
+
+    Raises:
+        ProbeError: a number out of range, no prompts, an empty one, or one given twice.
+    """
+
+    prompts: tuple[str, ...]
+    draws: int = 4
+    new_tokens: int = 20
+    top_p: float = 0.9
+    temperature: float = 1.0
+    seed: int = 0
+    rows: int = 128
+
+    def __post_init__(self):
+        object.__setattr__(self, "prompts", tuple(self.prompts))
+        for name, good, want in (
+            ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
+            ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; draws gives more of each"),
+            ("draws", self.draws >= 1, "1 or more"),
+            ("new_tokens", self.new_tokens >= 1, "1 or more"),
+            ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("rows", self.rows >= 1, "1 or more"),
+        ):
+            if not good:
+                came = f"{len(self.prompts)} prompts" if name == "prompts" else repr(getattr(self, name))
+                raise ProbeError(f"Continuations({name}): got {came}.\nIt takes {want}.")
+
+    def identity(self) -> dict:
+        """What the texts depend on, besides the model."""
+        settings = asdict(self)
+        del settings["rows"]
+        return settings
+
+
+def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Continuations) -> pd.DataFrame:
+    """Continue every prompt of `spec` with `model`.
+
+    Args:
+        model: a causal language model in eval mode, on any device.
+        tokenizer: its tokenizer.
+
+    Returns:
+        A row a continuation: prompt_id, draw, prompt, continuation (special tokens left out), n_tokens.
+    """
+    texts: dict[tuple[int, int], list[int]] = {}
+    encoded = [tokenizer(prompt)["input_ids"] for prompt in spec.prompts]
+    for group in _groups(encoded, spec):
+        places = [(i, draw) for i in group for draw in range(spec.draws)]
+        keys = [noise_key(spec.seed, spec.prompts[i], draw) for i, draw in places]
+        tokens = _continue(model, [encoded[i] for i in group], keys, spec, _ends(model, tokenizer))
+        texts |= zip(places, tokens, strict=True)
+    return pd.DataFrame(
+        {
+            "prompt_id": i,
+            "draw": draw,
+            "prompt": spec.prompts[i],
+            "continuation": tokenizer.decode(ids, skip_special_tokens=True),
+            "n_tokens": len(ids),
+        }
+        for (i, draw), ids in sorted(texts.items())
+    )
+
+
+def _groups(encoded: list[list[int]], spec: Continuations) -> Iterator[list[int]]:
+    """Prompts of nearly equal length side by side."""
+    group: list[int] = []
+    for i in sorted(range(len(encoded)), key=lambda i: len(encoded[i])):
+        if not encoded[i]:
+            raise ProbeError(f"sample(): the prompt {spec.prompts[i]!r} has no tokens.\nGive it a word.")
+        full = (len(group) + 1) * spec.draws > spec.rows
+        if group and (full or len(encoded[i]) - len(encoded[group[0]]) > SPREAD):
+            yield group
+            group = []
+        group.append(i)
+    yield group
+
+
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    found = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    return {end for end in found if end is not None}
+
+
+@torch.inference_mode()
+def _continue(
+    model: PreTrainedModel, prompts: list[list[int]], keys: list[int], spec: Continuations, ends: set[int]
+) -> list[list[int]]:
+    """Token ids of `spec.draws` continuations of each prompt, in order, an end-of-text token left out.
+
+    Nothing is padded: all rows begin with as many tokens as the shortest prompt has, and a longer one is given its
+    own next tokens until it ends. So every architecture sees plain positions and needs no mask.
+    """
+    device, shortest = model.device, min(map(len, prompts))
+    output = model(input_ids=torch.tensor([ids[:shortest] for ids in prompts], device=device), use_cache=True)
+    cache, logits = output.past_key_values, output.logits[:, -1].repeat_interleave(spec.draws, 0)
+    cache.batch_repeat_interleave(spec.draws)
+
+    given = [ids[shortest:] for ids in prompts for _ in range(spec.draws)]
+    found: list[list[int]] = [[] for _ in given]
+    rows, position = list(range(len(given))), 0
+    while True:
+        steps = torch.tensor([len(found[row]) for row in rows], device=device)
+        key = torch.tensor([keys[row] for row in rows], device=device)
+        drawn = draw_tokens(logits, key, steps, spec.top_p, spec.temperature).tolist()
+        fed, kept = [], []
+        for place, (row, token) in enumerate(zip(rows, drawn, strict=True)):
+            if position < len(given[row]):
+                token = given[row][position]
+            elif token in ends:
+                continue
+            else:
+                found[row].append(token)
+                if len(found[row]) == spec.new_tokens:
+                    continue
+            fed.append([token])
+            kept.append(place)
+        if not kept:
+            return found
+        if len(kept) < len(rows):
+            cache.batch_select_indices(torch.tensor(kept, device=device))
+            rows = [rows[place] for place in kept]
+        logits = model(input_ids=torch.tensor(fed, device=device), past_key_values=cache, use_cache=True).logits[:, -1]
+        position += 1
+
+
+def draw_tokens(
+    logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, top_p: float, temperature: float
+) -> torch.Tensor:
+    """One token a row by nucleus sampling with keyed Gumbel noise.
+
+    Args:
+        logits: (rows, vocabulary), any float dtype; worked on in float32.
+        keys: (rows,) int64, see `noise_key`.
+        steps: (rows,) int64, the place of the token within its continuation.
+
+    Returns:
+        (rows,) int64 token ids.
+
+    Raises:
+        ProbeError: the logits hold a NaN.
+    """
+    logits = logits.float()
+    if logits.isnan().any():
+        raise ProbeError("sample(): the model's logits hold NaN.\nThe weights at this alpha are not usable.")
+    if temperature == 0:
+        return logits.argmax(-1)
+    logp = torch.log_softmax(logits / temperature, -1)
+    for width in (min(CANDIDATES, logp.shape[-1]), logp.shape[-1]):
+        top, tokens = logp.topk(width, -1)
+        before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
+        if (before[:, -1] >= top_p).all():
+            break
+    top = top.masked_fill(before >= top_p, -torch.inf)
+    best = (top + gumbel(keys + steps * 0x632BE59BD9B4E019, tokens)).argmax(-1, keepdim=True)
+    return tokens.gather(-1, best).squeeze(-1)
+
+
+def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Gumbel noise as a function of key and token alone, by the SplitMix64 mixer (Steele et al. 2014).
+
+    Args:
+        keys: (rows,) int64.
+        tokens: (rows, n) int64 token ids.
+
+    Returns:
+        (rows, n) float32, -log(-log(u)) with u uniform in (0, 1): the same on every device and in every batch.
+    """
+    x = keys.unsqueeze(-1) + (tokens + 1) * _signed(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _right(x, shift)) * _signed(factor)
+    x = x ^ _right(x, 31)
+    uniform = (_right(x, 12).double() + 0.5) * 2.0**-52
+    return (-torch.log(-torch.log(uniform))).float()
+
+
+def noise_key(seed: int, prompt: str, draw: int) -> int:
+    """A signed 64-bit number that stands for one continuation's noise."""
+    digest = hashlib.sha256(f"{seed}\0{draw}\0{prompt}".encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def _signed(bits: int) -> int:
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
+def _right(x: torch.Tensor, shift: int) -> torch.Tensor:
+    """A shift to the right that fills with zeros; torch's own repeats the sign."""
+    return (x >> shift) & ((1 << (64 - shift)) - 1)

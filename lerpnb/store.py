@@ -1,0 +1,114 @@
+"""Finished points on disk, so that a walk resumes and never pays twice."""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import assets
+from .curve import Measure
+from .errors import LerpError
+
+
+class Store:
+    """A folder of records, each a finished measurement, keyed by the hash of all that its value depends on.
+
+    A record is one JSON file with a checksum, written under a temporary name and renamed. A damaged one is said, and
+    its point is computed again. Two processes on one store do no harm: they write equal records.
+
+    Args:
+        folder: None takes `$LERPNB_STORE`, else `.lerpnb/` beside the project.
+
+    Example:
+        >>> import tempfile
+        >>> store = Store(tempfile.mkdtemp())
+        >>> store.put({"probe": "x", "alpha": 0.5}, {"x": Measure(np.array([0.1]))})
+        >>> store.get({"probe": "x", "alpha": 0.5})[0]["x"].value()
+        0.1
+    """
+
+    def __init__(self, folder: str | Path | None = None):
+        chosen = folder or os.environ.get("LERPNB_STORE") or assets.project_root() / ".lerpnb"
+        self.folder = Path(chosen).expanduser()
+
+    def get(self, key: dict) -> tuple[dict[str, Measure], pd.DataFrame | None] | None:
+        """The measures and samples of a key, to the last bit as they were put; None where there are none."""
+        path = self._path(key)
+        try:
+            body, checksum = path.read_text(encoding="utf-8").rsplit("\n", 1)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            body, checksum = "", ""
+        if checksum != _digest(body):
+            warnings.warn(f"The store's record {path.name} is damaged: its point is computed again.", stacklevel=2)
+            return None
+        record = json.loads(body)
+        measures = {
+            name: Measure(np.array(m["values"]), np.array(m["weights"]), m["unit"], m["items"], m["transform"])
+            for name, m in record["measures"].items()
+        }
+        samples = record["samples"]
+        return measures, None if samples is None else pd.DataFrame(samples)
+
+    def put(self, key: dict, measures: dict[str, Measure], samples: pd.DataFrame | None = None) -> None:
+        """Write a record, whole or not at all.
+
+        Raises:
+            LerpError: the disk is full or the folder cannot be written; what was there stays.
+        """
+        record = {
+            "key": key,
+            "measures": {
+                name: {
+                    "values": m.values.tolist(),
+                    "weights": m.weights.tolist(),
+                    "unit": m.unit,
+                    "items": m.items,
+                    "transform": m.transform,
+                }
+                for name, m in measures.items()
+            },
+            "samples": None if samples is None else samples.to_dict("list"),
+        }
+        body = json.dumps(record)
+        path = self._path(key)
+        work = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            work.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")
+            os.replace(work, path)
+        except OSError as error:
+            raise LerpError(
+                f"Store: cannot write {path.name} in {self.folder.name}: {error.strerror}.\n"
+                "Finished points stay. Make room, or give walk(store=...) another folder."
+            ) from error
+        finally:
+            work.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Delete every record."""
+        shutil.rmtree(self.folder / "points", ignore_errors=True)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._files())
+
+    def __repr__(self) -> str:
+        size = sum(file.stat().st_size for file in self._files())
+        return f"Store({self.folder.name}: {len(self)} records, {size / 1e6:.1f} MB)"
+
+    def _files(self):
+        return (self.folder / "points").glob("*/*.json")
+
+    def _path(self, key: dict) -> Path:
+        name = _digest(json.dumps(key, sort_keys=True))[:40]
+        return self.folder / "points" / name[:2] / f"{name}.json"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

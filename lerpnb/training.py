@@ -1,0 +1,212 @@
+"""Fine-tuning with transformers' Trainer and peft: what notebook 01 calls."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PrinterCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from . import assets
+from .corpus import Corpus
+from .errors import CheckpointError
+from .live import quiet
+from .progress import track
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to fine-tune. `task` is "causal" (a language model of the texts) or "classifier" (of their labels).
+
+    Args:
+        base: the pre-trained model, any name that `assets.resolve` knows.
+        task: "causal" or "classifier".
+        rank: LoRA rank on every linear layer; 0 fine-tunes all weights.
+        steps: optimiser steps; 0 means `epochs` passes over the texts.
+        max_length: tokens a text is cut to, the end-of-text token included.
+    """
+
+    base: str
+    task: str = "causal"
+    rank: int = 8
+    epochs: float = 1.0
+    steps: int = 0
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    max_length: int = 64
+    seed: int = 0
+
+
+def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus | None = None) -> dict:
+    """Fine-tune `recipe.base` on `corpus`, save to `out`, and return what there is to know of it.
+
+    A causal language model learns each text followed by the end-of-text token: the loss is the mean negative
+    log-likelihood in nats a token. A classifier learns the labels: the loss is the cross-entropy in nats a text.
+    With `rank` > 0 the result is a PEFT adapter in bfloat16, otherwise a whole float32 model with its tokenizer;
+    `training.json` beside it holds the returned record.
+
+    Args:
+        recipe: base, task and hyperparameters.
+        corpus: what to train on.
+        out: a folder that is new or empty.
+        held_out: what to measure before and after; never trained on.
+
+    Returns:
+        recipe, number of texts, steps, losses: mean training loss, held-out loss before and after (and a
+        classifier's held-out accuracy), seconds.
+
+    Raises:
+        CheckpointError: the folder is not empty, or the task is unknown.
+    """
+    out = assets.place(out)
+    if out.exists() and any(out.iterdir()):
+        raise CheckpointError(f"fine_tune(out={str(out)!r}): the folder is not empty.\nGive a new folder, or empty it.")
+    if recipe.task not in ("causal", "classifier"):
+        raise CheckpointError(f"fine_tune(task={recipe.task!r}): no such task.\nIt is causal or classifier.")
+    torch.manual_seed(recipe.seed)
+    model, tokenizer = _load(recipe, corpus)
+    rows = _rows(recipe, tokenizer, corpus)
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(out),
+            num_train_epochs=recipe.epochs,
+            max_steps=recipe.steps or -1,
+            per_device_train_batch_size=recipe.batch_size,
+            per_device_eval_batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, math.ceil(0.05 * (recipe.steps or recipe.epochs * len(rows) / recipe.batch_size))),
+            weight_decay=0.0,
+            seed=recipe.seed,
+            train_sampling_strategy="group_by_length",
+            logging_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=rows,
+        data_collator=lambda rows: _pad(rows, tokenizer.pad_token_id),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Progress())
+    record = {"recipe": asdict(recipe), "texts": len(corpus), "corpus_sha256": corpus.sha256}
+    checks = _rows(recipe, tokenizer, held_out) if held_out else None
+    if checks:
+        record["before"] = _measure(model, checks, recipe, tokenizer)
+    with quiet():
+        result = trainer.train()
+    record |= {"steps": trainer.state.global_step, "loss": result.training_loss}
+    record["seconds"] = round(result.metrics["train_runtime"], 1)
+    if checks:
+        record["after"] = _measure(model, checks, recipe, tokenizer)
+    _save(model, tokenizer, recipe, out, record)
+    return record
+
+
+def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    folder = assets.resolve(recipe.base)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    with quiet():
+        if recipe.task == "causal":
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            kind = TaskType.CAUSAL_LM
+        else:
+            names = dict(enumerate(corpus.label_names))
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, id2label=names, label2id={name: i for i, name in names.items()}
+            )
+            kind = TaskType.SEQ_CLS
+    if recipe.rank:
+        config = LoraConfig(task_type=kind, r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules="all-linear")
+        model = get_peft_model(model, config)
+        # The name, not the folder it was found in: the adapter must load on other machines.
+        model.peft_config["default"].base_model_name_or_path = recipe.base
+    return model, tokenizer
+
+
+def _rows(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[dict]:
+    causal = recipe.task == "causal"
+    ids = tokenizer(list(corpus.texts), truncation=True, max_length=recipe.max_length - causal)["input_ids"]
+    if causal:
+        return [{"input_ids": (row := [*tokens, tokenizer.eos_token_id]), "labels": row} for tokens in ids]
+    return [{"input_ids": tokens, "labels": label} for tokens, label in zip(ids, corpus.labels, strict=True)]
+
+
+def _pad(rows: list[dict], pad: int) -> dict[str, torch.Tensor]:
+    longest = max(len(row["input_ids"]) for row in rows)
+    fill = [longest - len(row["input_ids"]) for row in rows]
+    batch = {
+        "input_ids": [row["input_ids"] + [pad] * n for row, n in zip(rows, fill, strict=True)],
+        "attention_mask": [[1] * len(row["input_ids"]) + [0] * n for row, n in zip(rows, fill, strict=True)],
+        # By place, not by id: the end-of-text token, often the padding token too, must be learnt.
+        "labels": [
+            row["labels"] + [-100] * n if isinstance(row["labels"], list) else row["labels"]
+            for row, n in zip(rows, fill, strict=True)
+        ],
+    }
+    return {name: torch.tensor(values) for name, values in batch.items()}
+
+
+@torch.inference_mode()
+def _measure(model: PreTrainedModel, rows: list[dict], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> dict:
+    model.eval()
+    total = right = count = 0.0
+    for start in range(0, len(rows), recipe.batch_size):
+        batch = {k: v.to(model.device) for k, v in _pad(rows[start : start + recipe.batch_size], tokenizer.pad_token_id).items()}
+        logits, labels = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits, batch["labels"]
+        if recipe.task == "causal":
+            logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+        total += torch.nn.functional.cross_entropy(logits.float(), labels, ignore_index=-100, reduction="sum").item()
+        right += (logits.argmax(-1) == labels).sum().item()
+        count += (labels != -100).sum().item()
+    found = {"loss": round(total / count, 4)}
+    return found if recipe.task == "causal" else found | {"accuracy": round(right / count, 4)}
+
+
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, out: Path, record: dict) -> None:
+    if recipe.rank:
+        model.to(torch.bfloat16)
+    with quiet():
+        model.save_pretrained(out)
+    if not recipe.rank:  # an adapter's tokenizer is its base's
+        tokenizer.save_pretrained(out)
+    elif recipe.task == "classifier":
+        model.config.save_pretrained(out)  # the labels' names, which peft leaves out
+    kind = f"LoRA adapter (rank {recipe.rank}) for" if recipe.rank else "Full fine-tune of"
+    (out / "README.md").write_text(
+        f"---\nbase_model: {recipe.base}\nlibrary_name: {'peft' if recipe.rank else 'transformers'}\n---\n\n"
+        f"{kind} {recipe.base}, made by lerpnb's `notebooks/01_fine_tune.ipynb`. `training.json` has the recipe, "
+        "the losses and the hash of the texts.\n",
+        encoding="utf-8",
+    )
+    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+class _Progress(TrainerCallback):
+    """One step of `track` an optimiser step."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.steps = iter(track(range(state.max_steps), label="fine-tune"))
+
+    def on_step_end(self, args, state, control, **kwargs):
+        next(self.steps, None)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        for _ in self.steps:  # closes the bar
+            pass

@@ -1,0 +1,222 @@
+"""Walks: the one loop. Probes are measured along a path; a Curve comes back."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .alpha import show
+from .curve import Curve, Measure
+from .errors import AlphaError, ProbeError
+from .paths import Line, alpha_grid, number
+from .probes.base import Probe, TextProbe, as_probe
+from .progress import track
+from .sampling import Continuations, sample
+from .store import Store
+
+Point = tuple[dict[str, Measure], pd.DataFrame | None]
+
+
+def walk(
+    line: Line,
+    alphas: Sequence[float] | None = None,
+    probes: Sequence[Any] = (),
+    *,
+    store: Store | str | Path | None | bool = True,
+    check: bool = True,
+) -> Curve:
+    """Measure probes along a line.
+
+    Every point is mixed from both ends, measured and stored at once, so that a walk that dies resumes, and a denser
+    grid or one more probe pays only for what is new. Text probes with equal `Continuations` share their texts.
+    Ctrl-C returns the curve of what is done.
+
+    Args:
+        line: the path.
+        alphas: coordinates, without unit; by default `alpha_grid(-1, 2, 13)`.
+        probes: `Loss`, `Attribute`, `OfTexts`, functions of (model, tokenizer), or objects like them.
+        store: where finished points are kept: a `Store`, a folder, True for the default folder, False for nowhere.
+        check: first measure each new probe twice at alpha 0 on a few items, and refuse one that does not repeat.
+
+    Returns:
+        A `Curve` with every probe's quantities, their 95 % intervals, all samples and the provenance.
+
+    Raises:
+        AlphaError: an alpha that is not a finite number, or one given twice.
+        ProbeError: no probes, two with one name, one that does not repeat or that returns no measurement.
+    """
+    started = time.time()
+    grid = _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
+    probes = [as_probe(probe) for probe in probes]
+    _check_names(probes)
+    for probe in probes:
+        if hasattr(probe, "prepare"):
+            probe.prepare(line.base)
+    work = _Work(line, probes, _store(store))
+    if check:
+        work.check_repeats()
+    points: dict[float, Point] = {}
+    order = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))  # the ends first: a barrier needs both
+    try:
+        for alpha in track(order, label="walk"):
+            points[alpha] = work.point(alpha)
+    except KeyboardInterrupt:
+        if not points:
+            raise
+        print(f"Interrupted: {len(points)} of {len(grid)} alphas are done.")
+    samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
+    return Curve.from_measures(
+        {alpha: measures for alpha, (measures, _) in points.items()},
+        pd.concat(samples, ignore_index=True) if samples else None,
+        work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)},
+    )
+
+
+class _Work:
+    """One walk's line, probes and store."""
+
+    def __init__(self, line: Line, probes: list[Probe | TextProbe], store: Store | None):
+        self.line, self.probes, self.store = line, probes, store
+        self.known, self.new = 0, 0
+        self._at: float | None = None
+
+    def point(self, alpha: float) -> Point:
+        """All probes at one alpha, from the store where it has them."""
+        measures: dict[str, Measure] = {}
+        texts: dict[Continuations, pd.DataFrame] = {}
+        for probe in self.probes:
+            found, columns = self._measured(probe, alpha, texts)
+            twice = sorted(set(found) & set(measures))
+            if twice:
+                raise ProbeError(f"walk(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
+            measures |= found
+            if columns is not None:
+                spec = probe.continuations
+                texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
+        joined = None
+        for number_, frame in enumerate(texts.values()):
+            frame = frame if len(texts) == 1 else frame.assign(sampling=number_)
+            joined = frame if joined is None else pd.concat([joined, frame], ignore_index=True)
+        return measures, joined
+
+    def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
+        is_text = isinstance(probe, TextProbe)
+        if is_text and probe.continuations not in texts:
+            texts[probe.continuations] = self._texts(probe.continuations, alpha)
+        identity = probe.identity()
+        key = None if identity is None else self._key(alpha, identity, probe.continuations if is_text else None)
+        found = self.store.get(key) if self.store and key else None
+        if found:
+            self.known += 1
+            return found
+        self.new += 1
+        if is_text:
+            measures, columns = probe.score(texts[probe.continuations])
+            found = _checked(probe, measures), pd.DataFrame(columns)
+        else:
+            found = _checked(probe, probe.measure(self._model(alpha), self.line.tokenizer)), None
+        if self.store and key:
+            self.store.put(key, *found)
+        return found
+
+    def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
+        key = self._key(alpha, {"texts": spec.identity()}, None)
+        stored = self.store.get(key) if self.store else None
+        if stored:
+            return stored[1]
+        found = sample(self._model(alpha), self.line.tokenizer, spec)
+        if self.store:
+            self.store.put(key, {}, found)
+        return found
+
+    def _model(self, alpha: float) -> torch.nn.Module:
+        if self._at != alpha:
+            self.line.at(alpha)
+            self._at = alpha
+        return self.line.model
+
+    def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
+        key = self.line.identity() | {"alpha": alpha, "measured": identity}
+        return key | {"texts": spec.identity()} if spec else key
+
+    def check_repeats(self) -> None:
+        """Measure probes of no stored point twice at alpha 0, and refuse to go on where the two differ."""
+        for probe in self.probes:
+            few = probe.few() if hasattr(probe, "few") else probe
+            first, second = (self._once(few) for _ in range(2))
+            for name in first:
+                if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):
+                    other = second[name].value() if name in second else "nothing"
+                    raise ProbeError(
+                        f"walk(probes): {name!r} does not repeat: at alpha 0 it is {first[name].value()!r}, then {other!r}.\n"
+                        "Fix its seed, or pass check=False to walk through its noise."
+                    )
+
+    def _once(self, probe: Any) -> dict[str, Measure]:
+        if isinstance(probe, TextProbe):
+            texts = sample(self._model(0.0), self.line.tokenizer, probe.continuations)
+            return _checked(probe, probe.score(texts)[0])
+        return _checked(probe, probe.measure(self._model(0.0), self.line.tokenizer))
+
+    def provenance(self) -> dict:
+        line = self.line
+        ends = {"minus": line.minus, "plus": line.plus} | ({"base": line.base} if line.base else {})
+        return {
+            "ends": {k: {"name": end.name, "sha256": end.sha256, "stored": sorted(end.stored_dtypes)} for k, end in ends.items()},
+            "dtype": line.dtype,
+            "device": _device_name(line.device),
+            "probes": {probe.name: probe.identity() for probe in self.probes},
+            "continuations": [p.continuations.identity() for p in self.probes if isinstance(p, TextProbe)],
+            "measured": self.new,
+            "from_store": self.known,
+            "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},
+        }
+
+
+def _checked(probe: Any, measures: Any) -> dict[str, Measure]:
+    if not isinstance(measures, dict) or not all(isinstance(m, Measure) for m in measures.values()):
+        raise ProbeError(
+            f"probe {probe.name!r}: it returned {type(measures).__name__}.\nA probe returns a dict of name to ln.Measure."
+        )
+    return measures
+
+
+def _checked_alphas(alphas: Sequence[float]) -> list[float]:
+    grid = [number(alpha, "walk(alphas)") for alpha in np.atleast_1d(np.asarray(alphas, dtype=object))]
+    if not grid:
+        raise AlphaError("walk(alphas): no alphas.\nPass alpha_grid(-1, 2, 13), say.")
+    twice = [show(alpha) for alpha in sorted(set(grid)) if grid.count(alpha) > 1]
+    if twice:
+        raise AlphaError(f"walk(alphas): {', '.join(twice[:3])} is given twice.\nGive each alpha once.")
+    return grid
+
+
+def _check_names(probes: list) -> None:
+    if not probes:
+        raise ProbeError("walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
+    names = [probe.name for probe in probes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ProbeError(f"walk(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
+
+
+def _store(store: Store | str | Path | None | bool) -> Store | None:
+    if store is True:
+        return Store()
+    return Store(store) if isinstance(store, (str, Path)) else store or None
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
