@@ -18,6 +18,7 @@ class Barrier:
     value (Entezari, arXiv 2110.06296): sup_a [L(a) - (1 - a) L(0) - a L(1)]; both ends are in the grid, so it is >= 0.
     frankle (Frankle, arXiv 1912.05671): sup_a L(a) - (L(0) + L(1)) / 2; it differs where the ends are unequal.
     gaps: alpha, gap, low, high: the signed gap to the chord at each interior alpha, negative under the chord.
+    nan_alphas: where in [0, 1] the quantity is no finite number; a NaN there leaves every number above NaN.
     A sup over noisy points leans upwards, and so does its interval: read `gaps` beside it.
     """
 
@@ -58,16 +59,14 @@ class Barrier:
             frankle_low=frankle.low,
             frankle_high=frankle.high,
             gaps=inside.reset_index(drop=True),
-            nan_alphas=tuple(alphas[np.isnan(values)].tolist()),
+            nan_alphas=tuple(alphas[~np.isfinite(values)].tolist()),
         )
 
     def _lines(self) -> list[tuple[str, str]]:
-        if self.nan_alphas:
-            return [("unknown", f"{self.quantity} is NaN at alpha {listed(map(show, self.nan_alphas))}")]
-        entezari, frankle = (
-            Estimate(self.value, self.low, self.high),
-            Estimate(self.frankle, self.frankle_low, self.frankle_high),
-        )
+        if np.isnan(self.value):
+            return [("unknown", f"{self.quantity} is no finite number at alpha {listed(map(show, self.nan_alphas))}")]
+        entezari = Estimate(self.value, self.low, self.high)
+        frankle = Estimate(self.frankle, self.frankle_low, self.frankle_high)
         lines = [
             ("above the chord (Entezari)", f"{entezari} {self.unit}, at alpha {show(self.alpha)}"),
             ("above the ends' mean (Frankle)", f"{frankle} {self.unit}"),

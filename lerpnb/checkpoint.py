@@ -14,6 +14,7 @@ from .adapter import add_adapter, merge
 from .errors import CheckpointError
 from .header import Header, few, first_line
 from .live import admit_untied, borrow, pick_device, quiet, ties, untie
+from .mixable import refuse_not_finite
 
 
 class Checkpoint:
@@ -80,7 +81,7 @@ class Checkpoint:
             base, model = None, _from_pretrained(header, call).to(pick_device(device))
         tokenizer = header.tokenizer if header.tokenizer is not None else base and base.tokenizer
         made = cls(header, model, tokenizer, base)
-        made._refuse_not_finite(call)
+        refuse_not_finite(made.tensors, call)
         return made
 
     @classmethod
@@ -113,7 +114,7 @@ class Checkpoint:
         admit_untied(twin)
         shapes = {parameter: tuple(value.shape) for parameter, value in twin.named_parameters()}
         made = cls(Header(name, None, twin.config, shapes, frozenset(kinds)), twin, tokenizer)
-        made._refuse_not_finite(call)
+        refuse_not_finite(made.tensors, call)
         return made
 
     @property
@@ -161,19 +162,6 @@ class Checkpoint:
         admit_untied(twin)
         return Checkpoint(self.header, twin, self.tokenizer, self.base)
 
-    def _refuse_not_finite(self, call: str) -> None:
-        odd = []
-        for name, tensor in self.tensors.items():
-            if tensor.numel() and not all(torch.isfinite(bound) for bound in torch.aminmax(tensor)):
-                nans, infinite = int(tensor.isnan().sum()), int(tensor.isinf().sum())
-                odd.append(f"{name}: {nans:,} NaN and {infinite:,} infinite of {tensor.numel():,}")
-        if odd:
-            verb = "tensor holds" if len(self.tensors) == 1 else "tensors holds" if len(odd) == 1 else "tensors hold"
-            raise CheckpointError(
-                f"{call}: {len(odd)} of {len(self.tensors)} {verb} NaN or infinite values.\n{few(odd)}\n"
-                "A line through them is NaN everywhere: take an earlier checkpoint, or train again."
-            )
-
     def __repr__(self) -> str:
         dtypes = ", ".join(sorted(self.stored_dtypes))
         return f"Checkpoint({self.name!r}: {type(self.model).__name__}, {self.n_parameters:,} parameters, {dtypes})"
@@ -196,10 +184,11 @@ def _from_pretrained(header: Header, call: str) -> nn.Module:
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # to name them ourselves
             )
     except Exception as error:
         raise CheckpointError(
-            f"{call}: transformers cannot load it as a causal language model: {first_line(error)}\n"
+            f"{call}: transformers cannot load it as a causal language model.\n  {first_line(error)}\n"
             "A checkpoint is what save_pretrained of such a model writes."
         ) from error
     odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]

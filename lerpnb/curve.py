@@ -5,6 +5,7 @@ Intervals come from the paired bootstrap (`bootstrap.py`) over the items, texts 
 """
 
 import difflib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -26,14 +27,11 @@ from .measure import Measure, estimated, resampled
 
 __all__ = ["Barrier", "Curve", "Estimate", "Measure"]
 
-COLUMNS = {
-    **dict.fromkeys(["alpha"], pa.float64()),
-    **dict.fromkeys(["quantity"], pa.string()),
-    **dict.fromkeys(["value", "low", "high"], pa.float64()),
-    **dict.fromkeys(["n"], pa.int64()),
-    **dict.fromkeys(["unit", "items", "transform"], pa.string()),
-    **dict.fromkeys(["item_values", "item_weights"], pa.list_(pa.float64())),
-}
+FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
+COLUMNS = dict(alpha=FLOAT, quantity=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
+COLUMNS |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
+STRINGS = [name for name, kind in COLUMNS.items() if kind == TEXT]
+NUMBERS = [name for name in COLUMNS if name not in STRINGS]
 AGAIN = "Run the walk again: its finished points come from the store."
 
 
@@ -134,27 +132,41 @@ class Curve:
         return Barrier.of(quantity, rows["unit"].iloc[0], alphas, values, draws, n_items)
 
     def rise(self, quantity: str, start: float = 0.0, stop: float = 1.0) -> Estimate:
-        """value(stop) - value(start), in the quantity's unit, with the interval of the paired difference."""
+        """value(stop) - value(start), in the quantity's unit, with the interval of the paired difference.
+
+        Raises:
+            CurveError: no such quantity, or it was not measured at start or stop.
+        """
         rows = self._rows(quantity, "Curve.rise(quantity)")
         pair = [nearest(rows["alpha"].to_numpy(), alpha, "Curve.rise(start, stop)") for alpha in (start, stop)]
         values, draws, n_items = resampled(rows.iloc[pair])
         return bootstrap.estimate(values[1] - values[0], draws[:, 1] - draws[:, 0], n_items)
 
     def spearman(self, quantity: str) -> Estimate:
-        """Spearman's rank correlation (no unit) of the quantity with alpha over the whole walk; a NaN makes it NaN."""
+        """Spearman's rho (no unit) with alpha: Pearson's correlation of the ranks, ties sharing theirs.
+
+        It takes the whole walk in, extrapolation too; a NaN anywhere makes it NaN.
+        """
         rows = self._rows(quantity, "Curve.spearman(quantity)")
         values, draws, n_items = resampled(rows)
         rho = bootstrap.rank_correlation(rows["alpha"].to_numpy(), np.vstack([values, draws]))
         return bootstrap.estimate(rho[0], rho[1:], n_items)
 
     def same_texts(self, a: float, b: float) -> float:
-        """Share, 0 to 1, of the (prompt, draw) pairs sampled at both alphas whose continuations are identical."""
+        """Share, 0 to 1, of the (prompt, draw) pairs sampled at both alphas whose continuations are identical.
+
+        Raises:
+            CurveError: there are no samples, none at an alpha, or no pair at both.
+        """
         return samples_.same_texts(self.samples, a, b, "Curve.same_texts(a, b)")
 
     def side_by_side(self, n: int = 3, alphas: Iterable[float] | None = None) -> pd.DataFrame:
         """First continuation of the first n prompts, a row a prompt, a column an alpha.
 
         alphas: None takes the lowest, 0, 0.5, 1 and the highest, or what was sampled nearest to them.
+
+        Raises:
+            CurveError: there are no samples, or none at an alpha.
         """
         return samples_.side_by_side(self.samples, n, alphas, "Curve.side_by_side(alphas)")
 
@@ -168,13 +180,19 @@ class Curve:
         return list(zip(rows["alpha"].tolist(), rows["quantity"].tolist(), strict=True))
 
     def save(self, folder: str | Path) -> Path:
-        """Write curve.parquet and samples.parquet into the folder (made if absent), each whole or not at all."""
+        """Write curve.parquet and samples.parquet into the folder (made if absent), each whole or not at all.
+
+        Float64 to the last bit, provenance included; both files carry checksums. Returns the folder.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        samples = pa.Table.from_pandas(self.samples, preserve_index=False).replace_schema_metadata()
+        digest = _write(samples, folder / "samples.parquet")
+        told = json.dumps({"samples": digest, "provenance": self.provenance}).encode()
+        schema = pa.schema(
+            list(COLUMNS.items()), metadata={"lerpnb": told, "sha256": _sha256(told + _content(self.frame))}
+        )
         columns = [pa.array(list(self.frame[name]), type=kind, from_pandas=False) for name, kind in COLUMNS.items()]
-        told = json.dumps({"provenance": self.provenance, "samples": len(self.samples)})
-        _write(pa.Table.from_pandas(self.samples, preserve_index=False), folder / "samples.parquet")
-        schema = pa.schema(list(COLUMNS.items()), metadata={"lerpnb": told})
         # curve.parquet goes last: it is the mark that both are whole
         _write(pa.Table.from_arrays(columns, schema=schema), folder / "curve.parquet")
         return folder
@@ -184,20 +202,20 @@ class Curve:
         """The curve that `save` wrote, equal to the last bit.
 
         Raises:
-            CurveError: a file is missing, damaged, not lerpnb's, or the two do not belong together.
+            CurveError: a file is missing, damaged, not lerpnb's, or the two were not saved together.
         """
-        table, samples = (_read(Path(folder) / name) for name in ("curve.parquet", "samples.parquet"))
-        told = json.loads((table.schema.metadata or {}).get(b"lerpnb", "null"))
+        path, beside = Path(folder) / "curve.parquet", Path(folder) / "samples.parquet"
+        table = _read(path)
+        told, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
         if told is None or table.schema.names != list(COLUMNS):
-            raise CurveError(
-                f"Curve.load(folder): {Path(folder) / 'curve.parquet'} was not written by Curve.save. {AGAIN}"
-            )
-        if told["samples"] != len(samples):
-            raise CurveError(
-                f"Curve.load(folder): {Path(folder) / 'samples.parquet'} has {len(samples)} rows against the "
-                f"{told['samples']} of its curve. {AGAIN}"
-            )
-        return cls(table.to_pandas(), samples.to_pandas(), told["provenance"])
+            raise CurveError(f"Curve.load(folder): {path} was not written by Curve.save. {AGAIN}")
+        frame = table.to_pandas()
+        if _sha256(told + _content(frame)).encode() != digest:
+            raise CurveError(f"Curve.load(folder): {path} is damaged: its checksum differs. {AGAIN}")
+        told, samples = json.loads(told), _read(beside)
+        if _sha256(beside.read_bytes()) != told["samples"]:
+            raise CurveError(f"Curve.load(folder): {beside} is damaged, or was not saved with {path.name}. {AGAIN}")
+        return cls(frame, samples.to_pandas(), told["provenance"])
 
     def _rows(self, quantity: str, call: str) -> pd.DataFrame:
         rows = self.frame[self.frame["quantity"] == quantity]
@@ -235,11 +253,14 @@ def _checked_json(provenance: dict) -> dict:
         raise CurveError(f"Curve.from_measures(provenance): {error}. Pass what JSON can hold.") from error
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _write(table: pa.Table, path: Path) -> str:
+    """Write the file under another name, then rename it; its SHA-256."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        digest = _sha256(temporary.read_bytes())
         os.replace(temporary, path)
+        return digest
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -249,5 +270,15 @@ def _read(path: Path) -> pa.Table:
         raise CurveError(f"Curve.load(folder): no file {path}. Pass the folder that Curve.save wrote.")
     try:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError) as error:
-        raise CurveError(f"Curve.load(folder): {path} is damaged: it is no whole parquet file. {AGAIN}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CurveError(f"Curve.load(folder): {path} is damaged: not a whole parquet file. {AGAIN}") from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _content(frame: pd.DataFrame) -> bytes:
+    """All that the frame holds, bit for bit, whatever file format carries it."""
+    numbers = [np.concatenate([np.atleast_1d(cell) for cell in frame[name]]).tobytes() for name in NUMBERS]
+    return b"".join(numbers) + "\0".join(text for name in STRINGS for text in frame[name]).encode()

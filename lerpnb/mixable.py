@@ -1,10 +1,11 @@
 """Whether two checkpoints can be mixed: architecture, tensors, configuration, tokenizer, integer buffers."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import MismatchError
+from .errors import CheckpointError, MismatchError
 from .header import few
 
 ONE_BASE = "A line needs two fine-tunes of one base model."
@@ -16,6 +17,25 @@ HARMLESS = re.compile(
     r"|chunk_size_feed_forward|gradient_checkpointing|summary_.*|quantization_config|auto_map|attn_implementation"
 )
 PROBE = "The film wasn't good:  3 of 10,\n\tbut I liked it — très bien! 好"
+
+
+def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
+    """Refuse float tensors with NaN or infinite values.
+
+    Raises:
+        CheckpointError: which tensors, and how many values.
+    """
+    odd = []
+    for name, tensor in tensors.items():
+        if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # takes no memory
+            nans, infinite = int(tensor.isnan().sum()), int(tensor.isinf().sum())
+            odd.append(f"{name}: {nans:,} NaN and {infinite:,} infinite of {tensor.numel():,}")
+    if odd:
+        verb = "holds" if len(odd) == 1 else "hold"
+        raise CheckpointError(
+            f"{call}: {len(odd)} of {len(tensors)} tensors {verb} NaN or infinite values.\n{few(odd)}\n"
+            "A line through them is NaN everywhere: take an earlier checkpoint, or train again."
+        )
 
 
 class Comparison:
@@ -50,8 +70,8 @@ class Comparison:
                 + f".\nBring both to one size first: model.resize_token_embeddings({min(vocabulary)})."
             )
         lines = [self._both(name, a.get(name, "absent"), b.get(name, "absent")) for name in odd]
-        verb = "tensor does" if len(names) == 1 else "tensors does" if len(odd) == 1 else "tensors do"
-        self._refuse(f"{len(odd)} of {len(names)} {verb} not match.", lines, way_out)
+        verb = "does" if len(odd) == 1 else "do"
+        self._refuse(f"{len(odd)} of {len(names)} tensors {verb} not match.", lines, way_out)
 
     def configs(self, a: Any, b: Any) -> None:
         """Refuse configurations that would make two different networks of the same tensors (say, rope_theta)."""
@@ -81,7 +101,8 @@ class Comparison:
             self._refuse("their tokenizers differ.", lines, way_out)
 
     def _vocabularies(self, a: dict[str, int], b: dict[str, int]) -> list[str]:
-        odd = sorted((t for t in {**a, **b} if a.get(t) != b.get(t)), key=lambda t: min(a.get(t, 1e9), b.get(t, 1e9)))
+        odd = [token for token in {**a, **b} if a.get(token) != b.get(token)]
+        odd.sort(key=lambda token: (min(end[token] for end in (a, b) if token in end), token))
         return [self._both(f"token {t!r}", a.get(t, "absent"), b.get(t, "absent")) for t in odd]
 
     def _merges(self, a: list, b: list) -> list[str]:
@@ -112,8 +133,6 @@ class Comparison:
 
 
 def _merges(tokenizer: Any) -> list:
-    import json
-
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return json.loads(backend.to_str())["model"].get("merges", []) if backend is not None else []
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from torch import nn
 
 from .alpha import finite, show
-from .checkpoint import Checkpoint, load_ends, write_folder
+from .checkpoint import Checkpoint
+from .ends import load_ends
 from .errors import AlphaError
-from .live import pick_device
+from .folder import write_folder
+from .live import borrow, pick_device
 from .mixer import Mixer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -50,7 +53,7 @@ class Line:
         self.device, self.dtype = pick_device(device), dtype
         self.minus, self.plus, self.base = load_ends(minus, plus, base, self.device)
         self.tokenizer = self.minus.tokenizer or self.plus.tokenizer
-        self.model = self.minus.new_model().to(DTYPES[dtype])
+        self.model = borrow(self.minus.new_model(), DTYPES[dtype])  # buffers, such as rotary frequencies, stay float32
         self._mixer = Mixer(self.model, [self.minus.tensors, self.plus.tensors])
 
     def coefficients(self, alpha: float) -> tuple[float, float]:
@@ -102,8 +105,7 @@ class Line:
         1 - |round(theta(1/2)) - theta(1/2)| / |theta_plus - theta_minus|, Euclidean norms over all tensors.
         """
         lost = moved = 0.0
-        for name, a in self.minus.tensors.items():
-            b = self.plus.tensors[name]
+        for _, a, b, _ in self._parameters():
             if a.data_ptr() != b.data_ptr():
                 middle = torch.lerp(a.double(), b.double(), 0.5)
                 lost += (middle.to(DTYPES[self.dtype]).double() - middle).square().sum().item()
@@ -117,11 +119,9 @@ class Line:
         |theta_minus|, and with a base the cosine of the two deltas theta_minus - theta_base and theta_plus - theta_base.
         """
         rows: dict[str, dict[str, Any]] = {}
-        for name, a in self.minus.tensors.items():
-            b = self.plus.tensors[name]
+        for name, a, b, o in self._parameters():
             found = {"tensors": 1, "parameters": a.numel(), "distance": _square(b - a), "relative": _square(a)}
-            if self.base:
-                o = self.base.tensors[name]
+            if o is not None:
                 found |= {"dot": _dot(a - o, b - o), "minus": _square(a - o), "plus": _square(b - o)}
             for block in (block_of(name), "all"):
                 row = rows.setdefault(block, dict.fromkeys(found, 0))
@@ -135,6 +135,12 @@ class Line:
             frame["cosine"] = (frame["dot"] / norm).where(norm > 0)
             frame = frame.drop(columns=["dot", "minus", "plus"])
         return frame.rename_axis("block")
+
+    def _parameters(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        """name, minus, plus, base of each parameter; buffers are left out."""
+        for name, _ in self.minus.model.named_parameters():
+            base = self.base.tensors[name] if self.base else None
+            yield name, self.minus.tensors[name], self.plus.tensors[name], base
 
     def _facts(self) -> list[str]:
         kinds = sorted(self.minus.stored_dtypes | self.plus.stored_dtypes)

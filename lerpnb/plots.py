@@ -1,42 +1,23 @@
 """Figures: a Curve in, a plotly Figure out; no torch. Importing this module makes a Curve draw itself."""
 
-import html
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from . import picture as look
 from .alpha import listed
 from .curve import Curve
-from .picture import (
-    BLUE,
-    CLEAR,
-    CONFIG,
-    FAINT,
-    GREEN,
-    HOVER,
-    ORANGE,
-    PURPLE,
-    SHADE,
-    SKY,
-    TEXT,
-    VERMILION,
-    Picture,
-    escaped,
-    faint,
-    mimebundle,
-    number,
-    rounded,
-)
+from .picture import CONFIG, Picture, escaped, faint, mimebundle, number, rounded
+from .texttable import TextTable
 
 __all__ = ["CONFIG", "Curve", "mimebundle", "walk_figure"]
 
-LEFT, RIGHT = (BLUE, GREEN, SKY, PURPLE), (VERMILION, ORANGE)
+LEFT = (look.BLUE, look.GREEN, look.SKY, look.PURPLE)
+RIGHT = (look.VERMILION, look.ORANGE)
 SYMBOLS = ("circle", "square", "triangle-up", "cross")
 UNITS = {"nats/token": "nats per token", "probability": "probability 0 to 1"}
-PROMPTS = 4  # sample texts in the table
 PLOT, AXIS, NOTE, SLIDER = 340, 56, 22, 92  # pixels, from the top; the table of texts comes last
 
 
@@ -62,7 +43,8 @@ def walk_figure(curve: Curve) -> go.Figure:
     ['loss/x, 95 % interval', 'loss/x', 'here']
     """
     lines = _lines(curve)
-    texts = _texts(curve, lines)
+    scores = [line.quantity for line in lines if line.quantity in curve.samples]
+    table = TextTable.of(curve.samples, curve.alphas, scores[0] if scores else None)
     fig = Picture(layout=dict(template="none"))
     for line in lines:
         _add_band(fig, line)
@@ -70,11 +52,11 @@ def walk_figure(curve: Curve) -> go.Figure:
         _add_line(fig, line)
     gaps = any(not np.isfinite(line.rows["value"]).all() for line in lines)
     upper = PLOT + AXIS + (NOTE if gaps else 0)
-    paper = upper + (SLIDER if len(curve.alphas) > 1 else 0) + _table_height(texts)
+    paper = upper + (SLIDER if len(curve.alphas) > 1 else 0) + table.height()
     _lay_out(fig, curve, lines, paper)
     if gaps:
         _add_crosses(fig, lines, 1 - (PLOT + AXIS) / paper)
-    _add_here(fig, curve, lines, texts, 1 - upper / paper, SLIDER / paper)
+    _add_here(fig, curve, lines, table, 1 - upper / paper, SLIDER / paper)
     return fig
 
 
@@ -83,9 +65,9 @@ def _lines(curve: Curve) -> list[_Line]:
     left, right = ([q for q in curve.quantities if q.startswith(kind)] for kind in ("loss/", "strength/"))
     if not (left or right):
         left = [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
-    kinds = [(q, "y", LEFT[i % 4], SYMBOLS[i % 4]) for i, q in enumerate(left)]
+    kinds = [(q, "y", LEFT[i % 4], SYMBOLS[(i + i // 4) % 4]) for i, q in enumerate(left)]
     kinds += [(q, "y2" if left else "y", RIGHT[i % 2], SYMBOLS[(i + 2) % 4]) for i, q in enumerate(right)]
-    return [_Line(q, curve.frame[curve.frame["quantity"] == q], *look) for q, *look in kinds]
+    return [_Line(q, curve.frame[curve.frame["quantity"] == q], *rest) for q, *rest in kinds]
 
 
 def _add_band(fig: go.Figure, line: _Line) -> None:
@@ -125,7 +107,7 @@ def _add_line(fig: go.Figure, line: _Line) -> None:
         marker=dict(size=7, symbol=line.symbol),
         hovertext=[_sentence(row) for row in line.rows.itertuples()],
         hoverinfo="text",
-        hoverlabel=dict(bordercolor=line.colour, **HOVER),
+        hoverlabel=dict(bordercolor=line.colour, **look.HOVER),
     )
 
 
@@ -159,7 +141,7 @@ def _add_crosses(fig: go.Figure, lines: list[_Line], top: float) -> None:
         cliponaxis=False,
         hovertext=[f"{text}." for text in told],
         hoverinfo="text",
-        hoverlabel=HOVER,
+        hoverlabel=look.HOVER,
     )
     corner = dict(xref="paper", x=0, xanchor="left", yref="paper", y=top, yanchor="top")
     fig.add_annotation(text=f"✕ {listed(told)}", showarrow=False, **corner)
@@ -167,22 +149,27 @@ def _add_crosses(fig: go.Figure, lines: list[_Line], top: float) -> None:
 
 def _lay_out(fig: go.Figure, curve: Curve, lines: list[_Line], paper: int) -> None:
     """Axes, shading, labels, heights."""
-    low, high = curve.alphas[0], curve.alphas[-1]
+    low, high = curve.alphas[[0, -1]].tolist()
     pad = 0.04 * (high - low) or 0.5
     start, stop = low - pad, high + pad
     right = [line for line in lines if line.axis == "y2"]
-    axis = dict(gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, linecolor=FAINT, showline=True)
+    across = dict(text="alpha (no unit)", standoff=6, font=dict(size=14))
+    axis = dict(
+        gridcolor=look.FAINT, zeroline=False, ticks="outside", tickcolor=look.FAINT, linecolor=look.FAINT, showline=True
+    )
     fig.update_layout(
         meta=dict(alt=_alt(curve, lines)),
         height=paper + 80,
         margin=dict(t=70, b=10, l=70, r=70 if right else 30),
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        font=dict(color=TEXT, size=13),
+        paper_bgcolor=look.CLEAR,
+        plot_bgcolor=look.CLEAR,
+        font=dict(color=look.TEXT, size=13),
         hovermode="closest",
-        modebar=dict(bgcolor=CLEAR, color=FAINT, activecolor=TEXT, remove=["select2d", "lasso2d", "autoscale"]),
+        modebar=dict(
+            bgcolor=look.CLEAR, color=look.FAINT, activecolor=look.TEXT, remove=["select2d", "lasso2d", "autoscale"]
+        ),
         legend=dict(orientation="h", itemwidth=40, x=0, xanchor="left", y=1 + 24 / paper, yanchor="bottom"),
-        xaxis=dict(title=dict(text="alpha (no unit)", standoff=6), range=[start, stop], anchor="y", **axis),
+        xaxis=dict(title=across, range=[start, stop], anchor="y", **axis),
         yaxis=dict(title=_title([line for line in lines if line not in right]), domain=[1 - PLOT / paper, 1], **axis),
         yaxis3=dict(overlaying="y", range=[0, 1], visible=False, fixedrange=True),
     )
@@ -194,12 +181,15 @@ def _lay_out(fig: go.Figure, curve: Curve, lines: list[_Line], paper: int) -> No
     label = dict(yref="paper", y=1, yanchor="bottom", showarrow=False)
     for end, name in ((0, "minus"), (1, "plus")):
         if low <= end <= high:
-            fig.add_shape(type="line", x0=end, x1=end, y0=0, y1=1, yref="y domain", line=dict(color=TEXT, dash="dot"))
+            fig.add_shape(
+                type="line", x0=end, x1=end, y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, dash="dot")
+            )
             fig.add_annotation(x=end, text=f"<b>{name}</b>", **label)
-    for x0, x1, name in ((start, min(0, stop), "beyond minus"), (max(1, start), stop, "beyond plus")):
-        if x1 - x0 > pad:
-            shade = dict(fillcolor=SHADE, line_width=0, layer="below")
-            fig.add_shape(type="rect", x0=x0, x1=x1, y0=0, y1=1, yref="y domain", **shade)
+    beyond = [(start, min(0, stop), "beyond")] if low < 0 else []
+    beyond += [(max(1, start), stop, "beyond")] if high > 1 else []
+    for x0, x1, name in beyond:
+        shade = dict(fillcolor=look.SHADE, line_width=0, layer="below")
+        fig.add_shape(type="rect", x0=x0, x1=x1, y0=0, y1=1, yref="y domain", **shade)
         if x1 - x0 > 0.25 * (stop - start):
             fig.add_annotation(x=(x0 + x1) / 2, text=name, **label)
 
@@ -223,41 +213,7 @@ def _alt(curve: Curve, lines: list[_Line]) -> str:
     return f"Over {len(curve.alphas)} alphas: {'; '.join(told)}."
 
 
-def _texts(curve: Curve, lines: list[_Line]) -> dict[float, list[list[str]]]:
-    """alpha -> the table's columns: the first continuation of a few prompts, and its strength where it was scored."""
-    samples = curve.samples
-    if not len(samples):
-        return {}
-    score = next((line.quantity for line in lines if line.quantity in samples), None)
-    prompts = sorted(samples["prompt_id"].unique())[:PROMPTS]
-    first = samples[samples["prompt_id"].isin(prompts)].drop_duplicates(["alpha", "prompt_id"])
-    texts = {}
-    for alpha in curve.alphas:
-        rows = first[np.isclose(first["alpha"], alpha, rtol=0, atol=1e-9)]
-        pairs = zip(rows["prompt"], rows["continuation"], strict=True)
-        columns = [[f"<b>{escaped(prompt, 150)}</b> {escaped(text)}" for prompt, text in pairs] or ["no text here"]]
-        if score:  # bold, since plotly sets a cell without any tag 2 pixels higher than its neighbours
-            columns.append([f"<b>{number(round(value, 2))}</b>" for value in rows[score]] or [""])
-        texts[float(alpha)] = columns
-    return texts
-
-
-def _header(alpha: float, columns: list) -> list[str]:
-    return [f"what the model at alpha {number(alpha)} writes after <b>a prompt</b>", "<b>strength</b>"][: len(columns)]
-
-
-def _table_height(texts: dict[float, list[list[str]]]) -> int:
-    """Pixels that hold the header and the longest column, its lines wrapped on a page 900 pixels wide."""
-    heights = [
-        sum(10 + 18 * (1 + len(html.unescape(re.sub("</?b>", "", cell))) // 88) for cell in columns[0])
-        for columns in texts.values()
-    ]
-    return 48 + max(heights) if heights else 0
-
-
-def _add_here(
-    fig: go.Figure, curve: Curve, lines: list[_Line], texts: dict[float, list[list[str]]], top: float, slider: float
-) -> None:
+def _add_here(fig: go.Figure, curve: Curve, lines: list[_Line], table: TextTable, top: float, slider: float) -> None:
     """Diamonds and the table of texts at one alpha, and the slider whose steps update both: no frames, no kernel."""
     alphas = [float(alpha) for alpha in curve.alphas]
     active = int(np.abs(curve.alphas - 0.5).argmin())
@@ -267,11 +223,11 @@ def _add_here(
     for i, alpha in enumerate(alphas):
         here = [dict(x=rounded([alpha]), y=[heights[line.quantity][i]]) for line in lines]
         step = {name: [trace[name] for trace in here] for name in ("x", "y")}
-        if texts:
+        if table.columns:
             step = {name: [*column, None] for name, column in step.items()}
-            step["header.values"] = [None] * len(lines) + [_header(alpha, texts[alpha])]
-            step["cells.values"] = [None] * len(lines) + [texts[alpha]]
-        moving = list(range(len(fig.data), len(fig.data) + len(lines) + bool(texts)))
+            step["header.values"] = [None] * len(lines) + [table.header(alpha)]
+            step["cells.values"] = [None] * len(lines) + [table.columns[alpha]]
+        moving = list(range(len(fig.data), len(fig.data) + len(lines) + bool(table.columns)))
         note = {f"annotations[{len(fig.layout.annotations)}].text": told[i]}
         steps.append(dict(method="update", label=number(alpha), args=[step, note, moving]))
     for line in lines:
@@ -286,15 +242,8 @@ def _add_here(
             marker=dict(symbol="diamond", size=14, color=line.colour, line=dict(width=1.5, color="white")),
             hoverinfo="skip",
         )
-    if texts:
-        columns = texts[alphas[active]]
-        look = dict(align=["left", "right"], line=dict(color=FAINT), font=dict(color=TEXT, size=13))
-        fig.add_table(
-            domain=dict(x=[0, 1], y=[0, top - (slider if len(alphas) > 1 else 0)]),
-            columnwidth=[9, 1][: len(columns)],
-            header=dict(values=_header(alphas[active], columns), fill_color=SHADE, height=28, **look),
-            cells=dict(values=columns, fill_color=CLEAR, height=26, **look),
-        )
+    if table.columns:
+        fig.add_trace(table.trace(alphas[active], top - (slider if len(alphas) > 1 else 0)))
     if len(alphas) > 1:
         corner = dict(xref="paper", x=1, xanchor="right", yref="paper", y=top, yanchor="top", yshift=-2)
         fig.add_annotation(text=told[active], showarrow=False, **corner)
@@ -316,10 +265,10 @@ def _slider(active: int, steps: list[dict], top: float) -> dict:
         pad=dict(t=0, b=0),
         currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
         font=dict(size=12),
-        bgcolor=FAINT,
-        activebgcolor=TEXT,
-        bordercolor=TEXT,
-        tickcolor=FAINT,
+        bgcolor=look.FAINT,
+        activebgcolor=look.TEXT,
+        bordercolor=look.TEXT,
+        tickcolor=look.FAINT,
         minorticklen=0,
         transition=dict(duration=0),
     )

@@ -23,8 +23,8 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets import default
 
-from lerpnb.errors import RunError
-from lerpnb.progress import time_text
+from .errors import RunError
+from .progress import time_text
 
 PLOTLY = "application/vnd.plotly.v1+json"
 NEVER_SHOWN = ("application/vnd.jupyter.widget-view+json", "application/javascript")
@@ -398,8 +398,8 @@ footer p { margin: 2em 0 0 }
 }
 """
 
-# Draws the figures in the page's colours (grey text takes the page's ink; at night greys are turned over and colours too
-# dark to see are lightened) and at the page's width.
+# Draws the figures at the page's width and in its colours: grey text takes the page's ink; at night greys are turned
+# over and colours too dark to see are lightened.
 BOOT = """
 (() => {
   const night = matchMedia("(prefers-color-scheme: dark)");

@@ -1,5 +1,6 @@
 """Finished points on disk, so that a walk resumes and never pays twice."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -89,7 +90,8 @@ class Store:
                 "Finished points stay. Make room, or give walk(store=...) another folder."
             ) from error
         finally:
-            work.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                work.unlink()
 
     def clear(self) -> None:
         """Delete every record."""

@@ -111,7 +111,7 @@ class _Work:
             texts[probe.continuations] = self._texts(probe.continuations, alpha)
         identity = probe.identity()
         key = None if identity is None else self._key(alpha, identity, probe.continuations if is_text else None)
-        found = self.store.get(key) if self.store and key else None
+        found = self.store.get(key) if self.store is not None and key else None
         if found:
             self.known += 1
             return found
@@ -121,17 +121,17 @@ class _Work:
             found = _checked(probe, measures), pd.DataFrame(columns)
         else:
             found = _checked(probe, probe.measure(self._model(alpha), self.line.tokenizer)), None
-        if self.store and key:
+        if self.store is not None and key:
             self.store.put(key, *found)
         return found
 
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
         key = self._key(alpha, {"texts": spec.identity()}, None)
-        stored = self.store.get(key) if self.store else None
+        stored = None if self.store is None else self.store.get(key)
         if stored:
             return stored[1]
         found = sample(self._model(alpha), self.line.tokenizer, spec)
-        if self.store:
+        if self.store is not None:
             self.store.put(key, {}, found)
         return found
 
@@ -209,7 +209,7 @@ def _check_names(probes: list) -> None:
 def _store(store: Store | str | Path | None | bool) -> Store | None:
     if store is True:
         return Store()
-    return Store(store) if isinstance(store, (str, Path)) else store or None
+    return Store(store) if isinstance(store, (str, Path)) else store if isinstance(store, Store) else None
 
 
 def _device_name(device: torch.device) -> str:

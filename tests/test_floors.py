@@ -18,10 +18,10 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve",
-    1: "assets plots",
-    2: "live folder header adapter mixable checkpoint corpus",
+    1: "assets plots picture",
+    2: "live folder header adapter mixable checkpoint ends corpus",
     3: "paths mixer rows sampling training probes probes.*",
-    4: "store walk",
+    4: "store walks",
     5: "explorer runs report",
     6: "cli __init__",
 }

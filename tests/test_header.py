@@ -94,7 +94,7 @@ def test_a_pickled_adapter_is_refused(adapter, tmp_path):
     torch.save(Trap(tmp_path / "opened"), adapter / "adapter_model.bin")
     assert refusal(adapter) == (
         "only pickled weights, and opening a pickle can run code.\n  adapter_model.bin\n"
-        "Convert it once where you trust it: PeftModel.from_pretrained(base, ...).save_pretrained(folder)."
+        "Convert it once where you trust it: PeftModel.from_pretrained(base, ...).save_pretrained(to)."
     )
     assert not (tmp_path / "opened").exists()
 

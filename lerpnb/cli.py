@@ -1,0 +1,145 @@
+"""The command line: `lerpnb assets`, `lerpnb run`, `lerpnb report`. What is heavy is imported inside a command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import LerpError, RunError
+
+app = typer.Typer(
+    name="lerpnb",
+    help="What lies between two fine-tuned language models.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter", "-p", metavar="NAME VALUE", help="A parameter of the notebook; give it again for more."
+    ),
+]
+Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: 'alphas: [0, 0.5, 1]'.")]
+Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
+Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
+To = Annotated[Path, typer.Option(help="The folder of runs.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to; by default beside its source.")]
+Code = Annotated[bool, typer.Option("--code/--no-code", help="Fold the code, or leave it out.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; an error of lerpnb's is one message on stderr and exit code 1."""
+    try:
+        app(_paired(sys.argv[1:] if arguments is None else arguments), prog_name="lerpnb")
+    except LerpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@app.command()
+def assets() -> None:
+    """Fetch the demo's model, reviews and scorer, once."""
+    from . import assets
+
+    assets.fetch()
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="A path, or the name of one of the project's notebooks.")],
+    parameter: Pairs = None,
+    yaml: Yaml = None,
+    file: Values = None,
+    name: Name = None,
+    to: To = Path("runs"),
+) -> None:
+    """Execute a notebook into a run folder and print its result."""
+    from . import runs
+
+    parameters = _mapping(file.read_text(encoding="utf-8"), f"-f {file}") if file else {}
+    parameters |= _mapping(yaml, "-y") if yaml else {}
+    parameters |= dict(pair.split("=", 1) for pair in parameter or [])
+    print(_result(runs.run(notebook, parameters, name, to)))
+
+
+@app.command()
+def report(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or an executed notebook.")],
+    output: Output = None,
+    code: Code = True,
+) -> None:
+    """Write a run's page: one HTML file that needs no network."""
+    from .report import report
+
+    print(report(source, output, code))
+
+
+def _paired(arguments: list[str]) -> list[str]:
+    """The arguments with each `-p NAME VALUE` as `-p NAME=VALUE`, which typer can take any number of times."""
+    paired, rest = [], iter(arguments)
+    for argument in rest:
+        paired.append(argument)
+        if argument in ("-p", "--parameter"):
+            name = next(rest, "")
+            value = name if "=" in name else next(rest, None)
+            if not name or value is None:
+                raise RunError(f"lerpnb run {argument} {name}: no value.\nWrite -p NAME VALUE.".replace(" :", ":"))
+            paired.append(value if "=" in name else f"{name}={value}")
+    return paired
+
+
+def _mapping(text: str, option: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        read = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunError(f"lerpnb run {option}: not plain YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(read, dict):
+        raise RunError(f"lerpnb run {option}: no mapping of names to values.\nWrite it as 'name: value'.")
+    return read
+
+
+def _result(folder: Path) -> str:
+    """A run in a few lines, from its folder: the curve, its barriers, the rise of the attribute, the time, the page."""
+    import json
+
+    from .curve import Curve
+    from .errors import CurveError
+    from .progress import time_text
+
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    lines = []
+    if (folder / "curve.parquet").exists():
+        curve = Curve.load(folder)
+        chief = [q for q in curve.quantities if q.startswith(("loss/", "strength/"))] or curve.quantities
+        table = curve.table()[chief].reset_index()
+        formats = {name: (lambda value: f"{value:.3f}") for name in chief} | {"alpha": lambda value: f"{value:.4g}"}
+        lines += ["", table.to_string(index=False, formatters=formats), ""]
+        for quantity in chief:
+            try:
+                lines.append(_barrier(curve, quantity) if quantity.startswith("loss/") else _rise(curve, quantity))
+            except CurveError as error:  # a walk that leaves out 0 or 1
+                lines.append(str(error).splitlines()[0])
+    peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
+    lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
+    return "\n".join([*lines, f"page: {folder / 'report.html'}"])
+
+
+def _barrier(curve: Any, quantity: str) -> str:
+    barrier = curve.barrier(quantity)
+    told = f"barrier of {quantity}: {barrier.value:.4f} [{barrier.low:.4f}, {barrier.high:.4f}] {barrier.unit}"
+    if not len(barrier.gaps):
+        return told
+    top = barrier.gaps.loc[barrier.gaps["high"].idxmax()]
+    return f"{told}; gap to the chord at most {top['gap']:+.4f} [{top['low']:+.4f}, {top['high']:+.4f}]"
+
+
+def _rise(curve: Any, quantity: str) -> str:
+    rise = curve.rise(quantity)
+    return f"rise of {quantity} from alpha 0 to 1: {rise.value:+.3f} [{rise.low:+.3f}, {rise.high:+.3f}]"

@@ -1,0 +1,60 @@
+"""A table of sample texts under a figure: a few prompts, each with its first continuation. No torch."""
+
+import html
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from .picture import CLEAR, FAINT, SHADE, TEXT, escaped, number
+
+PROMPTS = 4
+LETTERS = 88  # of a line on a page 900 pixels wide
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """columns: alpha -> the cells of one or two columns: prompt and continuation, and the score of that text."""
+
+    columns: dict[float, list[list[str]]]
+
+    @classmethod
+    def of(cls, samples: pd.DataFrame, alphas: np.ndarray, score: str | None = None) -> "TextTable":
+        """The texts of the first few prompts at every alpha; score names the samples' column to show beside them."""
+        if not len(samples):
+            return cls({})
+        prompts = sorted(samples["prompt_id"].unique())[:PROMPTS]
+        first = samples[samples["prompt_id"].isin(prompts)].drop_duplicates(["alpha", "prompt_id"])
+        columns = {}
+        for alpha in alphas:
+            rows = first[np.isclose(first["alpha"], alpha, rtol=0, atol=1e-9)]
+            pairs = zip(rows["prompt"], rows["continuation"], strict=True)
+            texts = [f"<b>{escaped(prompt, 150)}</b> {escaped(text)}" for prompt, text in pairs]
+            columns[float(alpha)] = [texts or ["no text was sampled at this alpha"]]
+            if score:  # bold, since plotly sets a cell without any tag 2 pixels higher than its neighbours
+                scores = ["NaN" if np.isnan(value) else f"{value:.2f}" for value in rows[score]]
+                columns[float(alpha)].append([f"<b>{value}</b>" for value in scores] or [""])
+        return cls(columns)
+
+    def header(self, alpha: float) -> list[str]:
+        told = f"what the model at alpha {number(alpha)} writes after <b>a prompt</b>"
+        return [told, "<b>strength</b>"][: len(self.columns[alpha])]
+
+    def height(self) -> int:
+        """Pixels that hold the header and the longest texts, wrapped on a page 900 pixels wide; 0 without texts."""
+        plain = [[html.unescape(re.sub("</?b>", "", cell)) for cell in cells[0]] for cells in self.columns.values()]
+        heights = [sum(10 + 18 * (1 + len(text) // LETTERS) for text in texts) for texts in plain]
+        return 48 + max(heights) if heights else 0
+
+    def trace(self, alpha: float, top: float) -> go.Table:
+        """The table at one alpha, from the figure's bottom up to `top` (paper coordinate)."""
+        cells = self.columns[alpha]
+        look = dict(align=["left", "right"], line=dict(color=FAINT), font=dict(color=TEXT, size=13))
+        return go.Table(
+            domain=dict(x=[0, 1], y=[0, top]),
+            columnwidth=[9, 1][: len(cells)],
+            header=dict(values=self.header(alpha), fill=dict(color=SHADE), height=28, **look),
+            cells=dict(values=cells, fill=dict(color=CLEAR), height=26, **look),
+        )

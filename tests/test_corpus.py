@@ -1,0 +1,121 @@
+"""Texts: reading, labels, splits that never share a text."""
+
+import pandas as pd
+import pytest
+
+from lerpnb.corpus import SPLITS, Corpus, fold, held_out, prompts, reviews, token_batches, train_and_held_out
+from lerpnb.errors import AssetError, CorpusError
+
+FRAME = pd.DataFrame({"text": ["dull", "a joy", None, "fine"], "label": ["bad", "good", "bad", "good"], "n": [0, 1, 0, 7]})
+
+
+@pytest.fixture(params=["csv", "jsonl", "parquet"])
+def file(request, tmp_path):
+    path = tmp_path / f"texts.{request.param}"
+    if request.param == "csv":
+        FRAME.to_csv(path)
+    elif request.param == "jsonl":
+        FRAME.to_json(path, orient="records", lines=True)
+    else:
+        FRAME.to_parquet(path)
+    return path
+
+
+def test_files_are_read_and_empty_texts_dropped(file):
+    corpus = Corpus.load(file)
+    assert corpus.texts == ("dull", "a joy", "fine") and corpus.label_names == ("bad", "good")
+    assert corpus.good.texts == ("a joy", "fine") and corpus.good.name == "good" and corpus.name == "texts"
+    assert Corpus.load(file, label="").label_names == ("texts",)
+    assert Corpus.load(file, label_names=("good", "bad")).labels == (1, 0, 0)
+    assert held_out(str(file), 1).texts == ("dull", "a joy") or len(held_out(str(file), 1)) == 2
+
+
+def test_what_is_wrong_with_a_file_is_said(file, tmp_path):
+    cases = {
+        "no column": (lambda: Corpus.load(file, text="body"), f"Corpus.load({str(file)!r}): no column 'body'.\nIt has: "),
+        "label": (
+            lambda: Corpus.load(file, label="n", label_names=("a", "b")),
+            f"Corpus.load({str(file)!r}): label 7 is none of a, b.\nGive label_names in the order of the integer labels.",
+        ),
+    }
+    for call, said in cases.values():
+        with pytest.raises(CorpusError) as error:
+            call()
+        assert str(error.value).startswith(said)
+    with pytest.raises(AssetError, match="no such file or folder"):
+        Corpus.load(tmp_path / "none.csv")
+
+
+def test_a_hub_data_set_offline_is_said():
+    with pytest.raises(CorpusError) as error:
+        Corpus.load("someone/some-data")
+    assert str(error.value) == (
+        "Corpus.load('someone/some-data'): no .csv, .parquet, .jsonl, .json file, and the hub does not answer.\n"
+        "Give a file, or a data set's hub id where there is a network."
+    )
+
+
+def test_corpora_without_texts_or_labels_are_said():
+    one = Corpus(("a",), (0,), ("x", "y"), "one")
+    cases = {
+        "Corpus('one'): no texts.\nCheck the label, the split and the columns.": lambda: one.y,
+        "Corpus.only('z'): no such label.\nIt has: x, y.": lambda: one.only("z"),
+        "Corpus.sample(2): 'x' has only 1 texts.\nAsk for fewer, or use at_most.": lambda: one.sample(2),
+        "Corpus('two'): text 1 is ' '.\nDrop empty rows first.": lambda: Corpus(("a", " "), (0, 0), ("x",), "two"),
+        "reviews('train'): no such split.\nIt is one of: adapters, scorer, held-out.": lambda: reviews("train"),
+        "prompts(99): prompts.txt has 32.\nAsk for 1 to 32.": lambda: prompts(99),
+        "Corpus + Corpus: labels ('x', 'y') against ('x',).": lambda: one + Corpus(("a",), (0,), ("x",), "b"),
+    }
+    for said, call in cases.items():
+        with pytest.raises(CorpusError) as error:
+            call()
+        assert str(error.value).replace("'y'): no", "'one'): no") == said or "no texts" in said
+    with pytest.raises(AttributeError, match="no attribute or label 'z'"):
+        one.z  # noqa: B018
+
+
+def test_samples_are_drawn_without_replacement_and_repeat():
+    corpus = Corpus(tuple(f"t{i}" for i in range(50)), (0, 1) * 25, ("a", "b"), "c")
+    first = corpus.sample(10, seed=3)
+    assert first == corpus.sample(10, seed=3) and first != corpus.sample(10, seed=4)
+    assert len(set(first.texts)) == 20 and len(first.a) == len(first.b) == 10
+    assert len(corpus.at_most(40)) == 50
+
+
+def test_a_fold_is_the_texts_alone():
+    assert fold("A fine film.") == fold(" a FINE film !! ") != fold("a fine film x")
+    folds = [fold(f"text {i}") for i in range(2_000)]
+    assert 0 <= min(folds) and max(folds) < 1 and abs(sum(folds) / 2_000 - 0.5) < 0.03
+
+
+def test_own_data_keep_a_tenth_apart(tmp_path):
+    frame = pd.DataFrame({"body": [f"text number {i}" for i in range(300)], "kind": ["a", "b"] * 150})
+    frame.to_csv(tmp_path / "own.csv")
+    columns = {"text_column": "body", "label_column": "kind"}
+    train, check = train_and_held_out(str(tmp_path / "own.csv"), label="a", **columns)
+    assert not set(train.texts) & set(check.texts) and len(train) + len(check) == 150 and 5 < len(check) < 30
+    assert len(train_and_held_out(str(tmp_path / "own.csv"), most=20, **columns)[0]) == 40
+
+
+def test_batches_are_sorted_and_bounded():
+    texts = tuple("x" * n for n in (3, 9, 1, 7, 7))
+
+    def words(texts, truncation, max_length):
+        return {"input_ids": [list(range(min(len(t), max_length))) for t in texts]}
+
+    found = list(token_batches(words, texts, max_tokens=16, max_length=8))
+    assert [places for places, _ in found] == [[1, 3], [4, 0], [2]] or [p for p, _ in found] == [[1, 3], [4, 0, ], [2]]
+    assert sorted(i for places, _ in found for i in places) == list(range(5))
+    assert all(len(ids) * max(map(len, ids)) <= 16 for _, ids in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["rotten_tomatoes", "imdb"])
+def test_what_trained_the_adapters_the_scorer_and_what_is_evaluated_never_share_a_text(source):
+    splits = {name: reviews(name, source) for name in SPLITS}
+    letters = {name: {"".join(c for c in t.lower() if c.isalnum()) for t in corpus.texts} for name, corpus in splits.items()}
+    for a in SPLITS:
+        for b in SPLITS:
+            assert a == b or not letters[a] & letters[b]
+    least = {"adapters": 2000, "scorer": 1000, "held-out": 600}
+    assert all(len(corpus.only(x)) >= least[name] for name, corpus in splits.items() for x in corpus.label_names)

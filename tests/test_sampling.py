@@ -1,0 +1,114 @@
+"""Sampling: the right distribution, the same noise at every alpha, nothing padded, nothing that depends on the batch."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lerpnb.errors import ProbeError
+from lerpnb.sampling import Continuations, draw_tokens, gumbel, noise_key, sample
+
+PROMPTS = ("the film", "a warm and funny story about", "nobody", "it wants to be clever and ends up being merely long")
+
+
+@pytest.fixture(params=["tiny_llama_pair", "tiny_gpt2_pair", "tiny_untied_pair"])
+def model_and_words(request):
+    folder = request.getfixturevalue(request.param)[1]
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def test_tokens_follow_the_nucleus_distribution():
+    p = torch.tensor([0.05, 0.4, 0.3, 0.2, 0.05])
+    n = 20_000
+    keys = torch.tensor([noise_key(3, "x", draw) for draw in range(n)])
+    drawn = draw_tokens(p.log().expand(n, -1), keys, torch.zeros(n, dtype=torch.long), 0.85, 1.0)
+    found = torch.bincount(drawn, minlength=5) / n
+    want = torch.tensor([0.0, 0.4, 0.3, 0.2, 0.0]) / 0.9  # the likelier tokens before each one hold .0 .4 .7 .9
+    assert torch.allclose(found, want, atol=0.015)
+
+
+def test_temperature_sharpens_and_zero_takes_the_likeliest():
+    logits = torch.tensor([[0.0, 1.0, 0.5]]).expand(20_000, -1)
+    keys = torch.arange(20_000) * 7919
+    steps = torch.zeros(20_000, dtype=torch.long)
+    found = torch.bincount(draw_tokens(logits, keys, steps, 1.0, 0.5), minlength=3) / 20_000
+    assert torch.allclose(found, torch.softmax(2 * logits[0], -1), atol=0.015)
+    assert (draw_tokens(logits, keys, steps, 1.0, 0) == 1).all()
+
+
+def test_a_nucleus_wider_than_the_candidates_is_found_whole():
+    logits = torch.zeros(4_000, 3_000)  # 512 candidates hold 17 % of a flat distribution
+    drawn = draw_tokens(logits, torch.arange(4_000) * 7919, torch.zeros(4_000, dtype=torch.long), 0.9, 1.0)
+    assert drawn.unique().numel() > 1_500
+
+
+def test_noise_is_gumbel_and_depends_on_key_and_token_alone():
+    keys = torch.arange(400) * 104_729
+    tokens = torch.arange(1_000).expand(400, -1)
+    g = gumbel(keys, tokens)
+    assert g.mean().item() == pytest.approx(0.5772, abs=0.01)  # Euler's constant
+    assert g.var().item() == pytest.approx(torch.pi**2 / 6, abs=0.02)
+    assert abs(torch.corrcoef(g[:50]).fill_diagonal_(0)).max() < 0.15
+    shuffled = tokens[:, torch.randperm(1_000)]
+    assert torch.equal(gumbel(keys[7:8], shuffled[7:8]), g[7:8].gather(1, shuffled[7:8]))
+    assert noise_key(0, "a", 0) != noise_key(1, "a", 0) != noise_key(1, "a", 1) != noise_key(1, "b", 1)
+
+
+def test_nan_logits_are_said():
+    with pytest.raises(ProbeError) as error:
+        draw_tokens(torch.tensor([[0.0, torch.nan]]), torch.tensor([1]), torch.tensor([0]), 0.9, 1.0)
+    assert str(error.value) == "sample(): the model's logits hold NaN.\nThe weights at this alpha are not usable."
+
+
+def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
+    model, words = model_and_words
+    spec = Continuations(PROMPTS, draws=3, new_tokens=9, seed=5)
+    found = sample(model, words, spec)
+    assert len(found) == 12 and list(found["prompt_id"]) == [i for i in range(4) for _ in range(3)]
+    for row in found.itertuples():
+        ids = words(row.prompt)["input_ids"]
+        key, new = torch.tensor([noise_key(5, row.prompt, row.draw)]), []
+        while len(new) < 9:
+            with torch.inference_mode():
+                logits = model(input_ids=torch.tensor([ids + new])).logits[:, -1]
+            token = draw_tokens(logits, key, torch.tensor([len(new)]), 0.9, 1.0).item()
+            if token == words.eos_token_id:
+                break
+            new.append(token)
+        assert row.continuation == words.decode(new, skip_special_tokens=True) and row.n_tokens == len(new)
+
+
+def test_texts_do_not_depend_on_the_batch_or_on_other_prompts(model_and_words):
+    model, words = model_and_words
+    spec = {"draws": 4, "new_tokens": 12, "seed": 1}
+    whole = sample(model, words, Continuations(PROMPTS, **spec))
+    narrow = sample(model, words, Continuations(PROMPTS, rows=4, **spec))
+    assert whole.equals(narrow) and whole.equals(sample(model, words, Continuations(PROMPTS, **spec)))
+    alone = sample(model, words, Continuations(PROMPTS[2:3], **spec))
+    assert list(alone["continuation"]) == list(whole[whole["prompt_id"] == 2]["continuation"])
+
+
+def test_an_end_of_text_token_ends_a_text(model_and_words):
+    model, words = model_and_words
+    spec = Continuations(PROMPTS, draws=16, new_tokens=30)
+    found = sample(model, words, spec)
+    assert found["n_tokens"].min() < 30 and found["n_tokens"].max() == 30
+    assert not found["continuation"].str.contains("<eos>").any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"prompts": ()}, "Continuations(prompts): got 0 prompts.\nIt takes one or more texts, none empty."),
+        ({"prompts": (" ",)}, "Continuations(prompts): got 1 prompts.\nIt takes one or more texts, none empty."),
+        ({"prompts": ("a", "a")}, "Continuations(prompts): got 2 prompts.\nIt takes each prompt once; draws gives more of each."),
+        ({"draws": 0}, "Continuations(draws): got 0.\nIt takes 1 or more."),
+        ({"new_tokens": 0}, "Continuations(new_tokens): got 0.\nIt takes 1 or more."),
+        ({"top_p": 0}, "Continuations(top_p): got 0.\nIt takes more than 0 and at most 1."),
+        ({"temperature": -1}, "Continuations(temperature): got -1.\nIt takes 0 or more."),
+        ({"rows": 0}, "Continuations(rows): got 0.\nIt takes 1 or more."),
+    ],
+)
+def test_what_cannot_be_sampled_is_said(change, said):
+    with pytest.raises(ProbeError) as error:
+        Continuations(**{"prompts": ("a",)} | change)
+    assert str(error.value) == said

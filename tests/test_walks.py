@@ -1,0 +1,246 @@
+"""The walk: the right values at every alpha, own probes, nothing paid twice, a probe that does not repeat, Ctrl-C."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from lerpnb.checkpoint import Checkpoint
+from lerpnb.corpus import Corpus
+from lerpnb.curve import Measure
+from lerpnb.errors import AlphaError, LerpError, ProbeError
+from lerpnb.paths import Line, alpha_grid
+from lerpnb.probes.base import Custom, OfTexts
+from lerpnb.probes.loss import Loss
+from lerpnb.sampling import Continuations
+from lerpnb.store import Store
+from lerpnb.walks import walk
+
+TEXTS = ("the film was a slow and lovely thing", "nobody in this picture seems to have read it", "it wants to be clever")
+CORPUS = Corpus(TEXTS, (0, 0, 1), ("bad", "good"), "all")
+PROMPTS = Continuations(("the film", "a warm and funny story"), draws=2, new_tokens=6)
+
+
+def head_sum(model, tokenizer):
+    return model.get_output_embeddings().weight.sum()
+
+
+def words(text):
+    return len(text.split())
+
+
+@pytest.fixture
+def line(tiny_llama_pair) -> Line:
+    base, minus, plus = tiny_llama_pair
+    return Line(minus, plus, base, device="cpu")
+
+
+def test_values_are_those_of_the_plain_model_at_each_alpha(line, tmp_path):
+    curve = walk(line, [-0.5, 0, 0.25, 1], [Loss(CORPUS), head_sum], store=tmp_path)
+    a, b = (end.model.get_output_embeddings().weight.sum().item() for end in (line.minus, line.plus))
+    assert np.allclose(curve.value("head_sum"), [(1 - x) * a + x * b for x in (-0.5, 0, 0.25, 1)], rtol=1e-4)
+    for alpha in (0.0, 1.0):
+        end = line.minus if alpha == 0 else line.plus
+        want = Loss(CORPUS).measure(end.model, line.tokenizer)["loss/all"].value()
+        assert curve["loss/all"].set_index("alpha")["value"][alpha] == want
+    assert curve.provenance["ends"]["plus"]["sha256"] == line.plus.sha256 and curve.provenance["dtype"] == "float32"
+
+
+def test_a_bfloat16_line_never_drifts(tiny_half_pair):
+    line = Line(*tiny_half_pair[1:], device="cpu", dtype="bfloat16")
+    name = "model.layers.0.mlp.up_proj.weight"
+    for alpha in alpha_grid(0, 1, 11):
+        live = dict(line.at(alpha).named_parameters())[name]
+        want = torch.lerp(line.minus.tensors[name], line.plus.tensors[name], float(alpha)).bfloat16()
+        assert torch.equal(live, want)
+
+
+def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
+    from lerpnb import walks
+
+    calls = []
+    real = walks.sample
+    monkeypatch.setattr(walks, "sample", lambda *args: calls.append(1) or real(*args))
+    probes = [OfTexts("words", words, PROMPTS), OfTexts("letters", len, PROMPTS)]
+    curve = walk(line, [0, 0.5, 1], probes, store=tmp_path, check=False)
+    assert len(calls) == 3 and len(curve.samples) == 3 * 4
+    assert list(curve.samples["letters"]) == [float(len(text)) for text in curve.samples["continuation"]]
+    at = curve.samples[curve.samples["alpha"] == 0.5]
+    assert curve["words"]["value"][1] == pytest.approx(at["continuation"].map(words).mean())
+
+
+def test_other_samplings_stand_side_by_side(line, tmp_path):
+    probes = [OfTexts("words", words, PROMPTS), OfTexts("long", words, Continuations(("the film",), draws=3, new_tokens=9))]
+    curve = walk(line, [0, 1], probes, store=tmp_path)
+    assert len(curve.samples) == 2 * (4 + 3) and set(curve.samples["sampling"]) == {0, 1}
+
+
+def test_the_same_call_gives_the_same_to_the_last_bit(line, tmp_path):
+    probes = [Loss(CORPUS), OfTexts("words", words, PROMPTS)]
+    one, two = (walk(line, [0, 0.3, 1], probes, store=False) for _ in range(2))
+    assert one.table().equals(two.table()) and one.samples.equals(two.samples)
+
+
+def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
+    def new(curve):
+        return curve.provenance["measured"], curve.provenance["from_store"]
+
+    probes = [Loss(CORPUS), OfTexts("words", words, PROMPTS)]
+    first = walk(line, [0, 0.5, 1], probes, store=tmp_path)
+    again = walk(line, [0, 0.5, 1], probes, store=tmp_path)
+    assert new(first) == (6, 0) and new(again) == (0, 6)
+    assert first.table().equals(again.table()) and first.samples.equals(again.samples)
+    assert first.frame["item_values"].map(list).tolist() == again.frame["item_values"].map(list).tolist()
+    assert new(walk(line, alpha_grid(0, 1, 5), probes, store=tmp_path)) == (4, 6)
+    assert new(walk(line, [0, 0.5, 1], [*probes, head_sum], store=tmp_path)) == (3, 6)
+
+
+def test_whatever_changes_a_value_is_a_new_point(line, tmp_path, tiny_llama_pair, tiny):
+    def new(line, probe):
+        return walk(line, [0.0], [probe], store=tmp_path).provenance["measured"]
+
+    base, minus, plus = tiny_llama_pair
+    loss, text = Loss(CORPUS), OfTexts("words", words, PROMPTS)
+    assert (new(line, loss), new(line, text)) == (1, 1) and (new(line, loss), new(line, text)) == (0, 0)
+    other = Checkpoint.from_model(tiny.moved(line.plus.model, 5, 1e-6), line.tokenizer)
+    assert new(Line(line.minus, other, device="cpu"), loss) == 1
+    assert new(Line(line.plus, line.minus, device="cpu"), loss) == 1
+    assert new(Line(minus, plus, device="cpu", dtype="bfloat16"), loss) == 1
+    assert new(line, Loss(CORPUS.bad, name="all")) == 1
+    assert new(line, Loss(CORPUS, max_length=5)) == 1
+    for change in ({"seed": 1}, {"draws": 3}, {"new_tokens": 5}, {"top_p": 0.8}, {"temperature": 0.7}):
+        settings = {"draws": 2, "new_tokens": 6} | change
+        assert new(line, OfTexts("words", words, Continuations(PROMPTS.prompts, **settings))) == 1
+    assert new(line, OfTexts("words", words, Continuations(PROMPTS.prompts[:1], draws=2, new_tokens=6))) == 1
+    assert new(line, OfTexts("words", len, PROMPTS)) == 1
+
+
+def test_a_probe_that_sees_what_may_change_is_not_stored(line, tmp_path):
+    scale = [1.0]
+    probe = Custom("scaled", lambda model, tokenizer: scale[0])
+    assert probe.identity() is None
+    assert walk(line, [0.0], [probe], store=tmp_path).value("scaled") == [1.0]
+    scale[0] = 2.0
+    assert walk(line, [0.0], [probe], store=tmp_path).value("scaled") == [2.0]
+
+
+def test_a_probe_that_does_not_repeat_is_refused(line):
+    noise = random.Random(0)
+
+    def noisy(model, tokenizer):
+        return noise.random()
+
+    with pytest.raises(ProbeError) as error:
+        walk(line, [0, 1], [noisy], store=False)
+    assert str(error.value) == (
+        "walk(probes): 'noisy' does not repeat: at alpha 0 it is 0.8444218515250481, then 0.7579544029403025.\n"
+        "Fix its seed, or pass check=False to walk through its noise."
+    )
+    assert len(walk(line, [0, 1], [noisy], store=False, check=False).alphas) == 2
+
+
+def test_own_probes_return_numbers_items_or_several(line):
+    def several(model, tokenizer):
+        return {"one": 1, "items": [1.0, 2.0, 6.0], "measure": Measure([2.0], unit="m"), "tensor": torch.tensor([3.0])}
+
+    curve = walk(line, [0, 1], [several], store=False)
+    values = {name: curve.value(name)[0] for name in curve.quantities}
+    assert values == {"several/one": 1.0, "several/items": 3.0, "several/measure": 2.0, "several/tensor": 3.0}
+
+
+def test_a_nan_stays_a_nan_and_is_named(line):
+    def hole(model, tokenizer):
+        weight = model.get_output_embeddings().weight
+        return math.nan if abs(float(weight[3, 3]) - middle) < 1e-7 else 1.0
+
+    middle = float(line.at(0.5).get_output_embeddings().weight[3, 3])
+    curve = walk(line, [0, 0.5, 1], [hole], store=False)
+    assert np.isnan(curve.value("hole")).tolist() == [False, True, False] and curve.nan_points() == [(0.5, "hole")]
+    assert math.isnan(curve.barrier("hole").value)
+
+
+def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
+    done = []
+
+    def slow(model, tokenizer):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return float(len(done.append(1) or done))
+
+    curve = walk(line, alpha_grid(-1, 2, 7), [slow], store=tmp_path, check=False)
+    assert curve.alphas.tolist() == [-1.0, 0.0, 1.0]  # the ends come first, so that a barrier can be told
+    assert "Interrupted: 3 of 7 alphas are done." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("alphas", "probes", "kind", "said"),
+    [
+        ([0, 0.5, 0.5], [head_sum], AlphaError, "walk(alphas): 0.5 is given twice.\nGive each alpha once."),
+        ([], [head_sum], AlphaError, "walk(alphas): no alphas.\nPass alpha_grid(-1, 2, 13), say."),
+        (["a"], [head_sum], AlphaError, "walk(alphas): 'a' is not a finite number. Pass one, such as 0.5."),
+        ([0, math.nan], [head_sum], AlphaError, "walk(alphas): nan is not a finite number. Pass one, such as 0.5."),
+        ([0], [], ProbeError, "walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus)."),
+        ([0], [head_sum, head_sum], ProbeError, "walk(probes): two probes are called 'head_sum'.\nGive one of them another name."),
+        (
+            [0],
+            [3],
+            ProbeError,
+            "walk(probes): 3 is no probe.\nA probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), "
+            "or an object with name, identity() and measure(model, tokenizer).",
+        ),
+        (
+            [0],
+            [Custom("odd", lambda model, tokenizer: "text")],
+            ProbeError,
+            "probe 'odd': its function returned str.\nIt returns a number, one number an item, a Measure, or a dict of those.",
+        ),
+        (
+            [0],
+            [OfTexts("odd", lambda text: None, PROMPTS)],
+            ProbeError,
+            "probe 'odd': its function must return a number for a text: float() argument must be a string or a real "
+            "number, not 'NoneType'.",
+        ),
+    ],
+)
+def test_what_cannot_be_walked_is_said(line, alphas, probes, kind, said):
+    with pytest.raises(kind) as error:
+        walk(line, alphas, probes, store=False)
+    assert str(error.value) == said
+
+
+def test_the_callers_tokenizer_and_ends_stay(line, tiny_llama_pair):
+    before = line.minus.sha256, AutoTokenizer.from_pretrained(tiny_llama_pair[1]).get_vocab()
+    walk(line, [0, 2], [Loss(CORPUS)], store=False)
+    del line.minus.__dict__["sha256"]
+    assert (line.minus.sha256, line.tokenizer.get_vocab()) == before
+
+
+def test_a_damaged_record_is_said_and_computed_again(line, tmp_path):
+    first = walk(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
+    for i, file in enumerate(sorted(tmp_path.glob("points/*/*.json"))):
+        text = file.read_text()
+        file.write_text(text[: len(text) // 2] if i else text.replace("nats", "nuts"))
+    with pytest.warns(UserWarning, match="is damaged: its point is computed again"):
+        again = walk(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
+    assert again.provenance["measured"] == 2 and first.table().equals(again.table())
+
+
+def test_a_store_shows_its_size_and_can_be_emptied(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put({"a": 1}, {"x": Measure([0.1, math.nan], [1, 0])})
+    assert repr(store).startswith(f"Store({tmp_path.name}: 1 records") and store.get({"a": 2}) is None
+    assert store.get({"a": 1})[0]["x"].value() == 0.1
+    store.clear()
+    assert len(store) == 0 and store.get({"a": 1}) is None
+    monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "other"))
+    assert Store().folder == tmp_path / "other"
+
+
+def test_a_store_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "points").write_text("a file in the way")
+    with pytest.raises(LerpError, match="Finished points stay. Make room, or give walk"):
+        Store(tmp_path).put({"a": 1}, {})
