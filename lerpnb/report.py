@@ -32,6 +32,7 @@ CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, 
 # Names that say nothing about a person or a machine, and are words of other texts.
 NOBODY = {"root", "user", "users", "home", "admin", "ubuntu", "debian", "runner", "jovyan", "vscode", "nobody", "test"}
 NOWHERE = {"localhost", "host", "node", "server", "main", "demo", "test"}
+COLOUR = r"\x1b\[[\d;]*m"  # of a terminal; it ends in a letter, and a name may follow at once
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY", re.I)
 REMOVED = "script iframe frame frameset object embed applet meta base link form noscript template portal".split()
 ADDRESSES = set("href src srcset srcdoc action formaction data poster background ping cite xlink:href".split())
@@ -103,7 +104,7 @@ def scrub(value: Any, also: dict[str, str] | None = None) -> Any:
     def clean(part: Any, name: str = "") -> Any:
         if isinstance(part, str) and not (name == "bdata" or name.startswith("image/") and name != "image/svg+xml"):
             for pattern, new in rules:
-                part = pattern.sub(lambda _, new=new: new, part)
+                part = pattern.sub(lambda found, new=new: (found[1] if found.re.groups else "") + new, part)
         elif isinstance(part, dict):
             return type(part)({clean(key): clean(inner, key) for key, inner in part.items()})
         elif isinstance(part, list | tuple):
@@ -117,13 +118,16 @@ def _private() -> list[tuple[re.Pattern, str]]:
     home, user, host = Path.home(), "", socket.gethostname()
     with suppress(OSError, KeyError, ImportError):  # a container's user may have no name
         user = getpass.getuser()
-    rules = [(re.compile(rf"(?<![\w.~-]){re.escape(path)}(?![\w-])"), "~") for path in {str(home), str(home.resolve())}]
+    paths = {str(home), str(home.resolve())}
+    rules = [(re.compile(rf"({COLOUR}|(?<![\w.~-])){re.escape(path)}(?![\w-])"), "~") for path in paths]
     secrets = {value for key, value in os.environ.items() if SECRET.search(key) and len(value) >= 8}
     rules += [(re.compile(re.escape(value)), "***") for value in secrets]
     names = [(name, "host") for name in (host, host.split(".")[0]) if name.lower() not in NOWHERE]
     names += [(name, "user") for name in (user, home.name) if name.lower() not in NOBODY]
     return rules + [
-        (re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"), new) for name, new in names if len(name) > 2
+        (re.compile(rf"({COLOUR}|(?<![A-Za-z0-9])){re.escape(name)}(?![A-Za-z0-9])"), new)
+        for name, new in names
+        if len(name) > 2
     ]
 
 

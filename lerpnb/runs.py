@@ -287,6 +287,7 @@ def _execute(source: Path, given: dict[str, Any], work: Path, watch: "_Watch") -
         why = f"there is no Jupyter kernel named {KERNEL}. Install ipykernel into this environment."
         return {"cell": None, "kind": "NoSuchKernel", "why": why}
     except (Exception, KeyboardInterrupt) as error:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind that complains later
         kind, died = type(error).__name__, isinstance(error, DeadKernelError) or "Kernel died" in str(error)
         why = watch.death(work / "kernel.log") if died else f"{kind}: {error}".strip(": ")
         return {"cell": watch.cell or None, "kind": kind, "why": why}

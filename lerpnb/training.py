@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -104,6 +105,7 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Progress())
     record = {"recipe": asdict(recipe), "texts": len(corpus), "corpus_sha256": corpus.sha256}
+    record["versions"] = {name: version(name) for name in ("torch", "transformers", "peft")}
     checks = _rows(recipe, tokenizer, held_out) if held_out else None
     if checks:
         record["before"] = _measure(model, checks, recipe, tokenizer)

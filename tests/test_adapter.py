@@ -79,16 +79,16 @@ SETTINGS = {
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+@pytest.mark.parametrize("with_embeddings", ["auto", False])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_the_dense_model_does_what_peft_does_unmerged(tiny, llama, tmp_path, settings):
-    folder = tiny.adapter(llama, tmp_path / "adapter", 3, settings)
+def test_the_dense_model_does_what_peft_does_unmerged(tiny, llama, tmp_path, settings, with_embeddings):
+    folder = tiny.adapter(llama, tmp_path / "adapter", 3, settings, with_embeddings)
     dense = Checkpoint.load(folder)
     unmerged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama), folder).eval()
     assert largest_gap(dense.model, unmerged) < 2e-5
     assert largest_gap(dense.base.model, unmerged) > 1e-2
     assert dense.base.sha256 == Checkpoint.load(llama).sha256  # the base was not touched
-    saved = Checkpoint.from_model(dense.new_model())
-    assert saved.tied == dense.tied
+    assert Checkpoint.from_model(dense.new_model()).tied == dense.tied
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,17 @@ def test_factors_stored_in_bfloat16_give_a_float32_delta(tiny_adapter_pair, tmp_
     assert (delta - 1.5 * b @ a).abs().max() < 1e-7
     assert (delta.bfloat16().float() - delta).abs().max() > 1e-5  # more than bfloat16 can hold
     assert plus.stored_dtypes == {"bfloat16"}
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+def test_whole_layers_and_biases_stored_in_bfloat16_become_float32(tiny, llama, tmp_path):
+    folder = tiny.adapter(llama, tmp_path / "adapter", 3, {"bias": "all", "modules_to_save": ["lm_head"]})
+    file = folder / "adapter_model.safetensors"
+    save_file({name: tensor.bfloat16() for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+    plus = Checkpoint.load(folder)
+    assert {tensor.dtype for tensor in plus.tensors.values()} == {torch.float32}
+    bias = "layers.1.self_attn.o_proj.bias"
+    assert torch.equal(plus.tensors[f"model.{bias}"], load_file(file)[f"base_model.model.model.{bias}"].float())
 
 
 def test_two_adapters_share_a_base_that_is_given(tiny_adapter_pair):

@@ -209,6 +209,15 @@ def test_a_hash_follows_the_values_and_nothing_else(tiny, tiny_llama_pair, tiny_
     assert len(hashes) == 5
 
 
+def test_a_hash_follows_names_and_shapes(tiny):
+    hashes = set()
+    for name, value in (("steps", torch.arange(6)), ("other", torch.arange(6)), ("steps", torch.arange(6).view(2, 3))):
+        model = tiny.llama()
+        model.register_buffer(name, value)
+        hashes.add(Checkpoint.from_model(model).sha256)
+    assert len(hashes) == 3
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_callers_model_is_wrapped_and_not_changed(tiny, dtype):
     model = tiny.llama().to(dtype).train()

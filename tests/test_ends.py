@@ -174,6 +174,17 @@ def test_a_config_that_makes_another_network_is_refused(tiny_llama_pair, tmp_pat
     )
 
 
+def test_live_models_of_other_configs_are_refused(tiny):
+    other = tiny.llama()
+    other.config.rms_norm_eps = 1e-5
+    ends = Checkpoint.from_model(tiny.llama()), Checkpoint.from_model(other)
+    assert refusal(lambda: check_mixable(*ends)) == (
+        "Line(minus, plus): their configurations differ.\n"
+        "  rms_norm_eps: minus 1e-06, plus 1e-05\n"
+        f"One live model can follow only one. {ONE_BASE}"
+    )
+
+
 def test_a_config_that_makes_the_same_network_is_allowed(tiny_llama_pair, tmp_path):
     harmless = {"attention_dropout": 0.1, "use_cache": False, "eos_token_id": 2, "transformers_version": "4.40.0"}
     plus = edited(tiny_llama_pair.plus, tmp_path / "plus", "config.json", **harmless)

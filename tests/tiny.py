@@ -7,7 +7,7 @@ test passes that skips all the norms.
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -120,11 +120,18 @@ def trio(model: PreTrainedModel, folder: Path, dtypes: tuple[torch.dtype, torch.
     return Trio(save(model, folder / "base", words), minus, plus)
 
 
-def adapter(base: Path, folder: Path, seed: int, settings: Mapping[str, Any] | None = None) -> Path:
+def adapter(
+    base: Path,
+    folder: Path,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+    with_embeddings: bool | Literal["auto"] = "auto",
+) -> Path:
     """A PEFT LoRA adapter of a base folder, every trained tensor of it (B too, which starts at zero) random.
 
     Args:
-        settings: what `peft.LoraConfig` takes; a rank of 4 on the attention's query by default.
+        settings: what `peft.LoraConfig` takes; a rank of 4 on the attention's query and value by default.
+        with_embeddings: whether peft saves the base's embeddings too; "auto" does where they are adapted.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -144,7 +151,7 @@ def adapter(base: Path, folder: Path, seed: int, settings: Mapping[str, Any] | N
         for parameter in wrapped.parameters():
             if parameter.requires_grad:
                 parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    wrapped.save_pretrained(folder)
+    wrapped.save_pretrained(folder, save_embedding_layers=with_embeddings)
     return folder
 
 
