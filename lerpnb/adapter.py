@@ -54,7 +54,7 @@ def add_adapter(base: nn.Module, folder: Path, call: str) -> nn.Module:
 def merge(wrapped: nn.Module, call: str) -> nn.Module:
     """The plain model of a PeftModel whose tensors are borrowed: its active adapters merged, ties that held kept."""
     for parameter in wrapped.parameters():
-        parameter.data = parameter.data.float()  # factors stored in bfloat16 would round the delta to bfloat16
+        parameter.data = parameter.data.float()  # what was stored in bfloat16 would round what it is merged into
     refuse_not_finite({_plain(name): parameter for name, parameter in wrapped.named_parameters()}, call)
     try:
         with quiet():

@@ -8,6 +8,8 @@ import typer
 
 from .errors import LerpError, RunError
 
+ROWS = 20  # of a curve, in the terminal
+
 app = typer.Typer(
     name="lerpnb",
     help="What lies between two fine-tuned language models.",
@@ -61,7 +63,7 @@ def run(
     """Execute a notebook into a run folder and print its result."""
     from . import runs
 
-    parameters = _mapping(file.read_text(encoding="utf-8"), f"-f {file}") if file else {}
+    parameters = _mapping(_text(file), f"-f {file}") if file else {}
     parameters |= _mapping(yaml, "-y") if yaml else {}
     parameters |= dict(pair.split("=", 1) for pair in parameter or [])
     print(_result(runs.run(notebook, parameters, name, to)))
@@ -88,9 +90,16 @@ def _paired(arguments: list[str]) -> list[str]:
             name = next(rest, "")
             value = name if "=" in name else next(rest, None)
             if not name or value is None:
-                raise RunError(f"lerpnb run {argument} {name}: no value.\nWrite -p NAME VALUE.".replace(" :", ":"))
+                raise RunError(f"lerpnb run {' '.join(paired[-1:] + [name]).strip()}: no value.\nWrite -p NAME VALUE.")
             paired.append(value if "=" in name else f"{name}={value}")
     return paired
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"lerpnb run -f {file}: {getattr(error, 'strerror', 'not a text file')}.") from error
 
 
 def _mapping(text: str, option: str) -> dict[str, Any]:
@@ -119,6 +128,8 @@ def _result(folder: Path) -> str:
         curve = Curve.load(folder)
         chief = [q for q in curve.quantities if q.startswith(("loss/", "strength/"))] or curve.quantities
         table = curve.table()[chief].reset_index()
+        every = -(-len(table) // ROWS)
+        table = table[(table.index % every == 0) | table["alpha"].isin([0, 1])]
         formats = {name: (lambda value: f"{value:.3f}") for name in chief} | {"alpha": lambda value: f"{value:.4g}"}
         lines += ["", table.to_string(index=False, formatters=formats), ""]
         for quantity in chief:
@@ -132,14 +143,26 @@ def _result(folder: Path) -> str:
 
 
 def _barrier(curve: Any, quantity: str) -> str:
+    from .alpha import listed, show
+
     barrier = curve.barrier(quantity)
-    told = f"barrier of {quantity}: {barrier.value:.4f} [{barrier.low:.4f}, {barrier.high:.4f}] {barrier.unit}"
-    if not len(barrier.gaps):
+    if barrier.nan_alphas:
+        return f"barrier of {quantity}: unknown, NaN at alpha {listed(map(show, barrier.nan_alphas))}"
+    told = (
+        f"barrier of {quantity}: {_interval('.4f', barrier.value, barrier.low, barrier.high)} {barrier.unit}".rstrip()
+    )
+    gaps = barrier.gaps.dropna()
+    if not len(gaps):
         return told
-    top = barrier.gaps.loc[barrier.gaps["high"].idxmax()]
-    return f"{told}; gap to the chord at most {top['gap']:+.4f} [{top['low']:+.4f}, {top['high']:+.4f}]"
+    top = gaps.loc[gaps["high"].idxmax()]
+    return f"{told}; gap to the chord at most {_interval('+.4f', top['gap'], top['low'], top['high'])}"
 
 
 def _rise(curve: Any, quantity: str) -> str:
     rise = curve.rise(quantity)
-    return f"rise of {quantity} from alpha 0 to 1: {rise.value:+.3f} [{rise.low:+.3f}, {rise.high:+.3f}]"
+    return f"rise of {quantity} from alpha 0 to 1: {_interval('+.3f', rise.value, rise.low, rise.high)}"
+
+
+def _interval(shape: str, *values: float) -> str:
+    value, low, high = ("NaN" if value != value else format(value, shape) for value in values)
+    return f"{value} [{low}, {high}]"

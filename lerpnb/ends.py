@@ -44,9 +44,9 @@ def load_ends(
     of_base = None if base is None else _header(base, None)
     of_minus, of_plus = _header(minus, of_base), _header(plus, of_base)
     _compare_headers(of_minus, of_plus, Comparison(call))
-    Comparison(call).tokenizers(of_minus.tokenizer, of_plus.tokenizer)
     if of_minus.base and of_plus.base and of_minus.base.folder and of_plus.base.folder:
         of_plus = dataclasses.replace(of_plus, base=of_minus.base)  # seen to be the same: load it once
+    Comparison(call).tokenizers(of_minus.tokenizer, of_plus.tokenizer)
     if of_base:
         _compare_headers(of_base, of_minus, Comparison(call, "base", "minus"))
 

@@ -36,6 +36,7 @@ COLOUR = r"\x1b\[[\d;]*m"  # of a terminal; it ends in a letter, and a name may 
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY", re.I)
 REMOVED = "script iframe frame frameset object embed applet meta base link form noscript template portal".split()
 ADDRESSES = set("href src srcset srcdoc action formaction data poster background ping cite xlink:href".split())
+ASKS = re.compile(r"url\(|@import|image-set\(", re.I)  # what makes a style ask for a file
 LINKS = ("#", "http://", "https://", "mailto:")
 
 
@@ -214,7 +215,7 @@ def _take_figures(nb: NotebookNode) -> tuple[list[dict], list[str | None]]:
 def _harmless(page: str, twins: list[str | None]) -> str:
     """The page without anything that runs or asks for something; with the PNG twins, for readers without scripts."""
     soup = BeautifulSoup(page, "html.parser")
-    for element in soup.body.find_all(REMOVED):
+    for element in soup.body.find_all(REMOVED) + soup.body.find_all("style", string=ASKS):
         element.decompose()
     for element in soup.body.find_all(True):
         for name in list(element.attrs):
@@ -222,7 +223,8 @@ def _harmless(page: str, twins: list[str | None]) -> str:
             address = re.sub(r"[\x00-\x20]", "", value).lower() if isinstance(value, str) else ""
             link = element.name == "a" and name == "href" and address.startswith(LINKS)
             picture = name == "src" and address.startswith("data:image/")
-            if name.startswith("on") or (name in ADDRESSES and not link and not picture):
+            asks = name in ADDRESSES and not link and not picture or name == "style" and ASKS.search(value)
+            if asks or name.startswith("on"):
                 del element.attrs[name]
         if element.name == "a":
             element.attrs["rel"] = "noopener noreferrer"

@@ -94,8 +94,8 @@ def outside(page: str) -> list[str]:
     return loads + re.findall(r"@import[^;]*|url\((?!['\"]?data:)[^)]*\)", "\n".join(styles))
 
 
-def curve(n_alphas: int = 13, text: str = "a film") -> Curve:
-    alphas = [-1 + 3 * i / (n_alphas - 1) for i in range(n_alphas)]
+def curve() -> Curve:
+    alphas = [-1 + i / 4 for i in range(13)]
     points = {a: {"loss/x": Measure([a * a, a * a + 1.0], unit="nats/token")} for a in alphas}
     return Curve.from_measures(points)
 
@@ -128,7 +128,7 @@ def test_the_page_asks_for_nothing():
     page = page_of(
         new_markdown_cell("# A title\n\n[a link](https://arxiv.org/abs/2211.12092) $x^2$"),
         cell(shown(figure=figure()), new_output("stream", text="hello")),
-        *[cell(shown(html=text)) for text in HOSTILE[:-3]],
+        *[cell(shown(html=text)) for text in HOSTILE[:-2]],
         facts=FACTS,
     )
     assert outside(page) == []
@@ -170,7 +170,8 @@ def test_hostile_texts_leave_nothing_that_runs(kind):
         script.extract()
     assert body.find_all(reports.REMOVED) == []
     assert [e for e in body.find_all(True) for name in e.attrs if name.startswith("on")] == []
-    assert "javascript:" not in str([e.attrs for e in body.find_all(True) if kind in ("html", "cell", "markdown")])
+    assert [a for a in body.find_all("a") if "script:" in a.get("href", "")] == []
+    assert [e for e in body.find_all(True) if "url(" in e.get("style", "")] == []
     if kind in ("plain", "stream", "error"):  # told as they are
         assert all(text.strip() in body.get_text() for text in HOSTILE)
 

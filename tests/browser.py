@@ -1,0 +1,167 @@
+"""A real Chromium, and a real JupyterLab server, for the tests that need them: `pytest_plugins = ["browser"]`."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+OUTSIDE = re.compile(r"^(?!file:|data:|blob:|about:|http://127\.0\.0\.1:)")
+NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
+READY = """() => {
+  const session = window.jupyterapp?.shell?.currentWidget?.sessionContext, kernel = session?.session?.kernel;
+  return !!kernel && session.isReady && kernel.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+# page.evaluate has no time-out of its own
+RUN_ALL = """(seconds) => Promise.race([
+  window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => "done"),
+  new Promise((resolve) => setTimeout(() => resolve("not done in time"), 1000 * seconds)),
+])"""
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser; without one the test is skipped, or fails where LERPNB_REQUIRE_BROWSER=1."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        say = pytest.fail if os.environ.get("LERPNB_REQUIRE_BROWSER") == "1" else pytest.skip
+        say("no Chromium: apt-get install chromium, or put chromium or google-chrome on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Tab:
+    """A page in the browser, with what went wrong on it and what it asked of other machines."""
+
+    page: object
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def _heard(self, message) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _asked(self, route) -> None:
+        self.outside.append(route.request.url)
+        route.abort()
+
+    def shoot(self, name: str, whole: bool = False) -> None:
+        """A screenshot, where LERPNB_SHOTS names a folder for them."""
+        if folder := os.environ.get("LERPNB_SHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=whole)
+
+    def slide(self, place, share: float) -> None:
+        """Press a plotly slider's rail at a share of its length."""
+        rail = place.locator(".slider-rail-touch-rect").first
+        rail.scroll_into_view_if_needed()
+        box = rail.bounding_box()
+        self.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
+
+@pytest.fixture
+def tab(chromium):
+    """Open a tab: tab(width, colours); every tab is closed at the end."""
+    contexts = []
+
+    def new(width: int = 1280, colours: str = "light") -> Tab:
+        context = chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=colours)
+        contexts.append(context)
+        tab = Tab(context.new_page())
+        tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+        tab.page.on("console", tab._heard)
+        context.route(OUTSIDE, tab._asked)  # sees what would leave, not what the page's policy has stopped
+        return tab
+
+    yield new
+    for context in contexts:
+        context.close()
+
+
+@dataclass
+class Lab:
+    """A JupyterLab server on its own folder."""
+
+    url: str
+    root: Path
+
+    def open(self, tab: Tab, name: str) -> object:
+        """Open a notebook and wait until its kernel is ready; returns its panel."""
+        page = tab.page
+        page.goto(f"{self.url}/lab/tree/{name}?reset")
+        page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
+        panel = page.locator(".jp-NotebookPanel:visible")
+        panel.locator(".jp-Cell").first.wait_for(timeout=60_000)
+        page.wait_for_function(READY, timeout=60_000)
+        return panel
+
+    def run_all(self, tab: Tab, seconds: int = 60) -> None:
+        assert tab.page.evaluate(RUN_ALL, seconds) == "done"
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
+    """A fresh JupyterLab, with no settings but its own, whose kernels find this lerpnb."""
+    home = tmp_path_factory.mktemp("lab")
+    root, settings = home / "root", home / "settings"
+    root.mkdir()
+    news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(NO_NEWS, encoding="utf-8")
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    package = str(Path(__file__).resolve().parents[1])
+    environment = os.environ | {name: str(home / folder) for name, folder in own.items()} | {"PYTHONPATH": package}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = (
+        f"--no-browser --allow-root --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0 --IdentityProvider.token= "
+        "--ServerApp.disable_check_xsrf=True --LabApp.expose_app_in_browser=True --LabApp.extension_manager=readonly"
+    ).split()
+    command = [sys.executable, "-m", "jupyterlab", *flags, f"--ServerApp.root_dir={root}"]
+    with open(home / "server.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+        try:
+            _wait(f"http://127.0.0.1:{port}/api/status", server, home / "server.log")
+            yield Lab(f"http://127.0.0.1:{port}", root)
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait(url: str, server: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text()
+        try:
+            json.load(urllib.request.urlopen(url, timeout=2))
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    pytest.fail(f"JupyterLab did not answer in a minute:\n{log.read_text()}")

@@ -1,0 +1,83 @@
+"""The real thing, small: the demo's line, texts and scorer, as `make demo` uses them at full size."""
+
+import json
+
+import pytest
+import torch
+
+from lerpnb import assets
+from lerpnb.checkpoint import Checkpoint
+from lerpnb.corpus import held_out, prompts, reviews
+from lerpnb.paths import Line
+from lerpnb.probes.attribute import Attribute
+from lerpnb.probes.classifier import Classifier
+from lerpnb.probes.loss import Loss
+from lerpnb.sampling import Continuations, sample
+from lerpnb.walks import walk
+
+pytestmark = pytest.mark.slow
+ADAPTERS = [assets.place(f"data/adapters/{side}") for side in ("negative", "positive")]
+
+
+@pytest.fixture(scope="module")
+def line() -> Line:
+    return Line(*ADAPTERS, "smollm2-135m-instruct", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def curve(line, tmp_path_factory):
+    corpus = held_out("rotten_tomatoes", 12)
+    attribute = Attribute("data/scorer", prompts(6), draws=2, new_tokens=12, device="cpu")
+    probes = [Loss(corpus.negative), Loss(corpus.positive), attribute]
+    return walk(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
+
+
+def test_the_adapters_are_small_bfloat16_and_made_as_recorded():
+    for folder, side in zip(ADAPTERS, ("negative", "positive"), strict=True):
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 6e6
+        record = json.loads((folder / "training.json").read_text())
+        texts = getattr(reviews("adapters"), side)
+        assert record["texts"] == len(texts) >= 2000 and record["corpus_sha256"] == texts.sha256
+        assert record["after"]["loss"] < record["before"]["loss"] - 0.5
+        assert Checkpoint.load(folder, base="smollm2-135m-instruct").stored_dtypes == {"bfloat16"}
+        assert str(assets.cache_dir()) not in "".join(f.read_text() for f in folder.glob("*.json"))
+
+
+def test_the_ends_share_their_base_and_differ(line):
+    total = line.summary().loc["all"]
+    assert 0.0005 < total["relative"] < 0.02 and 0 < total["cosine"] < 1 and line.resolution > 0.999
+    assert line.minus.tensors["model.embed_tokens.weight"].data_ptr() == line.base.tensors["model.embed_tokens.weight"].data_ptr()
+
+
+def test_each_end_is_best_on_its_own_texts_and_there_is_no_barrier(curve):
+    table = curve.table()
+    assert table["loss/negative"][0] < table["loss/negative"][1] and table["loss/positive"][1] < table["loss/positive"][0]
+    for quantity in ("loss/negative", "loss/positive"):
+        assert curve.barrier(quantity).gaps["gap"].max() < 0.01  # nats a token
+
+
+def test_strength_follows_alpha(curve):
+    strength = curve.value("strength/positive")
+    assert strength[-1] > strength[0] + 0.2 and strength[3] > strength[1]
+
+
+def test_texts_change_gradually(line):
+    spec = Continuations(tuple(prompts(8)), draws=2, new_tokens=20)
+    near = [sample(line.at(alpha), line.tokenizer, spec)["continuation"] for alpha in (0.50, 0.51)]
+    assert (near[0] == near[1]).mean() >= 0.5
+
+
+def test_a_saved_point_is_an_ordinary_model(line, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = line.save(0.8, tmp_path / "model")
+    model, words = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = words("the film is", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, line.at(0.8)(ids).logits)
+
+
+def test_the_scorer_knows_good_from_bad():
+    corpus = held_out("rotten_tomatoes", 50, seed=1)
+    scorer = Classifier.load("data/scorer", "cpu")
+    assert scorer.accuracy(corpus.texts, [corpus.label_names[i] for i in corpus.labels]) > 0.65
