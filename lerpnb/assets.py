@@ -88,7 +88,9 @@ def fetch() -> None:
     """
     wheels = project_root() / "data" / "wheels.txt"
     if not wheels.is_file():
-        raise AssetError(f"fetch(): no {wheels.name} in the project's data folder.\nInstall lerpnb from its repository.")
+        raise AssetError(
+            f"fetch(): no {wheels.name} in the project's data folder.\nInstall lerpnb from its repository."
+        )
     missing = [name for name, (module, _) in BUILT_IN.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(f"Installing {', '.join(missing)} (190 MB in all, checked by hash) ...", flush=True)

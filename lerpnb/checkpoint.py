@@ -155,6 +155,13 @@ class Checkpoint:
         """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into."""
         return copy.deepcopy(self.model)
 
+    def to(self, device: str | torch.device) -> "Checkpoint":
+        """This checkpoint where it is on that device already, else a copy of it there."""
+        device = pick_device(device)
+        if all(tensor.device.type == device.type for tensor in self.tensors.values()):
+            return self
+        return Checkpoint(self.header, self.new_model().to(device), self.tokenizer, self.base)
+
     def untied(self) -> "Checkpoint":
         """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""
         twin = borrow(self.model)

@@ -81,7 +81,7 @@ class Corpus:
             source: a file, or a hub data set's id.
             text: the column with the texts; empty ones are dropped.
             label: the column with the labels, integers or strings; "" for texts without labels.
-            label_names: what integer labels 0, 1, ... are called; by default their numbers, and strings call themselves.
+            label_names: what integer labels 0, 1, ... are called; by default their numbers. Strings call themselves.
             split: the split of a hub data set; a file has none.
             name: what plots call the corpus; by default the file's or data set's name.
 
@@ -93,7 +93,8 @@ class Corpus:
         for column in filter(None, (text, label)):
             if column not in frame:
                 raise CorpusError(
-                    f"Corpus.load({str(source)!r}): no column {column!r}.\nIt has: {', '.join(map(str, frame.columns))}."
+                    f"Corpus.load({str(source)!r}): no column {column!r}.\n"
+                    f"It has: {', '.join(map(str, frame.columns))}."
                 )
         frame = frame[frame[text].notna() & (frame[text].astype(str).str.strip() != "")]
         texts = tuple(frame[text].astype(str))
@@ -165,7 +166,9 @@ class Corpus:
         return digest.hexdigest()
 
     def _take(self, rows: list[int], name: str) -> "Corpus":
-        return replace(self, texts=tuple(self.texts[i] for i in rows), labels=tuple(self.labels[i] for i in rows), name=name)
+        return replace(
+            self, texts=tuple(self.texts[i] for i in rows), labels=tuple(self.labels[i] for i in rows), name=name
+        )
 
 
 def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
@@ -286,7 +289,9 @@ def tidy(text: str) -> str:
     return re.sub(r"([(\[])\s+|\s+('(?:s|re|ve|ll|d|m|t)\b|n't\b)", r"\1\2", text).strip()
 
 
-def token_batches(tokenizer, texts: tuple[str, ...], max_tokens: int, max_length: int) -> Iterator[tuple[list[int], list]]:
+def token_batches(
+    tokenizer, texts: tuple[str, ...], max_tokens: int, max_length: int
+) -> Iterator[tuple[list[int], list]]:
     """Groups of token lists sorted by length, each group at most `max_tokens` when padded to its longest.
 
     Yields:

@@ -36,7 +36,8 @@ class Mixer:
         absent = sorted(name for name in live if any(name not in end for end in ends))
         if absent:
             raise MismatchError(
-                f"Mixer(model, ends): {len(absent)} of {len(live)} tensors are missing at an end: {', '.join(absent[:3])}."
+                f"Mixer(model, ends): {len(absent)} of {len(live)} tensors are missing at an end: "
+                f"{', '.join(absent[:3])}."
             )
         rows = [(tensor, [end[name] for end in ends]) for name, tensor in live.items()]
         self._common = [row for row in rows if all(_same(row[1][0], other) for other in row[1][1:])]
@@ -45,7 +46,9 @@ class Mixer:
         self._common_sum: float | None = None
         # Scratch is needed only where a live tensor cannot take a float32 result itself.
         rounded = [tensor for tensor, others in rows if _round(tensor, others[0])]
-        self._scratch = torch.empty(max((t.numel() for t in rounded), default=0), device=rounded[0].device if rounded else None)
+        self._scratch = torch.empty(
+            max((t.numel() for t in rounded), default=0), device=rounded[0].device if rounded else None
+        )
 
     @torch.no_grad()
     def put(self, coefficients: Sequence[float]) -> None:

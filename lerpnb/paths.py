@@ -51,7 +51,8 @@ class Line:
         if dtype not in DTYPES:
             raise AlphaError(f"Line(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
         self.device, self.dtype = pick_device(device), dtype
-        self.minus, self.plus, self.base = load_ends(minus, plus, base, self.device)
+        ends = load_ends(minus, plus, base, self.device)
+        self.minus, self.plus, self.base = (end and end.to(self.device) for end in ends)
         self.tokenizer = self.minus.tokenizer or self.plus.tokenizer
         self.model = borrow(self.minus.new_model(), DTYPES[dtype])  # buffers, such as rotary frequencies, stay float32
         self._mixer = Mixer(self.model, [self.minus.tensors, self.plus.tensors])
@@ -116,7 +117,7 @@ class Line:
         """A row a block (embeddings, each layer, the rest, then all): how far apart the ends are.
 
         Columns: tensors, parameters, distance = |theta_plus - theta_minus|, relative = distance over the block's
-        |theta_minus|, and with a base the cosine of the two deltas theta_minus - theta_base and theta_plus - theta_base.
+        |theta_minus|, and with a base the cosine of the deltas theta_minus - theta_base and theta_plus - theta_base.
         """
         rows: dict[str, dict[str, Any]] = {}
         for name, a, b, o in self._parameters():
@@ -127,7 +128,9 @@ class Line:
                 row = rows.setdefault(block, dict.fromkeys(found, 0))
                 for key, value in found.items():
                     row[key] += value
-        frame = pd.DataFrame.from_dict({k: v for k, v in rows.items() if k != "all"} | {"all": rows["all"]}, orient="index")
+        frame = pd.DataFrame.from_dict(
+            {k: v for k, v in rows.items() if k != "all"} | {"all": rows["all"]}, orient="index"
+        )
         frame["distance"] = np.sqrt(frame["distance"])
         frame["relative"] = frame["distance"] / np.sqrt(frame["relative"])
         if self.base:

@@ -12,9 +12,9 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    PrinterCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -170,8 +170,14 @@ def _measure(model: PreTrainedModel, rows: list[dict], recipe: Recipe, tokenizer
     model.eval()
     total = right = count = 0.0
     for start in range(0, len(rows), recipe.batch_size):
-        batch = {k: v.to(model.device) for k, v in _pad(rows[start : start + recipe.batch_size], tokenizer.pad_token_id).items()}
-        logits, labels = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits, batch["labels"]
+        batch = {
+            k: v.to(model.device)
+            for k, v in _pad(rows[start : start + recipe.batch_size], tokenizer.pad_token_id).items()
+        }
+        logits, labels = (
+            model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits,
+            batch["labels"],
+        )
         if recipe.task == "causal":
             logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
         total += torch.nn.functional.cross_entropy(logits.float(), labels, ignore_index=-100, reduction="sum").item()

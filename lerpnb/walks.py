@@ -154,7 +154,8 @@ class _Work:
                 if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):
                     other = second[name].value() if name in second else "nothing"
                     raise ProbeError(
-                        f"walk(probes): {name!r} does not repeat: at alpha 0 it is {first[name].value()!r}, then {other!r}.\n"
+                        f"walk(probes): {name!r} does not repeat: at alpha 0 it is {first[name].value()!r}, "
+                        f"then {other!r}.\n"
                         "Fix its seed, or pass check=False to walk through its noise."
                     )
 
@@ -168,7 +169,10 @@ class _Work:
         line = self.line
         ends = {"minus": line.minus, "plus": line.plus} | ({"base": line.base} if line.base else {})
         return {
-            "ends": {k: {"name": end.name, "sha256": end.sha256, "stored": sorted(end.stored_dtypes)} for k, end in ends.items()},
+            "ends": {
+                k: {"name": end.name, "sha256": end.sha256, "stored": sorted(end.stored_dtypes)}
+                for k, end in ends.items()
+            },
             "dtype": line.dtype,
             "device": _device_name(line.device),
             "probes": {probe.name: probe.identity() for probe in self.probes},
@@ -182,7 +186,8 @@ class _Work:
 def _checked(probe: Any, measures: Any) -> dict[str, Measure]:
     if not isinstance(measures, dict) or not all(isinstance(m, Measure) for m in measures.values()):
         raise ProbeError(
-            f"probe {probe.name!r}: it returned {type(measures).__name__}.\nA probe returns a dict of name to ln.Measure."
+            f"probe {probe.name!r}: it returned {type(measures).__name__}.\n"
+            "A probe returns a dict of name to ln.Measure."
         )
     return measures
 

@@ -155,6 +155,13 @@ def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
             server.wait(20)
 
 
+def expect(place):
+    """Playwright's patient assertions about a place on a page."""
+    from playwright.sync_api import expect
+
+    return expect(place)
+
+
 def _wait(url: str, server: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:

@@ -88,7 +88,8 @@ def test_the_real_hub_client_is_never_waited_for(tmp_path):
     """In a process of its own, with no offline switch: a name that is not there costs seconds, not a minute."""
     environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"} | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     code = (
-        "import time, huggingface_hub; from lerpnb import assets; from lerpnb.errors import AssetError; start = time.time()\n"
+        "import time, huggingface_hub; from lerpnb import assets; from lerpnb.errors import AssetError\n"
+        "start = time.time()\n"
         "try: assets.resolve('someone/some-model')\n"
         "except AssetError as error: print(time.time() - start < 5, 'does not answer' in str(error))"
     )
@@ -184,7 +185,9 @@ def test_a_gguf_file_is_converted_once(tiny, tmp_path, monkeypatch):
     loaded, want = AutoModelForCausalLM.from_pretrained(folder), tiny.llama(tied=False)
     ids = torch.arange(3, 19).view(2, 8)
     assert torch.allclose(loaded(ids).logits, want(ids).logits, atol=1e-4)
-    assert not hasattr(loaded.config, "quantization_config") and str(tmp_path) not in (folder / "config.json").read_text()
+    assert (
+        not hasattr(loaded.config, "quantization_config") and str(tmp_path) not in (folder / "config.json").read_text()
+    )
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert assets.resolve(path) == folder and (folder / "model.safetensors").stat().st_mtime_ns == before
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [folder.name]  # no temporary folder is left

@@ -50,13 +50,17 @@ def test_strength_and_share_are_the_classifiers_probabilities(scorer, tiny_llama
     assert np.allclose(columns["strength/POSITIVE"], want, atol=1e-5)
     assert measures["strength/POSITIVE"].value() == pytest.approx(np.mean(want), abs=1e-5)
     assert measures["share/POSITIVE"].value() == np.mean(np.array(want) > 0.5)
-    assert measures["strength/POSITIVE"].values == pytest.approx([np.mean(want[i : i + 2]) for i in (0, 2, 4)], abs=1e-5)
+    assert measures["strength/POSITIVE"].values == pytest.approx(
+        [np.mean(want[i : i + 2]) for i in (0, 2, 4)], abs=1e-5
+    )
     assert set(measures) == {"strength/POSITIVE", "share/POSITIVE", "dist-1", "dist-2", "dist-3"}
 
 
 def test_the_label_is_chosen_by_name_and_its_opposite_is_the_rest(scorer):
     frame = samples({0: [" was a slow thing"]})
-    up, down = (Attribute(scorer, PROMPTS, label=label, judge=False).score(frame)[0] for label in ("positive", "NEGATIVE"))
+    up, down = (
+        Attribute(scorer, PROMPTS, label=label, judge=False).score(frame)[0] for label in ("positive", "NEGATIVE")
+    )
     assert up["strength/POSITIVE"].value() + down["strength/NEGATIVE"].value() == pytest.approx(1.0)
 
 
@@ -85,7 +89,8 @@ def test_degenerate_perplexities_are_dropped_and_a_nan_is_not(scorer, tiny_llama
     probe = Attribute(scorer, PROMPTS, judge=Checkpoint.load(tiny_llama_pair[0]))
     values = {" a": 10.0, " b": 30.0, " c": 1e4, " d": 50.0, "": math.nan}
     monkeypatch.setattr(
-        "lerpnb.probes.attribute.continuation_perplexity", lambda model, words, pairs: [values[text] for _, text in pairs]
+        "lerpnb.probes.attribute.continuation_perplexity",
+        lambda model, words, pairs: [values[text] for _, text in pairs],
     )
     measure = probe.score(samples({0: [" a", " b"], 1: [" c", " d"], 2: ["", " c"]}))[0]["perplexity/continuations"]
     assert measure.weights.tolist() == [2, 1, 0] and measure.value() == 30.0  # an empty text cannot be judged
@@ -99,7 +104,9 @@ def test_equal_texts_are_scored_once(scorer, monkeypatch):
     frame = samples({0: [" was", " was"], 1: [" ends", " ends"]})
     asked = []
     real = Classifier.probability
-    monkeypatch.setattr(Classifier, "probability", lambda self, texts, label: asked.append(len(texts)) or real(self, texts, label))
+    monkeypatch.setattr(
+        Classifier, "probability", lambda self, texts, label: asked.append(len(texts)) or real(self, texts, label)
+    )
     first, again = probe.score(frame)[0], probe.score(frame)[0]
     assert asked == [2] and first["strength/POSITIVE"].values.tolist() == again["strength/POSITIVE"].values.tolist()
 

@@ -6,7 +6,9 @@ import pytest
 from lerpnb.corpus import SPLITS, Corpus, fold, held_out, prompts, reviews, token_batches, train_and_held_out
 from lerpnb.errors import AssetError, CorpusError
 
-FRAME = pd.DataFrame({"text": ["dull", "a joy", None, "fine"], "label": ["bad", "good", "bad", "good"], "n": [0, 1, 0, 7]})
+FRAME = pd.DataFrame(
+    {"text": ["dull", "a joy", None, "fine"], "label": ["bad", "good", "bad", "good"], "n": [0, 1, 0, 7]}
+)
 
 
 @pytest.fixture(params=["csv", "jsonl", "parquet"])
@@ -32,10 +34,14 @@ def test_files_are_read_and_empty_texts_dropped(file):
 
 def test_what_is_wrong_with_a_file_is_said(file, tmp_path):
     cases = {
-        "no column": (lambda: Corpus.load(file, text="body"), f"Corpus.load({str(file)!r}): no column 'body'.\nIt has: "),
+        "no column": (
+            lambda: Corpus.load(file, text="body"),
+            f"Corpus.load({str(file)!r}): no column 'body'.\nIt has: ",
+        ),
         "label": (
             lambda: Corpus.load(file, label="n", label_names=("a", "b")),
-            f"Corpus.load({str(file)!r}): label 7 is none of a, b.\nGive label_names in the order of the integer labels.",
+            f"Corpus.load({str(file)!r}): label 7 is none of a, b.\n"
+            "Give label_names in the order of the integer labels.",
         ),
     }
     for call, said in cases.values():
@@ -104,7 +110,14 @@ def test_batches_are_sorted_and_bounded():
         return {"input_ids": [list(range(min(len(t), max_length))) for t in texts]}
 
     found = list(token_batches(words, texts, max_tokens=16, max_length=8))
-    assert [places for places, _ in found] == [[1, 3], [4, 0], [2]] or [p for p, _ in found] == [[1, 3], [4, 0, ], [2]]
+    assert [places for places, _ in found] == [[1, 3], [4, 0], [2]] or [p for p, _ in found] == [
+        [1, 3],
+        [
+            4,
+            0,
+        ],
+        [2],
+    ]
     assert sorted(i for places, _ in found for i in places) == list(range(5))
     assert all(len(ids) * max(map(len, ids)) <= 16 for _, ids in found)
 
@@ -113,7 +126,9 @@ def test_batches_are_sorted_and_bounded():
 @pytest.mark.parametrize("source", ["rotten_tomatoes", "imdb"])
 def test_what_trained_the_adapters_the_scorer_and_what_is_evaluated_never_share_a_text(source):
     splits = {name: reviews(name, source) for name in SPLITS}
-    letters = {name: {"".join(c for c in t.lower() if c.isalnum()) for t in corpus.texts} for name, corpus in splits.items()}
+    letters = {
+        name: {"".join(c for c in t.lower() if c.isalnum()) for t in corpus.texts} for name, corpus in splits.items()
+    }
     for a in SPLITS:
         for b in SPLITS:
             assert a == b or not letters[a] & letters[b]

@@ -46,12 +46,17 @@ def test_the_adapters_are_small_bfloat16_and_made_as_recorded():
 def test_the_ends_share_their_base_and_differ(line):
     total = line.summary().loc["all"]
     assert 0.0005 < total["relative"] < 0.02 and 0 < total["cosine"] < 1 and line.resolution > 0.999
-    assert line.minus.tensors["model.embed_tokens.weight"].data_ptr() == line.base.tensors["model.embed_tokens.weight"].data_ptr()
+    assert (
+        line.minus.tensors["model.embed_tokens.weight"].data_ptr()
+        == line.base.tensors["model.embed_tokens.weight"].data_ptr()
+    )
 
 
 def test_each_end_is_best_on_its_own_texts_and_there_is_no_barrier(curve):
     table = curve.table()
-    assert table["loss/negative"][0] < table["loss/negative"][1] and table["loss/positive"][1] < table["loss/positive"][0]
+    assert (
+        table["loss/negative"][0] < table["loss/negative"][1] and table["loss/positive"][1] < table["loss/positive"][0]
+    )
     for quantity in ("loss/negative", "loss/positive"):
         assert curve.barrier(quantity).gaps["gap"].max() < 0.01  # nats a token
 

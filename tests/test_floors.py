@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve",
-    1: "assets plots picture",
+    1: "assets picture texttable plots",
     2: "live folder header adapter mixable checkpoint ends corpus",
     3: "paths mixer rows sampling training probes probes.*",
     4: "store walks",
@@ -151,24 +151,26 @@ def test_import_lerpnb_is_light():
 @pytest.mark.parametrize(
     "source",
     [
-        "import lerpnb.walk",
-        "import lerpnb.walk as w",
-        "from lerpnb.walk import walk",
-        "from lerpnb import errors, walk",
-        "from . import walk",
-        "from .walk import walk",
-        "def later():\n    from lerpnb import walk",
+        "import lerpnb.walks",
+        "import lerpnb.walks as w",
+        "from lerpnb.walks import walks",
+        "from lerpnb import errors, walks",
+        "from . import walks",
+        "from .walks import walks",
+        "def later():\n    from lerpnb import walks",
     ],
 )
 def test_an_import_upwards_is_caught(house, source):
     line = len(source.splitlines())
-    package = house(curve=source, errors="", walk="")
-    assert faults(package) == [f"curve (floor 0), line {line}, imports walk (floor 4), which is above it."]
+    package = house(curve=source, errors="", walks="")
+    assert faults(package) == [f"curve (floor 0), line {line}, imports walks (floor 4), which is above it."]
 
 
 def test_an_import_upwards_from_a_probe_is_caught(house):
-    package = house(**{"probes/loss": "from ..errors import LerpError\nfrom .. import walk", "errors": "", "walk": ""})
-    assert faults(package) == ["probes.loss (floor 3), line 2, imports walk (floor 4), which is above it."]
+    package = house(
+        **{"probes/loss": "from ..errors import LerpError\nfrom .. import walks", "errors": "", "walks": ""}
+    )
+    assert faults(package) == ["probes.loss (floor 3), line 2, imports walks (floor 4), which is above it."]
 
 
 def test_a_name_taken_from_the_package_itself_is_caught(house):
@@ -178,7 +180,7 @@ def test_a_name_taken_from_the_package_itself_is_caught(house):
 
 
 def test_a_circle_on_one_floor_is_caught(house):
-    package = house(store="from lerpnb.walk import walk", walk="from lerpnb import store")
+    package = house(store="from lerpnb.walks import walks", walks="from lerpnb import store")
     assert [fault.partition(":")[0] for fault in faults(package)] == ["A circle of imports"]
 
 
@@ -195,7 +197,7 @@ def test_a_room_without_a_floor_is_caught(house):
 
 def test_a_sound_house_passes(house):
     package = house(
-        curve="from .errors import LerpError", errors="", walk="from lerpnb import curve, probes, store", store=""
+        curve="from .errors import LerpError", errors="", walks="from lerpnb import curve, probes, store", store=""
     )
     assert faults(package) == []
 

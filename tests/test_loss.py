@@ -64,7 +64,9 @@ def test_a_head_that_does_more_than_multiply_is_noticed(corpus, tiny):
     )
     model, words = tiny.moved(Gemma2ForCausalLM(config), 0, 0.1).eval(), tiny.tokenizer()
     assert not head_is_last(model)
-    assert np.allclose(Loss(corpus).measure(model, words)["loss/film"].values, by_transformers(model, words)[0], atol=1e-5)
+    assert np.allclose(
+        Loss(corpus).measure(model, words)["loss/film"].values, by_transformers(model, words)[0], atol=1e-5
+    )
 
 
 def test_a_nan_weight_gives_a_nan_loss_and_not_a_number(model_and_words, corpus):
@@ -75,7 +77,10 @@ def test_a_nan_weight_gives_a_nan_loss_and_not_a_number(model_and_words, corpus)
 
 
 def test_logits_never_come_all_at_once(tiny_llama_pair, corpus, monkeypatch):
-    model, words = AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]), AutoTokenizer.from_pretrained(tiny_llama_pair[0])
+    model, words = (
+        AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]),
+        AutoTokenizer.from_pretrained(tiny_llama_pair[0]),
+    )
     head_is_last(model)
     monkeypatch.setattr(loss_module, "LOGITS", 400)
     seen = []
@@ -85,7 +90,10 @@ def test_logits_never_come_all_at_once(tiny_llama_pair, corpus, monkeypatch):
 
 
 def test_what_has_no_loss_is_said(tiny_llama_pair):
-    model, words = AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]), AutoTokenizer.from_pretrained(tiny_llama_pair[0])
+    model, words = (
+        AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]),
+        AutoTokenizer.from_pretrained(tiny_llama_pair[0]),
+    )
     short = Corpus(("a",), (0,), ("x",), "x")
     with pytest.raises(ProbeError) as error:
         Loss(short, max_length=2).measure(model, words.__class__.from_pretrained(tiny_llama_pair[0]))

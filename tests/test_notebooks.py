@@ -79,10 +79,23 @@ def test_it_runs(notebook, parameters, tmp_path):
 def test_the_main_one_records_its_curve(parameters, tmp_path):
     notebook = next(path for path in NOTEBOOKS if path.stem == "02_walk_the_line")
     folder = run(notebook, parameters[notebook.stem], to=tmp_path / "runs")
-    assert {p.name for p in folder.iterdir()} >= {"executed.ipynb", "curve.parquet", "samples.parquet", "run.json", "report.html"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "executed.ipynb",
+        "curve.parquet",
+        "samples.parquet",
+        "run.json",
+        "report.html",
+    }
     curve = Curve.load(folder)
     assert curve.alphas.tolist() == [-1.0, 0.0, 1.0, 2.0] and len(curve.samples) == 4 * 3 * 2
-    assert {"loss/negative", "loss/positive", "strength/positive", "perplexity/continuations", "dist-2", "words"} <= set(curve.quantities)
+    assert {
+        "loss/negative",
+        "loss/positive",
+        "strength/positive",
+        "perplexity/continuations",
+        "dist-2",
+        "words",
+    } <= set(curve.quantities)
     figures = [
         output
         for cell in nbformat.read(folder / "executed.ipynb", 4).cells
@@ -95,7 +108,9 @@ def test_the_main_one_records_its_curve(parameters, tmp_path):
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_reads_as_a_notebook_should(notebook):
     cells = nbformat.read(notebook, 4).cells
-    assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ") and "?" in cells[0].source.splitlines()[0]
+    assert (
+        cells[0].cell_type == "markdown" and cells[0].source.startswith("# ") and "?" in cells[0].source.splitlines()[0]
+    )
     assert cells[1].metadata.get("tags") == ["parameters"]
     assert all("  # " in line for line in cells[1].source.splitlines() if line.strip())  # a word of help each
     assert cells[-1].cell_type == "markdown" and "What we doubt" in cells[-1].source

@@ -86,7 +86,9 @@ def test_what_is_saved_loads_as_an_ordinary_model(line, tmp_path, dtype):
         assert torch.equal(loaded(ids()).logits, live(ids()).logits)
     else:
         assert loaded.dtype == torch.bfloat16 and live.dtype == torch.float32
-    assert AutoTokenizer.from_pretrained(folder)("a good film")["input_ids"] == line.tokenizer("a good film")["input_ids"]
+    assert (
+        AutoTokenizer.from_pretrained(folder)("a good film")["input_ids"] == line.tokenizer("a good film")["input_ids"]
+    )
     card = (folder / "README.md").read_text()
     assert line.minus.sha256 in card and "0.2 x minus + 0.8 x plus" in card and str(tmp_path) not in card
 
@@ -172,3 +174,11 @@ def test_dtypes_have_names(tiny_llama_pair):
 def test_blocks_of_other_families():
     names = ["transformer.h.11.attn.c_attn.weight", "transformer.wpe.weight", "gpt_neox.layers.0.mlp.dense.bias"]
     assert [block_of(name) for name in names] == ["layer 11", "embeddings", "layer 0"]
+
+
+def test_a_checkpoint_moves_to_the_lines_device(tiny_llama_pair):
+    ends = [Checkpoint.load(folder) for folder in tiny_llama_pair[1:]]
+    assert ends[0].to("cpu") is ends[0]
+    line = Line(*ends, device="meta")  # a device without values: where things are is all there is to see
+    assert {t.device.type for t in (*line.minus.tensors.values(), *line.model.parameters())} == {"meta"}
+    assert line.at(0.5).device.type == "meta" and ends[0].model.device.type == "cpu"

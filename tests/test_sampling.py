@@ -1,4 +1,4 @@
-"""Sampling: the right distribution, the same noise at every alpha, nothing padded, nothing that depends on the batch."""
+"""Sampling: the right distribution, the same noise at every alpha, nothing padded, no matter the batch."""
 
 import pytest
 import torch
@@ -100,7 +100,10 @@ def test_an_end_of_text_token_ends_a_text(model_and_words):
     [
         ({"prompts": ()}, "Continuations(prompts): got 0 prompts.\nIt takes one or more texts, none empty."),
         ({"prompts": (" ",)}, "Continuations(prompts): got 1 prompts.\nIt takes one or more texts, none empty."),
-        ({"prompts": ("a", "a")}, "Continuations(prompts): got 2 prompts.\nIt takes each prompt once; draws gives more of each."),
+        (
+            {"prompts": ("a", "a")},
+            "Continuations(prompts): got 2 prompts.\nIt takes each prompt once; draws gives more of each.",
+        ),
         ({"draws": 0}, "Continuations(draws): got 0.\nIt takes 1 or more."),
         ({"new_tokens": 0}, "Continuations(new_tokens): got 0.\nIt takes 1 or more."),
         ({"top_p": 0}, "Continuations(top_p): got 0.\nIt takes more than 0 and at most 1."),

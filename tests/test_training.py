@@ -29,7 +29,10 @@ def test_a_language_model_learns_and_is_saved(tiny_llama_pair, tmp_path, rank):
     loss = Loss(CORPUS.positive).measure(saved.model, saved.tokenizer)["loss/positive"].value()
     assert loss == pytest.approx(record["after"]["loss"], abs=0.5)  # without the end-of-text token, in bfloat16
     assert not list((tmp_path / "out").glob("*.bin")) and "lerpnb" in (tmp_path / "out" / "README.md").read_text()
-    assert rank == 0 or json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == recipe.base
+    assert (
+        rank == 0
+        or json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == recipe.base
+    )
 
 
 def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
@@ -42,7 +45,9 @@ def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
 
 def test_a_classifier_learns_and_keeps_its_labels(tiny, tmp_path):
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+    config = BertConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4
+    )
     base = tiny.save(BertForSequenceClassification(config), tmp_path / "base", tiny.tokenizer())
     recipe = Recipe(str(base), task="classifier", rank=8, steps=60, batch_size=8, learning_rate=0.02)
     record = fine_tune(recipe, CORPUS, tmp_path / "out", CORPUS)

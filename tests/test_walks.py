@@ -19,7 +19,11 @@ from lerpnb.sampling import Continuations
 from lerpnb.store import Store
 from lerpnb.walks import walk
 
-TEXTS = ("the film was a slow and lovely thing", "nobody in this picture seems to have read it", "it wants to be clever")
+TEXTS = (
+    "the film was a slow and lovely thing",
+    "nobody in this picture seems to have read it",
+    "it wants to be clever",
+)
 CORPUS = Corpus(TEXTS, (0, 0, 1), ("bad", "good"), "all")
 PROMPTS = Continuations(("the film", "a warm and funny story"), draws=2, new_tokens=6)
 
@@ -73,7 +77,10 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
 
 
 def test_other_samplings_stand_side_by_side(line, tmp_path):
-    probes = [OfTexts("words", words, PROMPTS), OfTexts("long", words, Continuations(("the film",), draws=3, new_tokens=9))]
+    probes = [
+        OfTexts("words", words, PROMPTS),
+        OfTexts("long", words, Continuations(("the film",), draws=3, new_tokens=9)),
+    ]
     curve = walk(line, [0, 1], probes, store=tmp_path)
     assert len(curve.samples) == 2 * (4 + 3) and set(curve.samples["sampling"]) == {0, 1}
 
@@ -183,19 +190,25 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
         (["a"], [head_sum], AlphaError, "walk(alphas): 'a' is not a finite number. Pass one, such as 0.5."),
         ([0, math.nan], [head_sum], AlphaError, "walk(alphas): nan is not a finite number. Pass one, such as 0.5."),
         ([0], [], ProbeError, "walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus)."),
-        ([0], [head_sum, head_sum], ProbeError, "walk(probes): two probes are called 'head_sum'.\nGive one of them another name."),
+        (
+            [0],
+            [head_sum, head_sum],
+            ProbeError,
+            "walk(probes): two probes are called 'head_sum'.\nGive one of them another name.",
+        ),
         (
             [0],
             [3],
             ProbeError,
-            "walk(probes): 3 is no probe.\nA probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), "
-            "or an object with name, identity() and measure(model, tokenizer).",
+            "walk(probes): 3 is no probe.\n"
+            "A probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), or an object with name, identity() and measure(model, tokenizer).",
         ),
         (
             [0],
             [Custom("odd", lambda model, tokenizer: "text")],
             ProbeError,
-            "probe 'odd': its function returned str.\nIt returns a number, one number an item, a Measure, or a dict of those.",
+            "probe 'odd': its function returned str.\n"
+            "It returns a number, one number an item, a Measure, or a dict of those.",
         ),
         (
             [0],

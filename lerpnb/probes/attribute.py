@@ -120,7 +120,9 @@ class Attribute:
     def _perplexities(self, pairs: list[tuple[str, str]]) -> list[float]:
         new = list({pair for pair in pairs if pair not in self._perplexity})
         if new:
-            self._perplexity |= zip(new, continuation_perplexity(self.judge.model, self.judge.tokenizer, new), strict=True)
+            self._perplexity |= zip(
+                new, continuation_perplexity(self.judge.model, self.judge.tokenizer, new), strict=True
+            )
         return [self._perplexity[pair] for pair in pairs]
 
 

@@ -154,6 +154,8 @@ def source_of(function: Callable, name: str, unit: str) -> dict | None:
         source = inspect.getsource(function)
     except (TypeError, OSError):
         return None
-    if seen.nonlocals or any(not (inspect.ismodule(v) or inspect.isroutine(v) or inspect.isclass(v)) for v in seen.globals.values()):
+    if seen.nonlocals or any(
+        not (inspect.ismodule(v) or inspect.isroutine(v) or inspect.isclass(v)) for v in seen.globals.values()
+    ):
         return None
     return {"name": name, "unit": unit, "source": source}

@@ -76,7 +76,9 @@ class Loss:
                 for place, tokens in zip(places, ids, strict=True):
                     if len(tokens) < 2:
                         text = self.corpus.texts[place]
-                        raise ProbeError(f"{self.name}: {text[:40]!r} has {len(tokens)} token.\nA loss needs two or more.")
+                        raise ProbeError(
+                            f"{self.name}: {text[:40]!r} has {len(tokens)} token.\nA loss needs two or more."
+                        )
             self._batches = key, [(places, *pad(ids, model.device)) for places, ids in found]
         return self._batches[1]
 
@@ -89,7 +91,9 @@ def pad(ids: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tenso
 
 
 @torch.inference_mode()
-def sequence_nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+def sequence_nll(
+    model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor
+) -> torch.Tensor:
     """Mean negative log-likelihood of each row's tokens from `starts` to its end.
 
     The logits are made in chunks of at most `LOGITS` numbers, and only where a token is scored, so that memory does
