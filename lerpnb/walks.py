@@ -166,17 +166,23 @@ class _Work:
         return _checked(probe, probe.measure(self._model(0.0), self.line.tokenizer))
 
     def provenance(self) -> dict:
+        """Where the numbers come from, as JSON."""
         line = self.line
         ends = {"minus": line.minus, "plus": line.plus} | ({"base": line.base} if line.base else {})
+        settings = {probe.name: probe.identity() for probe in self.probes}
+        told = [(name, key, value) for name, found in settings.items() for key, value in (found or {}).items()]
+        hashes = {key: end.sha256 for key, end in ends.items()}
+        hashes |= {f"texts of {name}": value for name, key, value in told if key == "texts"}
+        hashes |= {key: value for _, key, value in told if key in ("scorer", "judge") and value}
+        samplings = [probe.continuations for probe in self.probes if isinstance(probe, TextProbe)]
         return {
-            "ends": {
-                k: {"name": end.name, "sha256": end.sha256, "stored": sorted(end.stored_dtypes)}
-                for k, end in ends.items()
-            },
+            "ends": {key: end.name for key, end in ends.items()},
+            "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in ends.items()},
+            "hashes": hashes,
             "dtype": line.dtype,
             "device": _device_name(line.device),
-            "probes": {probe.name: probe.identity() for probe in self.probes},
-            "continuations": [p.continuations.identity() for p in self.probes if isinstance(p, TextProbe)],
+            "seeds": {"sampling": sorted({spec.seed for spec in samplings})},
+            "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
             "measured": self.new,
             "from_store": self.known,
             "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},

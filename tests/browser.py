@@ -70,6 +70,13 @@ class Tab:
         if folder := os.environ.get("LERPNB_SHOTS"):
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=whole)
 
+    def expect(self, place):
+        """Playwright's patient assertions about a place on the page."""
+        from playwright.sync_api import expect
+
+        expect.set_options(timeout=20_000)
+        return expect(place)
+
     def slide(self, place, share: float) -> None:
         """Press a plotly slider's rail at a share of its length."""
         rail = place.locator(".slider-rail-touch-rect").first
@@ -153,13 +160,6 @@ def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
         finally:
             server.terminate()
             server.wait(20)
-
-
-def expect(place):
-    """Playwright's patient assertions about a place on a page."""
-    from playwright.sync_api import expect
-
-    return expect(place)
 
 
 def _wait(url: str, server: subprocess.Popen, log: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from browser import expect
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_report import FACTS, HOSTILE, cell, shown
 
@@ -56,12 +55,12 @@ def test_the_page_opens_from_disk_with_its_figure_and_its_slider_moves_the_text(
     place = seen.page.locator("#figure-1")
     place.locator(".scatterlayer .trace").first.wait_for(state="attached")
     assert place.locator(".scatterlayer .trace").count() == 6
-    texts = expect(place.locator("g.table"))
-    texts.to_contain_text("at 0.5 and a story")
+    texts = place.locator("g.table")
+    seen.expect(texts).to_contain_text("at 0.5 and a story")
     for share, alpha in [(0.99, 1.5), (0.01, -0.5)]:
         seen.slide(place, share)
-        texts.to_contain_text(f"at {alpha} and a story")
-        texts.not_to_contain_text("at 0.5 and a story")
+        seen.expect(texts).to_contain_text(f"at {alpha} and a story")
+        seen.expect(texts).not_to_contain_text("at 0.5 and a story")
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     ground = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 30)"}[colours]
     assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
@@ -131,10 +130,10 @@ Curve.from_measures(points, pd.DataFrame(rows))"""
     seen.shoot("lab_run")
     place = panel.locator(".js-plotly-plot")
     place.locator(".scatterlayer .trace").first.wait_for(state="attached", timeout=30_000)
-    texts = expect(place.locator("g.table"))
-    texts.to_contain_text("at 0.5 <b>bold</b>")
+    texts = place.locator("g.table")
+    seen.expect(texts).to_contain_text("at 0.5 <b>bold</b>")
     seen.slide(place, 0.99)
-    texts.to_contain_text("at 1.5 <b>bold</b>")
+    seen.expect(texts).to_contain_text("at 1.5 <b>bold</b>")
     assert panel.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert "walk: 100%" in panel.locator(".jp-OutputArea-output[data-mime-type*='stdout']").last.inner_text()
     seen.shoot("lab")

@@ -50,7 +50,7 @@ def test_values_are_those_of_the_plain_model_at_each_alpha(line, tmp_path):
         end = line.minus if alpha == 0 else line.plus
         want = Loss(CORPUS).measure(end.model, line.tokenizer)["loss/all"].value()
         assert curve["loss/all"].set_index("alpha")["value"][alpha] == want
-    assert curve.provenance["ends"]["plus"]["sha256"] == line.plus.sha256 and curve.provenance["dtype"] == "float32"
+    assert curve.provenance["hashes"]["plus"] == line.plus.sha256 and curve.provenance["dtype"] == "float32"
 
 
 def test_a_bfloat16_line_never_drifts(tiny_half_pair):
@@ -201,7 +201,8 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
             [3],
             ProbeError,
             "walk(probes): 3 is no probe.\n"
-            "A probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), or an object with name, identity() and measure(model, tokenizer).",
+            "A probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), or an object with "
+            "name, identity() and measure(model, tokenizer).",
         ),
         (
             [0],

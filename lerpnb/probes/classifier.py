@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -61,7 +62,7 @@ class Classifier:
     def labels(self) -> list[str]:
         return [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the weights and labels."""
         digest = hashlib.sha256(repr(self.labels).encode())
