@@ -1,4 +1,4 @@
-"""The command line: `lerpnb assets`, `lerpnb run`, `lerpnb report`. What is heavy is imported inside a command."""
+"""The command line, `lerpnb --help`. What is heavy is imported inside a command."""
 
 import sys
 from pathlib import Path
@@ -79,6 +79,40 @@ def report(
     from .report import report
 
     print(report(source, output, code))
+
+
+@app.command()
+def accuracy(
+    scorer: Annotated[str, typer.Argument(help="A sequence classifier: a folder, an adapter folder or a hub id.")],
+    n: Annotated[int, typer.Option(help="Texts a label and source.")] = 500,
+) -> None:
+    """Print a scorer's accuracy on held-out reviews of the demo, by source."""
+    from .probes.classifier import held_out_accuracy
+
+    for source, value in held_out_accuracy(scorer, n).items():
+        print(f"{source}: {value:.3f} of {2 * n:,} held-out texts")
+
+
+@app.command()
+def picture(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.")] = Path("curve.png"),
+) -> None:
+    """Draw a run's main figure as a still picture; needs Chrome or Chromium."""
+    from .plots import Curve, save_picture
+
+    print(save_picture(Curve.load(source), output))
+
+
+@app.command()
+def store(clear: Annotated[bool, typer.Option("--clear", help="Delete every finished point.")] = False) -> None:
+    """Show where walks keep their finished points, and how much it is."""
+    from .store import Store
+
+    kept = Store()
+    if clear:
+        kept.clear()
+    print(f"{kept.folder}: {kept!r}")
 
 
 def _paired(arguments: list[str]) -> list[str]:

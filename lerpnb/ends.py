@@ -9,6 +9,7 @@ from torch import nn
 from .checkpoint import Checkpoint
 from .header import Header
 from .mixable import Comparison
+from .progress import track
 
 Named = Checkpoint | nn.Module | str | Path
 
@@ -61,9 +62,13 @@ def load_ends(
             loaded[_key(header)] = Checkpoint.of_header(header, get(header.base) if header.base else None, device)
         return loaded[_key(header)]
 
-    minus = minus if isinstance(minus, Checkpoint) else get(of_minus)
-    plus = plus if isinstance(plus, Checkpoint) else get(of_plus)
-    base = get(of_base) if of_base else minus.base if minus.base is plus.base else None
+    wanted = [(base, of_base), (minus, of_minus), (plus, of_plus)]
+    base, minus, plus = (
+        end if end is None or isinstance(end, Checkpoint) else get(header)
+        for end, header in track(wanted, label="load checkpoints")
+    )
+    if base is None and minus.base is plus.base:
+        base = minus.base
     minus, plus = check_mixable(minus, plus, call)
     if base is None:
         return minus, plus, None

@@ -1,6 +1,7 @@
 """Figures: a Curve in, a plotly Figure out; no torch. Importing this module makes a Curve draw itself."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import plotly.graph_objects as go
 from . import picture as look
 from .alpha import listed
 from .curve import Curve
+from .errors import RunError
 from .picture import CONFIG, Picture, escaped, faint, mimebundle, number, rounded
 from .texttable import TextTable
 
@@ -58,6 +60,22 @@ def walk_figure(curve: Curve) -> go.Figure:
         _add_crosses(fig, lines, 1 - (PLOT + AXIS) / paper)
     _add_here(fig, curve, lines, table, 1 - upper / paper, SLIDER / paper)
     return fig
+
+
+def save_picture(curve: Curve, path: str | Path, width: int = 1000) -> Path:
+    """The main figure as a still picture on white, `width` pixels wide, drawn twice as fine; kaleido needs a Chrome.
+
+    Raises:
+        RunError: no Chrome or Chromium.
+    """
+    fig, path = walk_figure(curve), Path(path)
+    fig.update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fig.write_image(path, width=width, scale=2)
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise RunError(f"save_picture({str(path)!r}): {str(error).strip().splitlines()[0]}") from error
+    return path
 
 
 def _lines(curve: Curve) -> list[_Line]:

@@ -12,8 +12,10 @@ import json
 import os
 import re
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -50,6 +52,12 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
 
     Raises:
         RunError: nothing to read there, or what is there is no notebook.
+
+    >>> import tempfile
+    >>> notebook = Path(tempfile.mkdtemp()) / "seven.ipynb"
+    >>> nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Seven")]), notebook)
+    >>> report(notebook).name
+    'seven.html'
     """
     source = Path(source)
     notebook = source / "executed.ipynb" if source.is_dir() else source
@@ -63,6 +71,15 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         output = source / "report.html" if source.is_dir() else source.with_suffix(".html")
     write_whole(Path(output), render(node, facts_beside(notebook), notebook.parent, code))
     return Path(output)
+
+
+class _Module(ModuleType):
+    """Once anything has imported this module, it is what `lerpnb.report` names: it may be called like its function."""
+
+    __call__ = staticmethod(report)
+
+
+sys.modules[__name__].__class__ = _Module
 
 
 def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True) -> str:
@@ -99,6 +116,9 @@ def scrub(value: Any, also: dict[str, str] | None = None) -> Any:
     Args:
         value: dicts, lists and strings, nested.
         also: further texts to replace, and what by.
+
+    >>> scrub({"model": f"{Path.home()}/models/a"})
+    {'model': '~/models/a'}
     """
     rules = [(re.compile(re.escape(old)), new) for old, new in (also or {}).items()] + _private()
 
@@ -481,8 +501,8 @@ BOOT = """
   redraw();
   night.addEventListener("change", redraw);
   matchMedia("(max-width: 600px)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => night.matches && draw(false));
-  addEventListener("afterprint", () => night.matches && redraw());
+  addEventListener("beforeprint", () => draw(false));
+  addEventListener("afterprint", redraw);
   const button = document.getElementById("code");
   const folds = [...document.querySelectorAll("details.code")];
   if (!button || !folds.length) return;

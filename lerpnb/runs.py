@@ -39,6 +39,7 @@ from .progress import FILE, time_text
 
 RUN_DIR = "LERPNB_RUN_DIR"  # environment variable: the folder into which a batch run's notebook records
 KERNEL = "python3"
+KEPT = 86_400  # seconds for which a killed run's temporary folder is left alone
 CLEAR = "\r\x1b[2K"  # a terminal's line, emptied
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
@@ -69,6 +70,11 @@ def run(
     Raises:
         RunError: no such notebook, an unknown parameter or a wrong type, a name that would leave `to`, a cell that
             failed, a kernel that died. What was done until then is in `to`/`name`.failed.
+
+    >>> run("02_walk_the_line", {"n_point": 5})
+    Traceback (most recent call last):
+    lerpnb.errors.RunError: run("02_walk_the_line"): no parameter 'n_point'. Did you mean 'n_points'?
+    It takes: minus, plus, ...
     """
     source = find_notebook(notebook)
     call = f'run("{source.stem}")'
@@ -76,30 +82,31 @@ def run(
     takes = parameters_of(node, call)
     given = _checked(parameters or {}, takes, call)
     folder = _place(source.stem if name is None else name, Path(to), call)
+    failed = folder.with_name(f"{folder.name}.failed")
     work = _workshop(folder, call)
+    started = time.time()
+    cells = sum(map(_runs, node.cells)) + bool(given)  # papermill adds a cell for what is given
+    with _Watch(folder.name, cells, work / ".progress.json") as watch:
+        error = _execute(source, given, work, watch)
+    facts = {
+        "status": "failed" if error else "done",
+        "name": folder.name,
+        "notebook": {"name": source.name, "sha256": source_hash(node)},
+        "parameters": {key: parameter.default for key, parameter in takes.items()} | given,
+        "started": _clock(started),
+        "finished": _clock(started + watch.seconds()),
+        "seconds": round(watch.seconds(), 1),
+        "peak_memory_bytes": watch.peak,
+        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": _versions(),
+        "error": error,
+    }
     try:
-        started = time.time()
-        cells = sum(map(_runs, node.cells)) + bool(given)  # papermill adds a cell for what is given
-        with _Watch(folder.name, cells, work / ".progress.json") as watch:
-            error = _execute(source, given, work, watch)
-        facts = {
-            "status": "failed" if error else "done",
-            "name": folder.name,
-            "notebook": {"name": source.name, "sha256": source_hash(node)},
-            "parameters": {key: parameter.default for key, parameter in takes.items()} | given,
-            "started": _clock(started),
-            "finished": _clock(started + watch.seconds()),
-            "seconds": round(watch.seconds(), 1),
-            "peak_memory_bytes": watch.peak,
-            "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "versions": _versions(),
-            "error": error,
-        }
         error = _finish(work, folder, facts)
-        failed = folder.with_name(f"{folder.name}.failed")
         _swap(work, failed if error else folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    except OSError as trouble:  # a full disk, say: what was done stays where it is
+        told = f"cannot write the run: {trouble.strerror}.\nWhat was done until then is in {work}."
+        raise RunError(f"{call}: {told}") from trouble
     if not error:
         shutil.rmtree(failed, ignore_errors=True)  # an older attempt's, which this run has made good
         return folder
@@ -110,7 +117,14 @@ def run(
 
 
 def record(curve: Curve, to: str | Path = "runs/live") -> Path:
-    """Keep a curve beside the notebook that made it: in a batch run its run folder, else `to`. Returns the folder."""
+    """Keep a curve beside the notebook that made it: in a batch run its run folder, else `to`. Returns the folder.
+
+    >>> import tempfile
+    >>> from lerpnb.measure import Measure
+    >>> folder = record(Curve.from_measures({0.0: {"loss/x": Measure([1.0])}}), tempfile.mkdtemp())
+    >>> sorted(file.name for file in folder.iterdir())
+    ['curve.parquet', 'samples.parquet']
+    """
     return curve.save(os.environ.get(RUN_DIR) or to)
 
 
@@ -149,6 +163,10 @@ def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)")
     """What the cell tagged `parameters` assigns, by name.
 
     Python's own parser reads the cell: papermill's inspection loses `str | None` and a `=` in a comment.
+
+    >>> cell = nbformat.v4.new_code_cell("n: int = 3  # points", metadata={"tags": ["parameters"]})
+    >>> parameters_of(nbformat.v4.new_notebook(cells=[cell]))
+    {'n': Parameter(name='n', type='int', default=3, help='points')}
     """
     cell = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
     if cell is None:
@@ -434,14 +452,15 @@ def _place(name: str, to: Path, call: str) -> Path:
 
 def _workshop(folder: Path, call: str) -> Path:
     """A new temporary folder beside the run's, after clearing up what a killed process left."""
-    old, work = (folder.with_name(f".{folder.name}.{what}") for what in ("old", f"tmp-{os.getpid()}"))
+    work = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if old.exists() and not folder.exists():  # killed between the two renames of _swap
-            old.rename(folder)
+        for old in folder.parent.glob(f".{folder.name}.old-*"):
+            if not folder.exists():  # killed between the two renames of _swap
+                old.rename(folder)
         for left in folder.parent.glob(f".{folder.name}.tmp-*"):
-            pid = left.name.rpartition("-")[2]
-            if left == work or pid.isdigit() and not psutil.pid_exists(int(pid)):
+            quiet = time.time() - max(file.stat().st_mtime for file in (left, *left.iterdir()))
+            if left == work or quiet > KEPT:  # its process may run on another machine: only age tells
                 shutil.rmtree(left)
         work.mkdir()
     except OSError as error:
@@ -481,7 +500,7 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
 
 def _swap(work: Path, folder: Path) -> None:
     """Put a finished folder in place of the last one, which is set aside until then."""
-    old = folder.with_name(f".{folder.name}.old")
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

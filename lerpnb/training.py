@@ -136,7 +136,8 @@ def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTo
             kind = TaskType.SEQ_CLS
     if recipe.rank:
         config = LoraConfig(task_type=kind, r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules="all-linear")
-        model = get_peft_model(model, config)
+        with quiet():
+            model = get_peft_model(model, config)
         # The name, not the folder it was found in: the adapter must load on other machines.
         model.peft_config["default"].base_model_name_or_path = recipe.base
     return model, tokenizer

@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import re
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -84,6 +87,21 @@ def test_the_code_unfolds_and_the_share_button_is_gone(tab, tmp_path):
     quiet(seen)
 
 
+def test_a_dark_page_is_printed_in_daylight(tab, tmp_path):
+    page = written(tmp_path, drawn(curve(["x"])))
+    seen = tab(colours="dark")
+    seen.page.goto(page.as_uri())
+    seen.page.locator("#figure-1 .scatterlayer .trace").first.wait_for(state="attached")
+    printed = b""
+    for part in re.findall(rb"stream\r?\n(.*?)endstream", seen.page.pdf(), re.S):
+        with suppress(zlib.error):
+            printed += zlib.decompress(part)
+    used = set(re.findall(rb"([\d.]+ [\d.]+ [\d.]+) rg", printed))
+    day, night, blue = b".1137 .1373 .1882", b".8745 .8902 .9176", b"0 .4471 .698"  # ink, ink at night, the loss
+    assert {day, blue} <= used and night not in used
+    quiet(seen)
+
+
 @pytest.mark.parametrize("cleaned", [True, False])
 def test_hostile_texts_do_not_run(tab, tmp_path, monkeypatch, cleaned):
     if not cleaned:  # the page's policy must hold by itself, too
@@ -132,8 +150,10 @@ Curve.from_measures(points, pd.DataFrame(rows))"""
     place.locator(".scatterlayer .trace").first.wait_for(state="attached", timeout=30_000)
     texts = place.locator("g.table")
     seen.expect(texts).to_contain_text("at 0.5 <b>bold</b>")
+    height = place.bounding_box()["height"]
     seen.slide(place, 0.99)
     seen.expect(texts).to_contain_text("at 1.5 <b>bold</b>")
+    assert place.bounding_box()["height"] == height > 400  # with plotly's `responsive` the figure collapses here
     assert panel.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert "walk: 100%" in panel.locator(".jp-OutputArea-output[data-mime-type*='stdout']").last.inner_text()
     seen.shoot("lab")

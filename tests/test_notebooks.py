@@ -35,7 +35,7 @@ def tiny_scorer(tiny, folder: Path) -> Path:
 @pytest.fixture
 def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) -> dict[str, dict]:
     monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
-    texts = pd.DataFrame({"text": [f"{text} {i}" for i in range(5) for text in tiny.TEXTS]})
+    texts = pd.DataFrame({"text": [f"{text} {i}" for i in range(25) for text in tiny.TEXTS]})
     texts["label"] = ["negative", "positive"] * (len(texts) // 2)
     texts.to_csv(tmp_path / "texts.csv")
     (tmp_path / "prompts.txt").write_text("the film\nnobody\na good cast\n")

@@ -6,6 +6,8 @@ import importlib
 import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -260,6 +262,13 @@ def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
     assert "ab" * 32 in (run / "report.html").read_text(encoding="utf-8")
     assert "sha256" not in text_of((tmp_path / "other.html").read_text(encoding="utf-8"))
     assert sorted(p.name for p in run.iterdir()) == ["executed.ipynb", "report.html", "run.json"]
+
+
+def test_the_page_is_called_for_by_the_packages_name_whoever_imported_the_module_first(tmp_path):
+    nbformat.write(new_notebook(), tmp_path / "a.ipynb")
+    code = "import sys, lerpnb as ln\nfrom lerpnb.report import render\nprint(ln.report(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(tmp_path / "a.ipynb")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{tmp_path}/a.html\n"
 
 
 def test_nbconvert_knows_the_exporter_and_finds_the_facts(tmp_path):

@@ -229,15 +229,45 @@ def test_a_folder_that_cannot_be_written_is_told(written, no_kernel, tmp_path):
 
 
 def test_what_a_killed_process_left_is_cleared_up_and_put_back(tmp_path):
-    dead = tmp_path / ".demo.tmp-999999999"
-    alive, other = tmp_path / f".demo.tmp-{os.getppid()}", tmp_path / ".else.tmp-999999999"
-    aside = tmp_path / ".demo.old"
-    for folder in (dead, alive, other, aside):
+    old, new, other, aside = (tmp_path / name for name in (".demo.tmp-1", ".demo.tmp-2", ".x.tmp-1", ".demo.old-1"))
+    for folder in (old, new, other, aside):
         folder.mkdir()
+        os.utime(folder, (0, 0))
+    (new / "executed.ipynb").touch()
     work = runs._workshop(tmp_path / "demo", "run")
-    assert not dead.exists() and not aside.exists()
-    assert alive.exists() and other.exists() and work.name == f".demo.tmp-{os.getpid()}"
-    assert (tmp_path / "demo").is_dir()
+    found = sorted(p.name for p in tmp_path.iterdir())
+    assert found == sorted([".demo.tmp-2", ".x.tmp-1", "demo", f".demo.tmp-{os.getpid()}"])
+    assert work == tmp_path / f".demo.tmp-{os.getpid()}" and not list(work.iterdir())
+
+
+def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
+    good = Path("runs/small")
+    good.mkdir(parents=True)
+    (good / "run.json").write_text("{}", encoding="utf-8")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def recorded(source, given, work, watch):
+        nbformat.write(new_notebook(), work / "executed.ipynb")
+        Curve.from_measures({0.0: {"x": Measure([1.0])}}).save(work)
+
+    monkeypatch.setattr(runs, "_execute", recorded)
+    monkeypatch.setattr(runs, "_swap", full)
+    kept = Path(f"runs/.small.tmp-{os.getpid()}").resolve()
+    assert refused(written("x = 1")) == (
+        f'run("small"): cannot write the run: No space left on device.\nWhat was done until then is in {kept}.'
+    )
+    assert Curve.load(kept).quantities == ["x"] and (good / "run.json").read_text() == "{}"
+
+
+def test_the_last_run_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    good = tmp_path / "demo"
+    good.mkdir()
+    (good / "run.json").touch()
+    with pytest.raises(FileNotFoundError):
+        runs._swap(tmp_path / "never made", good)
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"] and (good / "run.json").exists()
 
 
 def test_the_source_hash_knows_the_source_only():
