@@ -152,14 +152,14 @@ class Line:
             said.append(f"base {self.base.name}")
         said.append(f"stored in {', '.join(kinds)}; mixed in float32; computed in {self.dtype} on {self.device}")
         said.append(f"{self.resolution:.4%} of the delta survives rounding to {self.dtype}")
+        total = self.summary().loc["all"]
+        said.append(f"{int(total['tensors'])} tensors, {int(total['parameters']):,} parameters")
+        moved = f"distance {total['distance']:.4g}, {total['relative']:.2%} of the weights' norm"
+        said.append(moved + (f"; cosine of the two deltas {total['cosine']:.3f}" if self.base else ""))
         return said
 
     def __repr__(self) -> str:
-        total = self.summary().loc["all"]
-        cosine = f", cosine of the deltas {total['cosine']:.3f}" if self.base else ""
-        size = f"{int(total['tensors'])} tensors, {int(total['parameters']):,} parameters"
-        moved = f"distance {total['distance']:.4g} ({total['relative']:.2%} of the weights' norm){cosine}"
-        return "\n  ".join(["Line", *self._facts(), size, moved])
+        return "\n  ".join(["Line", *self._facts()])
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -131,7 +131,7 @@ def record(curve: Curve, to: str | Path = "runs/live") -> Path:
 def find_notebook(notebook: str | Path) -> Path:
     """The .ipynb that is meant: a path, with or without its ending, or a name in the project's notebooks folder."""
     path, shelf = Path(notebook), project_root() / "notebooks"
-    for candidate in (path, path.with_name(f"{path.name}.ipynb"), shelf / path.name, shelf / f"{path.name}.ipynb"):
+    for candidate in (path, Path(f"{path}.ipynb"), shelf / path.name, shelf / f"{path.name}.ipynb"):
         if candidate.is_file() and candidate.suffix == ".ipynb":
             return candidate.resolve()
     known = sorted(found.stem for found in shelf.glob("*.ipynb"))

@@ -161,7 +161,7 @@ def test_resolution_says_what_bfloat16_loses(tiny):
 
 def test_it_shows_itself(line):
     text, html = repr(line), line._repr_html_()
-    assert "mixed in float32" in text and "cosine of the deltas" in text and "survives rounding to float32" in text
+    assert "mixed in float32" in text and "cosine of the two deltas" in text and "survives rounding to float32" in text
     assert "layer 1" in html and "embeddings" in html and "<table" in html
 
 
