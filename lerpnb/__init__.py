@@ -27,7 +27,6 @@ _HOME = {
     "held_out": "corpus",
     "prompts": "corpus",
     "record": "runs",
-    "report": "report",
     "reviews": "corpus",
     "run": "runs",
     "sample": "sampling",

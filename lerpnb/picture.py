@@ -12,7 +12,8 @@ import unicodedata
 import numpy as np
 import plotly.graph_objects as go
 
-CONFIG = dict(showSendToCloud=False, displaylogo=False, typesetMath=False, responsive=True)
+# Not responsive: in JupyterLab a responsive figure collapses at the first step of its slider.
+CONFIG = dict(showSendToCloud=False, displaylogo=False, typesetMath=False, responsive=False)
 BLUE, GREEN, SKY, PURPLE, VERMILION, ORANGE = "#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#D55E00", "#E69F00"
 TEXT, FAINT, SHADE, CLEAR = "#787878", "rgba(128,128,128,0.25)", "rgba(128,128,128,0.12)", "rgba(0,0,0,0)"
 HOVER = dict(bgcolor="white", font=dict(color="#222222", size=13), align="left")

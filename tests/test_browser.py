@@ -1,6 +1,5 @@
 """What a person sees: the page opened from disk, and a notebook in JupyterLab, in a real Chromium."""
 
-import importlib
 import json
 import re
 import zlib
@@ -13,12 +12,12 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_report import FACTS, HOSTILE, cell, shown
 
+from lerpnb import report as reports
 from lerpnb.curve import Curve, Measure
 from lerpnb.plots import walk_figure
 
 pytest_plugins = ["browser"]
 pytestmark = pytest.mark.browser
-reports = importlib.import_module("lerpnb.report")
 ALPHAS = [-0.5, 0.0, 0.5, 1.0, 1.5]
 
 
@@ -105,7 +104,7 @@ def test_a_dark_page_is_printed_in_daylight(tab, tmp_path):
 @pytest.mark.parametrize("cleaned", [True, False])
 def test_hostile_texts_do_not_run(tab, tmp_path, monkeypatch, cleaned):
     if not cleaned:  # the page's policy must hold by itself, too
-        monkeypatch.setattr(reports, "_harmless", lambda page, twins: page)
+        monkeypatch.setattr(reports, "harmless", lambda page, twins: page)
     cells = [cell(shown(html=text)) for text in HOSTILE if cleaned or "refresh" not in text]
     cells += [cell(shown(markdown=text)) for text in HOSTILE if cleaned or "refresh" not in text]
     cells += [cell(shown(plain=text), new_output("stream", text=text)) for text in HOSTILE]

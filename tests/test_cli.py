@@ -12,6 +12,7 @@ import pytest
 from lerpnb import assets, cli, runs
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import AssetError, RunError
+from lerpnb.store import Store
 
 
 @pytest.fixture
@@ -155,6 +156,43 @@ def test_assets_fetches(monkeypatch, capsys):
 
     monkeypatch.setattr(assets, "fetch", offline)
     assert fails(["assets"], capsys) == "error: fetch(): pip could not install.\n"
+
+
+def test_store_shows_what_is_kept_and_clear_empties_it(monkeypatch, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    monkeypatch.setenv("LERPNB_STORE", str(kept))
+    Store().put({"alpha": 0.5}, {"loss/x": Measure([1.0])})
+    told = {"store": "1 records", "store --clear": "0 records"}
+    for command, records in told.items():
+        with pytest.raises(SystemExit) as stop:
+            cli.main(command.split())
+        assert stop.value.code == 0
+        assert capsys.readouterr().out == f"{kept}: Store(kept: {records}, 0.0 MB)\n"
+    assert len(Store()) == 0
+
+
+def test_accuracy_is_told_by_source(monkeypatch, capsys):
+    asked = []
+    found = {"rotten_tomatoes": 0.8125, "imdb": 0.9}
+    monkeypatch.setattr("lerpnb.probes.classifier.held_out_accuracy", lambda *given: asked.append(given) or found)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["accuracy", "data/scorer", "--n", "600"])
+    assert stop.value.code == 0 and asked == [("data/scorer", 600)]
+    assert capsys.readouterr().out == (
+        "rotten_tomatoes: 0.812 of 1,200 held-out texts\nimdb: 0.900 of 1,200 held-out texts\n"
+    )
+
+
+def test_picture_draws_the_runs_curve(monkeypatch, folder, capsys):
+    drawn = []
+    monkeypatch.setattr("lerpnb.plots.save_picture", lambda curve, path: drawn.append((curve.quantities, path)) or path)
+    for arguments in ([], ["-o", "a.svg"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["picture", str(folder), *arguments])
+        assert stop.value.code == 0
+    quantities = ["loss/x", "strength/good", "dist-2"]
+    assert drawn == [(quantities, Path("curve.png")), (quantities, Path("a.svg"))]
+    assert capsys.readouterr().out == "curve.png\na.svg\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"]])

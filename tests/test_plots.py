@@ -253,7 +253,7 @@ def test_a_mimebundle_carries_the_config(fig):
             "showSendToCloud": False,
             "displaylogo": False,
             "typesetMath": False,
-            "responsive": True,
+            "responsive": False,
         }
     )
     json.dumps(bundle, allow_nan=False)

@@ -1,6 +1,5 @@
 """Runs: parameters checked before a kernel starts, one tiny notebook a fault, folders whole or not at all."""
 
-import importlib
 import json
 import os
 import re
@@ -14,9 +13,11 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lerpnb import progress, runs
+from lerpnb import progress, report, runs
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import RunError
+from lerpnb.kernel import Watch
+from lerpnb.parameters import Parameter, checked, parameters_of
 
 CELL = """\
 n_points: int = 13  # points, at least 2, n = 13 for the demo
@@ -55,7 +56,7 @@ def written(tmp_path, monkeypatch):
 @pytest.fixture
 def no_kernel(monkeypatch):
     """What is refused is refused before a kernel starts."""
-    monkeypatch.setattr(runs, "_execute", lambda *_: pytest.fail("a kernel was about to start"))
+    monkeypatch.setattr(runs, "execute", lambda *_: pytest.fail("a kernel was about to start"))
 
 
 def facts_of(folder: Path) -> dict:
@@ -73,7 +74,7 @@ def refused(*args, **kwargs) -> str:
 
 def test_the_parameters_cell_is_read_by_name_type_default_and_help(written):
     notebook = nbformat.read(written(parameters=CELL), as_version=4)
-    found = runs.parameters_of(notebook)
+    found = parameters_of(notebook)
     assert [(p.name, p.type, p.default) for p in found.values()] == [
         ("n_points", "int", 13),
         ("lo", "float", -1.0),
@@ -91,7 +92,7 @@ def test_the_parameters_cell_is_read_by_name_type_default_and_help(written):
 
 def test_a_default_that_is_no_literal_is_kept_as_its_source():
     cell = new_code_cell("import os\nhere: 'int' = len(os.sep)", metadata={"tags": ["parameters"]})
-    assert runs.parameters_of(new_notebook(cells=[cell])) == {"here": runs.Parameter("here", "int", "len(os.sep)", "")}
+    assert parameters_of(new_notebook(cells=[cell])) == {"here": Parameter("here", "int", "len(os.sep)", "")}
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,8 @@ def test_a_default_that_is_no_literal_is_kept_as_its_source():
     ],
 )
 def test_a_value_is_converted_where_nothing_is_lost(written, name, given, kept):
-    takes = runs.parameters_of(nbformat.read(written(parameters=CELL), as_version=4))
-    value = runs._checked({name: given}, takes, "run")[name]
+    takes = parameters_of(nbformat.read(written(parameters=CELL), as_version=4))
+    value = checked({name: given}, takes, "run")[name]
     assert value == kept
     assert type(value) is type(kept)
 
@@ -139,8 +140,8 @@ def test_a_value_is_converted_where_nothing_is_lost(written, name, given, kept):
     ],
 )
 def test_a_union_keeps_the_type_that_came(kind, given, kept):
-    parameter = runs.Parameter("x", kind, None, "")
-    value = runs._checked({"x": given}, {"x": parameter}, "run")["x"]
+    parameter = Parameter("x", kind, None, "")
+    value = checked({"x": given}, {"x": parameter}, "run")["x"]
     assert value == kept
     assert type(value) is type(kept)
 
@@ -252,7 +253,7 @@ def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
         nbformat.write(new_notebook(), work / "executed.ipynb")
         Curve.from_measures({0.0: {"x": Measure([1.0])}}).save(work)
 
-    monkeypatch.setattr(runs, "_execute", recorded)
+    monkeypatch.setattr(runs, "execute", recorded)
     monkeypatch.setattr(runs, "_swap", full)
     kept = Path(f"runs/.small.tmp-{os.getpid()}").resolve()
     assert refused(written("x = 1")) == (
@@ -298,7 +299,7 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
     assert [p.name for p in Path("runs").iterdir()] == ["demo"]
     assert Curve.load(folder).value("loss/x").tolist() == [0.5, 1.0, 1.5]
     facts = facts_of(folder)
-    defaults = {key: p.default for key, p in runs.parameters_of(nbformat.read(notebook, 4)).items()}
+    defaults = {key: p.default for key, p in parameters_of(nbformat.read(notebook, 4)).items()}
     assert facts["parameters"] == {**defaults, "n_points": 5, "base": "gpt2"}
     assert facts["notebook"] == {"name": "small.ipynb", "sha256": runs.source_hash(nbformat.read(notebook, 4))}
     told = {key: facts[key] for key in ("status", "name", "error", "device", "seeds", "hashes")}
@@ -372,7 +373,7 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_what_was_recorded(wr
     def broken(*_):
         raise ValueError("no page")
 
-    monkeypatch.setattr(importlib.import_module("lerpnb.report"), "render", broken)
+    monkeypatch.setattr(report, "render", broken)
     assert refused(written(RECORD)) == (
         'run("small"): ValueError: no page\nWhat was done until then is in runs/small.failed.'
     )
@@ -526,7 +527,7 @@ def test_a_log_gets_one_line_a_change(tmp_path, capsys, monkeypatch, state, line
     file = tmp_path / "progress.json"
     if state:
         file.write_text(json.dumps({**state, "started": 1000.0, "now": 1020.0}), encoding="utf-8")
-    watch = runs._Watch("demo", 4, file)
+    watch = Watch("demo", 4, file)
     watch.cell = 2
     watch._show()
     watch._show()
