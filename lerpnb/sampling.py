@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .errors import ProbeError
 
-# Candidates kept a step; a nucleus that is wider is found by a full sort.
-CANDIDATES = 512
+# Candidates looked at, one width after the other, until they hold the nucleus.
+WIDTHS = (256, 4096)
 # Prompts whose lengths differ by at most this many tokens share a batch.
 SPREAD = 8
 
@@ -181,14 +181,19 @@ def draw_tokens(
     if temperature == 0:
         return logits.argmax(-1)
     logp = torch.log_softmax(logits / temperature, -1)
-    for width in (min(CANDIDATES, logp.shape[-1]), logp.shape[-1]):
-        top, tokens = logp.topk(width, -1)
+    keys, drawn = keys + steps * 0x632BE59BD9B4E019, torch.empty_like(keys)
+    rows = torch.arange(len(keys), device=keys.device)
+    for width in (*WIDTHS, logp.shape[-1]):  # few nuclei are wide: only those pay for a long sort
+        top, tokens = logp[rows].topk(min(width, logp.shape[-1]), -1)
         before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
-        if (before[:, -1] >= top_p).all():
+        whole = (before[:, -1] >= top_p) | (top.shape[-1] == logp.shape[-1])
+        top = top.masked_fill(before >= top_p, -torch.inf)[whole]
+        best = (top + gumbel(keys[rows[whole]], tokens[whole])).argmax(-1, keepdim=True)
+        drawn[rows[whole]] = tokens[whole].gather(-1, best).squeeze(-1)
+        rows = rows[~whole]
+        if not len(rows):
             break
-    top = top.masked_fill(before >= top_p, -torch.inf)
-    best = (top + gumbel(keys + steps * 0x632BE59BD9B4E019, tokens)).argmax(-1, keepdim=True)
-    return tokens.gather(-1, best).squeeze(-1)
+    return drawn
 
 
 def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from .. import assets
 from ..corpus import held_out
 from ..errors import ProbeError
 from ..live import pick_device, quiet
+from ..progress import track
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,11 @@ class Classifier:
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:
         """Share of texts whose likeliest label is the given one; for two labels."""
-        second = self.check_label(self.labels[1])
-        found = self.probability(texts, second)
-        right = sum((p > 0.5) == (label.lower() == second.lower()) for p, label in zip(found, labels, strict=True))
+        second, right, batch = self.labels[1], 0, 64
+        for start in track(range(0, len(texts), batch), label=f"score with {self.name}"):
+            found = self.probability(texts[start : start + batch], second)
+            own = labels[start : start + batch]
+            right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(found, own, strict=True))
         return right / len(texts)
 
 
