@@ -65,6 +65,7 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(notebook, parameters, tmp_path):
     folder = run(notebook, parameters[notebook.stem], to=tmp_path / "runs")
@@ -76,6 +77,7 @@ def test_it_runs(notebook, parameters, tmp_path):
     assert (folder / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_main_one_records_its_curve(parameters, tmp_path):
     notebook = next(path for path in NOTEBOOKS if path.stem == "02_walk_the_line")
     folder = run(notebook, parameters[notebook.stem], to=tmp_path / "runs")
