@@ -1,5 +1,6 @@
 """pyproject.toml, constraints.txt, environment.yml, the Makefile and the small lists of data/ say the same things."""
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -143,3 +144,11 @@ def test_prompts_are_short_and_take_no_side():
         assert prompt[0].isupper() and prompt[-1] not in ".!?", prompt
     judging = r"good|great|best|love|enjoy|beautiful|brilliant|fun|bad|worst?|poor|hate|boring|dull|awful|terrible|fail"
     assert re.findall(rf"\b(?:{judging})\w*", " ".join(prompts), flags=re.IGNORECASE) == []
+
+
+def test_the_weights_are_those_of_the_readme():
+    told = re.findall(r"\| `(\S+\.safetensors)` \| ([0-9a-f]{64}) \|", (ROOT / "data" / "README.md").read_text(encoding="utf-8"))
+    found = {str(p.relative_to(ROOT / "data")): p for p in (ROOT / "data").rglob("*.safetensors")}
+    assert dict(told).keys() == found.keys() and len(told) == 3
+    for name, digest in told:
+        assert hashlib.sha256(found[name].read_bytes()).hexdigest() == digest, name
