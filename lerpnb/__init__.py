@@ -15,6 +15,7 @@ _HOME = {
     "Continuations": "sampling",
     "Corpus": "corpus",
     "Curve": "plots",
+    "Custom": "probes.base",
     "LerpError": "errors",
     "Line": "paths",
     "Loss": "probes.loss",

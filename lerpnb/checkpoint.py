@@ -3,6 +3,7 @@
 import copy
 import functools
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from .adapter import add_adapter, merge
 from .errors import CheckpointError
 from .header import Header, few, first_line
 from .live import admit_untied, borrow, pick_device, quiet, ties, untie
-from .mixable import refuse_not_finite
+from .mixable import network, refuse_not_finite, tokenizer_text
 
 
 class Checkpoint:
@@ -150,6 +151,13 @@ class Checkpoint:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hash of all that a value measured on it depends on: weights, network, tokenizer and end-of-text tokens."""
+        ends = getattr(self.model.generation_config, "eos_token_id", None) if self.model.can_generate() else None
+        told = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
     def new_model(self) -> nn.Module:
         """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into."""

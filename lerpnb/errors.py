@@ -33,6 +33,10 @@ class ProbeError(LerpError):
     """A probe cannot be built, does not repeat, or returned something that is no measurement."""
 
 
+class NotFiniteError(ProbeError):
+    """The model at an alpha gives NaN or infinite logits: nothing can be sampled from it."""
+
+
 class CurveError(LerpError):
     """A curve has no such quantity or alpha, or its files are damaged."""
 

@@ -33,15 +33,16 @@ def write_folder(
         to: the folder to make.
         dtype: the dtype of the saved weights, say `"bfloat16"`; None keeps the model's.
         card: the text of README.md; empty writes none.
-        overwrite: replace a folder that holds something, once the new one is whole.
+        overwrite: replace a model folder, once the new one is whole; any other folder that holds something is kept.
 
     Returns:
         The folder, as a path.
 
     Raises:
-        CheckpointError: the folder holds something and `overwrite` is not given, no such dtype, or the disk refuses.
+        CheckpointError: the folder holds something and `overwrite` is not given, or holds no model, no such dtype, or
+            the disk refuses.
     """
-    to = Path(to)
+    to = Path(to).expanduser()
     call = f"write_folder(to={str(to)!r})"
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
@@ -49,6 +50,12 @@ def write_folder(
     if to.is_file() or (to.is_dir() and any(to.iterdir()) and not overwrite):
         what = "a file of that name is" if to.is_file() else f"{len(list(to.iterdir()))} files are"
         raise CheckpointError(f"{call}: {what} there already.\nTake another folder, or pass overwrite=True.")
+    if to.is_dir() and any(to.iterdir()) and not (to / "config.json").is_file():
+        raise CheckpointError(
+            f"{call}: overwrite=True, but what is there is no model folder: it has no config.json.\n"
+            "Take another folder, or empty this one."
+        )
+    given, to = to, to.resolve()  # through a link: what it points to is replaced, and the link stays
     twin = borrow(model, kind or next(model.parameters()).dtype)
     work, old = (to.parent / f".{to.name}-{uuid.uuid4().hex[:8]}{end}" for end in (".new", ".old"))
     try:
@@ -70,4 +77,4 @@ def write_folder(
             os.replace(old, to)
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-    return to
+    return given

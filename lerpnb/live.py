@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from .errors import LerpError
+
 # Wrappers that trainers put on an instance; a copied one would still call the model that it was copied from.
 WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
 
@@ -86,9 +88,18 @@ def admit_untied(model: nn.Module) -> None:
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
-    """The device of that name; "auto" takes cuda, then mps, then cpu."""
-    if str(name) != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """The device of that name; "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        LerpError: no such device, or not on this machine.
+    """
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    available = ["cuda"] * bool(cuda) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    if str(name) == "auto":
+        return torch.device(available[0])
+    if str(name) not in {*available, *cuda, "mps:0", "cpu:0", "meta"} or str(name).split(":")[0] not in (*available, "meta"):
+        raise LerpError(
+            f"device {str(name)!r}: no such device here.\n"
+            f"There is {', '.join(available)}; \"auto\" takes the first of them."
+        )
+    return torch.device(name)

@@ -19,6 +19,20 @@ HARMLESS = re.compile(
 PROBE = "The film wasn't good:  3 of 10,\n\tbut I liked it — très bien! 好"
 
 
+def network(config: Any) -> dict:
+    """The fields of a configuration that make another network, or other ids, of the same tensors."""
+    return {field: value for field, value in config.to_dict().items() if not HARMLESS.fullmatch(field)}
+
+
+def tokenizer_text(tokenizer: Any) -> str:
+    """All that decides which ids a text has, as text; empty without a tokenizer."""
+    if tokenizer is None:
+        return ""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    inside = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return f"{inside} {tokenizer.bos_token} {tokenizer.eos_token} {tokenizer(PROBE)['input_ids']}"
+
+
 def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
     """Refuse float tensors with NaN or infinite values.
 
@@ -75,9 +89,9 @@ class Comparison:
 
     def configs(self, a: Any, b: Any) -> None:
         """Refuse configurations that would make two different networks of the same tensors (say, rope_theta)."""
-        a, b = a.to_dict(), b.to_dict()
-        fields = sorted(field for field in {**a, **b} if not HARMLESS.fullmatch(field))
-        lines = [self._both(f, a.get(f, "absent"), b.get(f, "absent")) for f in fields if a.get(f) != b.get(f)]
+        a, b = network(a), network(b)
+        odd = [field for field in sorted({**a, **b}) if a.get(field) != b.get(field)]
+        lines = [self._both(field, a.get(field, "absent"), b.get(field, "absent")) for field in odd]
         if lines:
             self._refuse("their configurations differ.", lines, "One live model can follow only one. " + ONE_BASE)
 

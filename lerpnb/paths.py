@@ -53,7 +53,8 @@ class Line:
         self.device, self.dtype = pick_device(device), dtype
         ends = load_ends(minus, plus, base, self.device)
         self.minus, self.plus, self.base = (end and end.to(self.device) for end in ends)
-        self.tokenizer = self.minus.tokenizer or self.plus.tokenizer
+        self.tokenizer = self.minus.tokenizer or self.plus.tokenizer or (self.base and self.base.tokenizer)
+        self.alpha: float | None = None  # where the live model stands
         self.model = borrow(self.minus.new_model(), DTYPES[dtype])  # buffers, such as rotary frequencies, stay float32
         self._mixer = Mixer(self.model, [self.minus.tensors, self.plus.tensors])
 
@@ -68,7 +69,9 @@ class Line:
 
     def at(self, alpha: float) -> nn.Module:
         """The live model, moved to theta(alpha): one ordinary transformers model, until the next call moves it on."""
-        self._mixer.put(self.coefficients(alpha))
+        coefficients, self.alpha = self.coefficients(alpha), None
+        self._mixer.put(coefficients)
+        self.alpha = coefficients[1]
         return self.model
 
     def save(self, alpha: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
@@ -90,11 +93,11 @@ class Line:
         return write_folder(self.at(alpha), self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
 
     def identity(self) -> dict:
-        """What every value on this line depends on: the ends' hashes, device kind and dtype."""
+        """What every value on this line depends on: the ends (weights, network, tokenizer), device kind and dtype."""
         return {
             "path": "line",
-            "minus": self.minus.sha256,
-            "plus": self.plus.sha256,
+            "minus": self.minus.identity,
+            "plus": self.plus.identity,
             "device": self.device.type,
             "dtype": self.dtype,
         }
@@ -174,7 +177,8 @@ class Line:
 
     def _card(self, alpha: float) -> str:
         low, high = self.coefficients(alpha)
-        base = f"base_model: {self.base.name}\n" if self.base and re.fullmatch(r"[\w./-]+", self.base.name) else ""
+        hub = self.base and re.fullmatch(r"[\w.-]+/[\w.-]+", self.base.name) and not Path(self.base.name).exists()
+        base = f"base_model: {self.base.name}\n" if hub else ""  # a path would tell whose machine this was
         return (
             f"---\n{base}library_name: transformers\ntags: [linear-interpolation, lerpnb]\n---\n\n"
             f"# theta({show(alpha)})\n\n"
@@ -208,7 +212,8 @@ def alpha_grid(lo: float, hi: float, n: int) -> np.ndarray:
         [0.2, 0.7, 1.0, 1.2]
     """
     lo, hi = number(lo, "alpha_grid(lo)"), number(hi, "alpha_grid(hi)")
-    if not lo < hi or isinstance(n, bool) or int(n) != n or n < 2:
+    whole = isinstance(n, (int, float, np.number)) and not isinstance(n, bool) and float(n).is_integer()
+    if not lo < hi or not whole or n < 2:
         raise AlphaError(f"alpha_grid({lo:g}, {hi:g}, {n}): expected lo below hi and 2 or more points.")
     # Twelve decimals: 0.3, not 0.30000000000000004.
     grid = np.unique(np.round(np.linspace(lo, hi, int(n)), 12) + 0.0)

@@ -25,6 +25,7 @@ from .curve import Curve
 from .errors import RunError
 from .kernel import RUN_DIR, Watch, execute, is_run
 from .parameters import checked, parameters_of
+from .safe import scrub
 
 KEPT = 86_400  # seconds for which a killed run's temporary folder is left alone
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
@@ -103,7 +104,8 @@ def record(curve: Curve, to: str | Path = "runs/live") -> Path:
     >>> sorted(file.name for file in folder.iterdir())
     ['curve.parquet', 'samples.parquet']
     """
-    return curve.save(os.environ.get(RUN_DIR) or to)
+    told = Curve(curve.frame, curve.samples, scrub(curve.provenance))
+    return told.save(os.environ.get(RUN_DIR) or to)
 
 
 def find_notebook(notebook: str | Path) -> Path:
@@ -165,7 +167,6 @@ def _workshop(folder: Path, call: str) -> Path:
 def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
     """Clean the notebook, draw the page, write run.json last; the run's error, which may be that this failed."""
     from .report import render, write_whole
-    from .safe import scrub
 
     also = {str(work): str(folder)}
     provenance: dict = {}

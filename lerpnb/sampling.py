@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .errors import ProbeError
+from .errors import NotFiniteError, ProbeError
 
 # Candidates looked at, one width after the other, until they hold the nucleus.
 WIDTHS = (256, 4096)
@@ -47,6 +47,8 @@ class Continuations:
     rows: int = 128
 
     def __post_init__(self):
+        if isinstance(self.prompts, str):
+            raise ProbeError(f"Continuations(prompts): got one text, {self.prompts[:30]!r}.\nIt takes a list of texts.")
         object.__setattr__(self, "prompts", tuple(self.prompts))
         for name, good, want in (
             ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
@@ -79,7 +81,8 @@ def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Con
         A row a continuation: prompt_id, draw, prompt, continuation (special tokens left out), n_tokens.
     """
     texts: dict[tuple[int, int], list[int]] = {}
-    encoded = [tokenizer(prompt)["input_ids"] for prompt in spec.prompts]
+    encoded = [context_ids(tokenizer, prompt) for prompt in spec.prompts]
+    _check_positions(model, encoded, spec)
     for group in _groups(encoded, spec):
         places = [(i, draw) for i in group for draw in range(spec.draws)]
         keys = [noise_key(spec.seed, spec.prompts[i], draw) for i, draw in places]
@@ -90,7 +93,7 @@ def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Con
             "prompt_id": i,
             "draw": draw,
             "prompt": spec.prompts[i],
-            "continuation": tokenizer.decode(ids, skip_special_tokens=True),
+            "continuation": _rest(tokenizer, encoded[i], ids),
             "n_tokens": len(ids),
         }
         for (i, draw), ids in sorted(texts.items())
@@ -111,6 +114,28 @@ def _groups(encoded: list[list[int]], spec: Continuations) -> Iterator[list[int]
     yield group
 
 
+def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that goes on: without the end-of-text token that some tokenizers append."""
+    ids = tokenizer(text)["input_ids"]
+    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+
+
+def _rest(tokenizer: PreTrainedTokenizerBase, prompt: list[int], ids: list[int]) -> str:
+    """The text of `ids` after a prompt: decoded alone, some tokenizers drop the space that begins it."""
+    before, whole = (tokenizer.decode(part, skip_special_tokens=True) for part in (prompt, prompt + ids))
+    return whole.removeprefix(before) if whole.startswith(before) else tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def _check_positions(model: PreTrainedModel, encoded: list[list[int]], spec: Continuations) -> None:
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
+    if most and len(encoded[longest]) + spec.new_tokens > most:
+        raise ProbeError(
+            f"sample(): {len(encoded[longest])} tokens of {spec.prompts[longest][:30]!r} and {spec.new_tokens} "
+            f"new ones, but the model has {most} positions.\nShorten the prompt, or ask for fewer new_tokens."
+        )
+
+
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     ends = model.generation_config.eos_token_id if model.generation_config else None
     found = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
@@ -128,8 +153,12 @@ def _continue(
     """
     device, shortest = model.device, min(map(len, prompts))
     output = model(input_ids=torch.tensor([ids[:shortest] for ids in prompts], device=device), use_cache=True)
-    cache, logits = output.past_key_values, output.logits[:, -1].repeat_interleave(spec.draws, 0)
-    cache.batch_repeat_interleave(spec.draws)
+    cache, logits = getattr(output, "past_key_values", None), output.logits[:, -1].repeat_interleave(spec.draws, 0)
+    if not hasattr(cache, "reorder_cache"):
+        raise ProbeError(
+            f"sample(): {type(model).__name__} keeps no key-value cache.\nIts texts cannot be sampled here."
+        )
+    cache.reorder_cache(torch.arange(len(prompts), device=device).repeat_interleave(spec.draws))
 
     given = [ids[shortest:] for ids in prompts for _ in range(spec.draws)]
     found: list[list[int]] = [[] for _ in given]
@@ -153,7 +182,7 @@ def _continue(
         if not kept:
             return found
         if len(kept) < len(rows):
-            cache.batch_select_indices(torch.tensor(kept, device=device))
+            cache.reorder_cache(torch.tensor(kept, device=device))
             rows = [rows[place] for place in kept]
         logits = model(input_ids=torch.tensor(fed, device=device), past_key_values=cache, use_cache=True).logits[:, -1]
         position += 1
@@ -173,11 +202,14 @@ def draw_tokens(
         (rows,) int64 token ids.
 
     Raises:
-        ProbeError: the logits hold a NaN.
+        NotFiniteError: the logits hold NaN or infinity.
     """
     logits = logits.float()
-    if logits.isnan().any():
-        raise ProbeError("sample(): the model's logits hold NaN.\nThe weights at this alpha are not usable.")
+    if logits.isnan().any() or logits.isposinf().any():
+        raise NotFiniteError(
+            "sample(): the model's logits hold NaN or infinity.\n"
+            "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
+        )
     if temperature == 0:
         return logits.argmax(-1)
     logp = torch.log_softmax(logits / temperature, -1)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 import warnings
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Store:
         }
         body = json.dumps(record)
         path = self._path(key)
-        work = path.with_name(f".{path.name}.{os.getpid()}")
+        work = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             work.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")

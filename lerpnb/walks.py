@@ -1,7 +1,9 @@
 """Walks: the one loop. Probes are measured along a path; a Curve comes back."""
 
 import time
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 
 from .alpha import show
 from .curve import Curve, Measure
-from .errors import AlphaError, ProbeError
+from .errors import AlphaError, NotFiniteError, ProbeError
 from .paths import Line, alpha_grid, number
 from .probes.base import Probe, TextProbe, as_probe
 from .progress import track
@@ -45,7 +47,8 @@ def walk(
         check: first measure each new probe twice at alpha 0 on a few items, and refuse one that does not repeat.
 
     Returns:
-        A `Curve` with every probe's quantities, their 95 % intervals, all samples and the provenance.
+        A `Curve`: every probe's quantities (NaN where the model at an alpha cannot be used), their 95 % intervals, all
+        samples and the provenance.
 
     Raises:
         AlphaError: an alpha that is not a finite number, or one given twice.
@@ -55,12 +58,14 @@ def walk(
     grid = _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
     probes = [as_probe(probe) for probe in probes]
     _check_names(probes)
-    for probe in probes:
-        if hasattr(probe, "prepare"):
-            probe.prepare(line.base)
+    if line.tokenizer is None:
+        raise ProbeError(
+            "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+        )
+    probes = [probe.prepare(line.base) if hasattr(probe, "prepare") else probe for probe in probes]
     work = _Work(line, probes, _store(store))
     if check:
-        work.check_repeats()
+        work.check_repeats(grid)
     points: dict[float, Point] = {}
     order = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))  # the ends first: a barrier needs both
     try:
@@ -70,6 +75,7 @@ def walk(
         if not points:
             raise
         print(f"Interrupted: {len(points)} of {len(grid)} alphas are done.")
+    _fill_gaps(points)
     samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
     return Curve.from_measures(
         {alpha: measures for alpha, (measures, _) in points.items()},
@@ -84,39 +90,50 @@ class _Work:
     def __init__(self, line: Line, probes: list[Probe | TextProbe], store: Store | None):
         self.line, self.probes, self.store = line, probes, store
         self.known, self.new = 0, 0
-        self._at: float | None = None
 
     def point(self, alpha: float) -> Point:
-        """All probes at one alpha, from the store where it has them."""
+        """All probes at one alpha, from the store where it has them; none of texts where no text can be sampled."""
         measures: dict[str, Measure] = {}
         texts: dict[Continuations, pd.DataFrame] = {}
+        unusable: set[Continuations] = set()
         for probe in self.probes:
+            spec = probe.continuations if isinstance(probe, TextProbe) else None
+            try:
+                if spec and spec not in unusable and spec not in texts:
+                    texts[spec] = self._texts(spec, alpha)
+            except NotFiniteError as error:
+                unusable.add(spec)
+                warnings.warn(f"alpha {show(alpha)}: {error}", stacklevel=4)
+            if spec in unusable:
+                continue
             found, columns = self._measured(probe, alpha, texts)
             twice = sorted(set(found) & set(measures))
             if twice:
                 raise ProbeError(f"walk(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
             measures |= found
             if columns is not None:
-                spec = probe.continuations
                 texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
-        joined = None
-        for number_, frame in enumerate(texts.values()):
-            frame = frame if len(texts) == 1 else frame.assign(sampling=number_)
-            joined = frame if joined is None else pd.concat([joined, frame], ignore_index=True)
-        return measures, joined
+        return measures, self._joined(texts)
+
+    def _joined(self, texts: dict[Continuations, pd.DataFrame]) -> pd.DataFrame | None:
+        """All samples of one alpha; of several samplings each has prompt_ids of its own."""
+        frames, taken = [], 0
+        for place, spec in enumerate(dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe))):
+            if spec in texts:
+                frames.append(texts[spec].assign(prompt_id=texts[spec]["prompt_id"] + taken, sampling=place))
+            taken += len(spec.prompts)
+        if not frames:
+            return None
+        joined = pd.concat(frames, ignore_index=True)
+        return joined if joined["sampling"].any() or len(frames) > 1 else joined.drop(columns="sampling")
 
     def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
-        is_text = isinstance(probe, TextProbe)
-        if is_text and probe.continuations not in texts:
-            texts[probe.continuations] = self._texts(probe.continuations, alpha)
-        identity = probe.identity()
-        key = None if identity is None else self._key(alpha, identity, probe.continuations if is_text else None)
-        found = self.store.get(key) if self.store is not None and key else None
+        key, found = self._probe_key(probe, alpha), self._stored(probe, alpha)
         if found:
             self.known += 1
             return found
         self.new += 1
-        if is_text:
+        if isinstance(probe, TextProbe):
             measures, columns = probe.score(texts[probe.continuations])
             found = _checked(probe, measures), pd.DataFrame(columns)
         else:
@@ -124,6 +141,15 @@ class _Work:
         if self.store is not None and key:
             self.store.put(key, *found)
         return found
+
+    def _probe_key(self, probe: Any, alpha: float) -> dict | None:
+        identity = probe.identity()
+        spec = probe.continuations if isinstance(probe, TextProbe) else None
+        return None if identity is None else self._key(alpha, identity, spec)
+
+    def _stored(self, probe: Any, alpha: float) -> Point | None:
+        key = self._probe_key(probe, alpha)
+        return self.store.get(key) if self.store is not None and key else None
 
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
         key = self._key(alpha, {"texts": spec.identity()}, None)
@@ -136,18 +162,17 @@ class _Work:
         return found
 
     def _model(self, alpha: float) -> torch.nn.Module:
-        if self._at != alpha:
-            self.line.at(alpha)
-            self._at = alpha
-        return self.line.model
+        return self.line.model if self.line.alpha == alpha else self.line.at(alpha)
 
     def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
         key = self.line.identity() | {"alpha": alpha, "measured": identity}
         return key | {"texts": spec.identity()} if spec else key
 
-    def check_repeats(self) -> None:
-        """Measure probes of no stored point twice at alpha 0, and refuse to go on where the two differ."""
+    def check_repeats(self, grid: list[float]) -> None:
+        """Measure each probe without a stored point on the grid twice at alpha 0, and refuse one that differs."""
         for probe in self.probes:
+            if any(self._stored(probe, alpha) for alpha in grid):
+                continue  # it was checked before its first point was stored
             few = probe.few() if hasattr(probe, "few") else probe
             first, second = (self._once(few) for _ in range(2))
             for name in first:
@@ -189,6 +214,15 @@ class _Work:
         }
 
 
+def _fill_gaps(points: dict[float, Point]) -> None:
+    """Give a quantity that could not be measured at an alpha a NaN there, so that it is drawn as a gap and named."""
+    known = {name: measure for measures, _ in points.values() for name, measure in measures.items()}
+    for measures, _ in points.values():
+        for name in known.keys() - measures.keys():
+            like = known[name]
+            measures[name] = replace(like, values=np.full(len(like.values), np.nan), weights=np.ones(len(like.values)))
+
+
 def _checked(probe: Any, measures: Any) -> dict[str, Measure]:
     if not isinstance(measures, dict) or not all(isinstance(m, Measure) for m in measures.values()):
         raise ProbeError(
@@ -199,7 +233,8 @@ def _checked(probe: Any, measures: Any) -> dict[str, Measure]:
 
 
 def _checked_alphas(alphas: Sequence[float]) -> list[float]:
-    grid = [number(alpha, "walk(alphas)") for alpha in np.atleast_1d(np.asarray(alphas, dtype=object))]
+    alphas = [alphas] if np.isscalar(alphas) else list(alphas)
+    grid = [number(alpha, "walk(alphas)") for alpha in alphas]
     if not grid:
         raise AlphaError("walk(alphas): no alphas.\nPass alpha_grid(-1, 2, 13), say.")
     twice = [show(alpha) for alpha in sorted(set(grid)) if grid.count(alpha) > 1]
@@ -220,7 +255,11 @@ def _check_names(probes: list) -> None:
 def _store(store: Store | str | Path | None | bool) -> Store | None:
     if store is True:
         return Store()
-    return Store(store) if isinstance(store, (str, Path)) else store if isinstance(store, Store) else None
+    if store is None or store is False or isinstance(store, Store):
+        return store if isinstance(store, Store) else None
+    if isinstance(store, (str, Path)):
+        return Store(store)
+    raise ProbeError(f"walk(store): got {store!r}.\nIt takes a folder, a Store, True for the default one, or False.")
 
 
 def _device_name(device: torch.device) -> str:

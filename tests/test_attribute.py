@@ -120,9 +120,14 @@ def test_the_judge_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
         "Attribute(judge): neither a judge nor a base of the line was named.\n"
         "Name a judge model for the perplexity, or give judge=False to leave it out."
     )
-    probe.prepare(base)
-    assert probe.judge is base and probe.identity()["judge"] == base.sha256
-    assert Attribute(scorer, PROMPTS, judge=tiny_llama_pair[1]).identity()["judge"] != base.sha256
+    ready = probe.prepare(base)
+    assert ready.judge is base and ready.identity()["judge"] == base.identity and probe.judge is None
+    assert Attribute(scorer, PROMPTS, judge=tiny_llama_pair[1]).identity()["judge"] != base.identity
+    with pytest.raises(ProbeError) as error:
+        Attribute(scorer, PROMPTS, judge=True)
+    assert str(error.value) == (
+        "Attribute(judge): got True.\nA judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
+    )
 
 
 def test_wrong_scorers_are_said(scorer, tiny, tmp_path, tiny_llama_pair):
@@ -167,3 +172,29 @@ def test_an_adapter_is_a_scorer_too(tiny, tmp_path, scorer):
     assert torch.equal(classifier.model.classifier.weight, head.weight)
     assert classifier.labels == ["NEGATIVE", "POSITIVE"]
     assert not torch.equal(classifier.model(**tokens).logits, plain(**tokens).logits)
+
+
+def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pair):
+    from lerpnb.paths import Line
+    from lerpnb.walks import walk
+
+    base, minus, plus = tiny_llama_pair
+    probes = [
+        Attribute(scorer, PROMPTS, draws=2, new_tokens=4, device="cpu"),
+        Attribute(scorer, PROMPTS, label="negative", draws=2, new_tokens=4, device="cpu", name="other"),
+    ]
+    curve = walk(Line(minus, plus, base, device="cpu"), [0, 1], probes, store=False)
+    both = curve.value("strength/POSITIVE") + curve.value("strength/NEGATIVE (other)")
+    assert np.allclose(both, 1.0) and curve.value("dist-1").tolist() == curve.value("dist-1 (other)").tolist()
+    assert len(curve.samples) == 2 * 3 * 2
+
+
+def test_an_attribute_serves_lines_of_several_bases(scorer, tiny_llama_pair, tiny_untied_pair):
+    probe = Attribute(scorer, PROMPTS, device="cpu")
+    frame = samples({0: [" was a slow thing"]})
+    bases = [Checkpoint.load(pair[0]) for pair in (tiny_llama_pair, tiny_untied_pair)]
+    found = [probe.prepare(base).score(frame)[0]["perplexity/continuations"].value() for base in bases]
+    fresh = [
+        Attribute(scorer, PROMPTS, judge=base).score(frame)[0]["perplexity/continuations"].value() for base in bases
+    ]
+    assert found == fresh and found[0] != found[1]

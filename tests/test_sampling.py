@@ -56,7 +56,10 @@ def test_noise_is_gumbel_and_depends_on_key_and_token_alone():
 def test_nan_logits_are_said():
     with pytest.raises(ProbeError) as error:
         draw_tokens(torch.tensor([[0.0, torch.nan]]), torch.tensor([1]), torch.tensor([0]), 0.9, 1.0)
-    assert str(error.value) == "sample(): the model's logits hold NaN.\nThe weights at this alpha are not usable."
+    assert str(error.value) == (
+        "sample(): the model's logits hold NaN or infinity.\n"
+        "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
+    )
 
 
 def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
@@ -74,7 +77,8 @@ def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
             if token == words.eos_token_id:
                 break
             new.append(token)
-        assert row.continuation == words.decode(new, skip_special_tokens=True) and row.n_tokens == len(new)
+        text = words.decode(ids + new, skip_special_tokens=True)
+        assert row.prompt + row.continuation == text and row.n_tokens == len(new)
 
 
 def test_texts_do_not_depend_on_the_batch_or_on_other_prompts(model_and_words):
@@ -115,3 +119,53 @@ def test_what_cannot_be_sampled_is_said(change, said):
     with pytest.raises(ProbeError) as error:
         Continuations(**{"prompts": ("a",)} | change)
     assert str(error.value) == said
+
+
+def test_an_appended_end_of_text_is_taken_off_a_prompt(tiny_llama_pair):
+    from tokenizers.processors import TemplateProcessing
+
+    model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    plain = sample(model, words, Continuations(PROMPTS, draws=2))
+    words.backend_tokenizer.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    assert words("the film")["input_ids"][-1] == 1
+    assert sample(model, words, Continuations(PROMPTS, draws=2)).equals(plain)
+
+
+def test_hybrid_caches_are_followed(tiny):
+    """Layers with a state of their own beside layers with keys and values."""
+    from transformers import Lfm2Config, Lfm2ForCausalLM
+
+    config = Lfm2Config(
+        vocab_size=100,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        layer_types=["conv", "full_attention", "conv"],
+        max_position_embeddings=128,
+        block_auto_adjust_ff_dim=False,
+    )
+    model, words = tiny.moved(Lfm2ForCausalLM(config), 3, 0.1).eval(), tiny.tokenizer()
+    found = sample(model, words, Continuations(PROMPTS, draws=2, new_tokens=5))
+    for row in found.itertuples():
+        ids, new = words(row.prompt)["input_ids"], []
+        key = torch.tensor([noise_key(0, row.prompt, row.draw)])
+        for step in range(row.n_tokens):
+            with torch.inference_mode():
+                logits = model(input_ids=torch.tensor([ids + new]), use_cache=False).logits[:, -1]
+            new.append(draw_tokens(logits, key, torch.tensor([step]), 0.9, 1.0).item())
+        assert row.prompt + row.continuation == words.decode(ids + new, skip_special_tokens=True)
+
+
+def test_what_does_not_fit_the_model_is_said(tiny_llama_pair):
+    model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    with pytest.raises(ProbeError) as error:
+        sample(model, words, Continuations(("the film",), new_tokens=200))
+    assert str(error.value) == (
+        f"sample(): {len(words('the film')['input_ids'])} tokens of 'the film' and 200 new ones, but the model has 128 "
+        "positions.\nShorten the prompt, or ask for fewer new_tokens."
+    )
+    with pytest.raises(ProbeError) as error:
+        Continuations("the film")
+    assert str(error.value) == "Continuations(prompts): got one text, 'the film'.\nIt takes a list of texts."

@@ -258,3 +258,108 @@ def test_a_store_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "points").write_text("a file in the way")
     with pytest.raises(LerpError, match="Finished points stay. Make room, or give walk"):
         Store(tmp_path).put({"a": 1}, {})
+
+
+def scaled(factor):
+    return lambda model, tokenizer: factor
+
+
+FACTOR = 2.0
+
+
+def uses_a_global(model, tokenizer):
+    return sum(FACTOR for _ in range(1))
+
+
+def uses_a_helper(model, tokenizer):
+    return words("a b")
+
+
+def has_a_default(model, tokenizer, factor=3.0):
+    return factor
+
+
+@pytest.mark.parametrize(
+    "function",
+    [scaled(1.0), uses_a_global, uses_a_helper, has_a_default, [lambda m, t: 1.0, lambda m, t: 2.0][1], "text".count],
+    ids=["closure", "global", "helper", "default", "two lambdas on a line", "bound method"],
+)
+def test_what_its_source_does_not_tell_is_never_stored(function):
+    assert Custom("x", function).identity() is None
+    assert Custom("x", head_sum).identity() is not None
+
+
+def test_another_tokenizer_or_network_is_a_new_point(tiny, tmp_path, tiny_llama_pair):
+    from tokenizers.processors import TemplateProcessing
+
+    models = [Checkpoint.load(folder).model for folder in tiny_llama_pair[1:]]
+    bos = tiny.tokenizer()
+    bos.backend_tokenizer.post_processor = TemplateProcessing(single="<unk> $A", special_tokens=[("<unk>", 0)])
+    values = []
+    for tokens, eps in ((tiny.tokenizer(), 1e-6), (bos, 1e-6), (tiny.tokenizer(), 0.5)):
+        for model in models:
+            model.config.rms_norm_eps = eps
+            for module in model.modules():
+                if hasattr(module, "variance_epsilon"):
+                    module.variance_epsilon = eps
+        line = Line(*(Checkpoint.from_model(model, tokens) for model in models), device="cpu")
+        stored, fresh = (walk(line, [0.0], [Loss(CORPUS)], store=store) for store in (tmp_path, False))
+        assert stored.provenance["measured"] == 1 and stored.table().equals(fresh.table())
+        values.append(fresh.value("loss/all")[0])
+    assert len(set(values)) == 3
+
+
+def test_a_probe_that_moves_the_line_does_not_mislead_the_next(line):
+    def wanders(model, tokenizer):
+        line.at(7.0)
+        return 1.0
+
+    both = walk(line, [0, 0.5, 1], [wanders, Loss(CORPUS)], store=False)
+    alone = walk(line, [0, 0.5, 1], [Loss(CORPUS)], store=False)
+    assert both.value("loss/all").tolist() == alone.value("loss/all").tolist()
+
+
+def test_an_alpha_that_cannot_be_used_is_a_gap_and_costs_no_other(tiny_llama_pair, tmp_path):
+    line = Line(*tiny_llama_pair[1:], device="cpu", dtype="float16")
+    with pytest.warns(UserWarning, match="alpha 100000: sample.*hold NaN or infinity"):
+        curve = walk(line, [0, 1, 1e5], [OfTexts("words", words, PROMPTS)], store=tmp_path, check=False)
+    assert np.isnan(curve.value("words")).tolist() == [False, False, True] and curve.nan_points() == [(1e5, "words")]
+    assert sorted(curve.samples["alpha"].unique()) == [0.0, 1.0]
+
+
+def test_what_is_stored_is_not_measured_again_to_see_whether_it_repeats(line, tmp_path, monkeypatch):
+    calls = []
+    real = Loss.measure
+    monkeypatch.setattr(Loss, "measure", lambda self, *args: calls.append(1) or real(self, *args))
+    for expected in (4, 4):  # twice a few texts, then two points; then nothing
+        walk(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
+        assert len(calls) == expected
+
+
+def test_live_models_without_a_tokenizer_are_said(tiny):
+    line = Line(tiny.llama(1), tiny.llama(2), device="cpu")
+    with pytest.raises(ProbeError) as error:
+        walk(line, [0], [Loss(CORPUS)])
+    assert str(error.value) == (
+        "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+    )
+
+
+def test_alphas_may_be_any_numbers_and_a_store_is_a_store(line):
+    for alphas in ((0, 1), range(2), np.array([0, 1], dtype=np.float32), torch.tensor([0.0, 1.0]), (a for a in (0, 1))):
+        assert walk(line, alphas, [head_sum], store=False).alphas.tolist() == [0.0, 1.0]
+    with pytest.raises(ProbeError) as error:
+        walk(line, [0], [head_sum], store=5)
+    assert str(error.value) == "walk(store): got 5.\nIt takes a folder, a Store, True for the default one, or False."
+
+
+def test_texts_longer_than_the_model_are_said(line):
+    long = Corpus(("the film " * 100,), (0,), ("x",), "long")
+    with pytest.raises(ProbeError, match="but the model has 128 positions.\nPass Loss.corpus, max_length=128."):
+        walk(line, [0], [Loss(long)], store=False)
+
+
+def test_two_samplings_keep_their_prompts_apart(line):
+    probes = [OfTexts("a", words, PROMPTS), OfTexts("b", words, Continuations(("nobody",), draws=2, new_tokens=4))]
+    curve = walk(line, [0, 1], probes, store=False, check=False)
+    assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3

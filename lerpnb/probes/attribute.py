@@ -14,7 +14,7 @@ from ..checkpoint import Checkpoint
 from ..curve import Measure
 from ..errors import ProbeError
 from ..live import pick_device
-from ..sampling import Continuations
+from ..sampling import Continuations, context_ids
 from .base import by_prompt
 from .classifier import Classifier
 from .loss import pad, sequence_nll
@@ -44,6 +44,8 @@ class Attribute:
         judge: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's base. False
             leaves perplexity out.
         draws, new_tokens, top_p, temperature, seed: see `Continuations`.
+        device: of the scorer and of a named judge; "auto" takes cuda, then mps, then cpu.
+        name: put in brackets after the quantities' names, to tell two attributes of one walk apart.
 
     Raises:
         ProbeError: no such label; at the walk, no judge where the line has no base.
@@ -63,24 +65,36 @@ class Attribute:
         temperature: float = 1.0,
         seed: int = 0,
         device: str = "auto",
+        name: str = "",
     ):
+        if isinstance(judge, (str, Path)):
+            judge = Checkpoint.load(judge, device=pick_device(device))
+        if not (judge is None or judge is False or isinstance(judge, Checkpoint) and judge.tokenizer):
+            raise ProbeError(
+                f"Attribute(judge): got {judge!r}.\n"
+                "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
+            )
         self.continuations = Continuations(tuple(prompts), draws, new_tokens, top_p, temperature, seed)
         self.classifier = Classifier.load(scorer, device)
         self.label = self.classifier.check_label(label or "positive")
-        self.judge = Checkpoint.load(judge, device=pick_device(device)) if isinstance(judge, (str, Path)) else judge
-        self.name = f"strength/{self.label}"
+        self.judge = judge
+        self._called = f" ({name})" if name else ""
+        self.name = f"strength/{self.label}{self._called}"
         self._strength: dict[str, float] = {}
         self._perplexity: dict[tuple[str, str], float] = {}
 
-    def prepare(self, base: Checkpoint | None) -> None:
-        """Take the line's base as the judge where none was named; `walk` calls it."""
-        if self.judge is None:
-            if base is None:
-                raise ProbeError(
-                    "Attribute(judge): neither a judge nor a base of the line was named.\n"
-                    "Name a judge model for the perplexity, or give judge=False to leave it out."
-                )
-            self.judge = base
+    def prepare(self, base: Checkpoint | None) -> "Attribute":
+        """This probe, or where no judge was named a copy that takes the line's base; `walk` calls it."""
+        if self.judge is not None:
+            return self
+        if base is None or base.tokenizer is None:
+            raise ProbeError(
+                "Attribute(judge): neither a judge nor a base of the line was named.\n"
+                "Name a judge model for the perplexity, or give judge=False to leave it out."
+            )
+        ready = copy.copy(self)
+        ready.judge, ready._perplexity = base, {}
+        return ready
 
     def few(self) -> "Attribute":
         """The same probe of its first prompts, to see whether it repeats."""
@@ -90,25 +104,27 @@ class Attribute:
         return few
 
     def identity(self) -> dict:
-        judge = self.judge.sha256 if isinstance(self.judge, Checkpoint) else None
+        judge = self.judge.identity if isinstance(self.judge, Checkpoint) else None
         return {"probe": "attribute", "scorer": self.classifier.sha256, "label": self.label, "judge": judge}
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
         strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
         found = {
             self.name: by_prompt(samples, strength, "probability"),
-            f"share/{self.label}": by_prompt(samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share"),
+            f"share/{self.label}{self._called}": by_prompt(
+                samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share"
+            ),
         }
         for n in (1, 2, 3):
-            found[f"dist-{n}"] = distinct(samples, n)
+            found[f"dist-{n}{self._called}"] = distinct(samples, n)
         columns = {self.name: strength}
         if self.judge:
             perplexity = self._perplexities(list(zip(samples["prompt"], samples["continuation"], strict=True)))
             keep = [p is None or not p >= DEGENERATE for p in perplexity]
             empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be judged
             keep = [k and not e for k, e in zip(keep, empty, strict=True)]
-            found["perplexity/continuations"] = by_prompt(samples, perplexity, "perplexity", keep)
-            columns["perplexity"] = perplexity
+            found[f"perplexity/continuations{self._called}"] = by_prompt(samples, perplexity, "perplexity", keep)
+            columns[f"perplexity{self._called}"] = perplexity
         return found, columns
 
     def _strengths(self, texts: list[str]) -> np.ndarray:
@@ -132,14 +148,16 @@ def continuation_perplexity(
     """exp(mean negative log-likelihood) of each continuation given its prompt; NaN for an empty continuation."""
     rows = []
     for prompt, continuation in pairs:
-        before = tokenizer(prompt)["input_ids"]
-        rows.append((before, before + tokenizer(continuation, add_special_tokens=False)["input_ids"]))
+        # Together, for a continuation may begin inside a word.
+        before, whole = context_ids(tokenizer, prompt), context_ids(tokenizer, prompt + continuation)
+        shared = next((i for i, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
+        rows.append((shared, whole if continuation else before))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
     found = [float("nan")] * len(rows)
     for start in range(0, len(order), batch):
         group = order[start : start + batch]
         ids, lengths = pad([rows[i][1] for i in group], model.device)
-        starts = torch.tensor([max(1, len(rows[i][0])) for i in group], device=model.device)
+        starts = torch.tensor([max(1, rows[i][0]) for i in group], device=model.device)
         nll = sequence_nll(model, ids, lengths, starts)
         for i, value in zip(group, nll.exp().tolist(), strict=True):
             found[i] = value

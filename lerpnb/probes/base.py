@@ -148,14 +148,25 @@ def as_probe(thing: Any) -> Probe | TextProbe:
 
 
 def source_of(function: Callable, name: str, unit: str) -> dict | None:
-    """A function's source as its identity; None, so never stored, where it has none or sees outside variables."""
+    """A function's source as its identity, where the source tells all that it does; else None, so it is never stored.
+
+    None for what is no plain function, has no source, closes over or defaults to values, shares its line with another
+    lambda, or uses a global that is neither a module, nor built in, nor from another module.
+    """
+    if not inspect.isfunction(function) or function.__closure__ or function.__defaults__ or function.__kwdefaults__:
+        return None
     try:
-        seen = inspect.getclosurevars(function)
         source = inspect.getsource(function)
     except (TypeError, OSError):
         return None
-    if seen.nonlocals or any(
-        not (inspect.ismodule(v) or inspect.isroutine(v) or inspect.isclass(v)) for v in seen.globals.values()
-    ):
+    codes = [function.__code__]
+    for code in codes:  # it grows: functions inside functions see the same globals
+        codes += [inner for inner in code.co_consts if inspect.iscode(inner)]
+    if function.__name__ == "<lambda>" and source.count("lambda") > 1:
         return None
+    for used in {used for code in codes for used in code.co_names} & set(function.__globals__):
+        value = function.__globals__[used]
+        elsewhere = (inspect.isroutine(value) or inspect.isclass(value)) and value.__module__ != function.__module__
+        if not (inspect.ismodule(value) or inspect.isbuiltin(value) or elsewhere):
+            return None
     return {"name": name, "unit": unit, "source": source}

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from .. import assets
 from ..corpus import held_out
-from ..errors import ProbeError
+from ..errors import LerpError, ProbeError
+from ..header import few, first_line
 from ..live import pick_device, quiet
+from ..mixable import tokenizer_text
 from ..progress import track
 
 
@@ -35,28 +39,41 @@ class Classifier:
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto") -> "Classifier":
-        """Load a classifier from a folder, a PEFT adapter folder (merged into its base) or a hub id."""
-        folder = assets.resolve(name)
-        if assets.is_adapter(folder):
-            from peft import PeftConfig, PeftModel
+        """Load a classifier from a folder, a PEFT adapter folder (merged into its base) or a hub id.
 
-            config = AutoConfig.from_pretrained(folder)  # the adapter's own copy: it has the labels
-            base = assets.resolve(PeftConfig.from_pretrained(folder).base_model_name_or_path)
-            with quiet():
-                bare = AutoModelForSequenceClassification.from_pretrained(base, config=config, dtype=torch.float32)
-                for parameter in (wrapped := PeftModel.from_pretrained(bare, folder)).parameters():
-                    parameter.data = parameter.data.float()
-                model = wrapped.merge_and_unload()
-            tokenizer = AutoTokenizer.from_pretrained(base)
-        else:
-            with quiet():
-                model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+        Raises:
+            AssetError: the name, or an adapter's base, leads nowhere.
+            ProbeError: pickles, damaged files, no trained classification head, one label, no token to pad with.
+        """
+        folder, call = assets.resolve(name), f"Classifier.load({str(name)!r})"
+        try:
+            model, tokenizer, missing = _load_adapter(folder) if assets.is_adapter(folder) else _load_whole(folder)
+        except LerpError:
+            raise
+        except Exception as error:
+            raise ProbeError(
+                f"{call}: transformers cannot load it as a sequence classifier.\n  {first_line(error)}\n"
+                "A scorer is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
+            ) from error
+        if missing:
+            raise ProbeError(
+                f"{call}: tensors that would be made up at random, as they are not in its files.\n"
+                f"{few(missing)}\nFine-tune it with notebook 01 first."
+            )
         if model.config.num_labels < 2:
             raise ProbeError(
-                f"Classifier.load({str(name)!r}): it has {model.config.num_labels} label.\n"
+                f"{call}: it has {model.config.num_labels} label.\n"
                 "A scorer is a sequence classifier with two labels or more."
             )
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        if tokenizer.pad_token is None:
+            raise ProbeError(
+                f"{call}: its tokenizer has no padding, end-of-text or unknown token.\n"
+                "Set tokenizer.pad_token to a token of its vocabulary and save it again."
+            )
+        # Decoders read a text's label at the last token that is not this one.
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         return cls(str(name), model.eval().requires_grad_(False).to(pick_device(device)), tokenizer)
 
     @property
@@ -65,8 +82,10 @@ class Classifier:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weights and labels."""
-        digest = hashlib.sha256(repr(self.labels).encode())
+        """Hash of the weights, labels, tokenizer and all else that a probability depends on."""
+        self.tokenizer("")  # forgets the truncation and padding of the last call, which tokenizer_text would show
+        told = self.labels, self.model.config.problem_type, self.max_length, tokenizer_text(self.tokenizer)
+        digest = hashlib.sha256(repr(told).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -88,8 +107,13 @@ class Classifier:
 
     @torch.inference_mode()
     def probability(self, texts: Sequence[str], label: str, batch: int = 64) -> list[float]:
-        """The label's softmax probability for each text."""
+        """The label's probability for each text: softmax over the labels.
+
+        Where the configuration's `problem_type` is "multi_label_classification" labels do not exclude each other, and
+        each is the sigmoid of its own logit.
+        """
         column, found = self.labels.index(label), []
+        several = self.model.config.problem_type == "multi_label_classification"
         for start in range(0, len(texts), batch):
             tokens = self.tokenizer(
                 list(texts[start : start + batch]),
@@ -98,7 +122,8 @@ class Classifier:
                 padding=True,
                 return_tensors="pt",
             ).to(self.model.device)
-            found += self.model(**tokens).logits.softmax(-1)[:, column].tolist()
+            logits = self.model(**tokens).logits
+            found += (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
         return found
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:
@@ -121,3 +146,33 @@ def held_out_accuracy(name: str | Path, n: int = 500) -> dict[str, float]:
         corpus = held_out(source, n)
         found[source] = scorer.accuracy(corpus.texts, [corpus.label_names[label] for label in corpus.labels])
     return found
+
+
+def _load_whole(folder: Path, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+    """A model, its tokenizer and the names of the tensors that its files lack."""
+    with quiet():
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return model, tokenizer, sorted(info["missing_keys"])
+
+
+def _load_adapter(folder: Path) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+    """The same of an adapter merged into its base: a head may be in the files of either."""
+    from peft import PeftConfig, PeftModel
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)  # the adapter's own copy: it has the labels
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        own = {name.removeprefix("base_model.model.") for name in file.keys()}
+    base = assets.resolve(PeftConfig.from_pretrained(folder).base_model_name_or_path)
+    bare, tokenizer, missing = _load_whole(base, config)
+    with quiet():
+        for parameter in (wrapped := PeftModel.from_pretrained(bare, folder, local_files_only=True)).parameters():
+            parameter.data = parameter.data.float()
+        return wrapped.merge_and_unload(), tokenizer, [name for name in missing if name not in own]

@@ -72,6 +72,13 @@ class Loss:
         key = (id(tokenizer), model.device)
         if self._batches is None or self._batches[0] != key:
             found = list(token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length))
+            most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+            longest = max(len(tokens) for _, ids in found for tokens in ids)
+            if most and longest > most:
+                raise ProbeError(
+                    f"{self.name}: a text of {longest} tokens, but the model has {most} positions.\n"
+                    f"Pass Loss(corpus, max_length={most})."
+                )
             for places, ids in found:
                 for place, tokens in zip(places, ids, strict=True):
                     if len(tokens) < 2:
