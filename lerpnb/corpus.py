@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,8 @@ class Corpus:
             name: what plots call the corpus; by default the file's or data set's name.
 
         Raises:
-            CorpusError: no such column, or labels outside `label_names`.
+            CorpusError: an empty or damaged file, no such column, texts without a label, or labels outside
+                `label_names`.
             AssetError: no such file, and no such data set or no hub.
         """
         frame = _read(source, split)
@@ -101,10 +103,16 @@ class Corpus:
         name = name or Path(str(source)).stem
         if not label:
             return cls(texts, (0,) * len(texts), (name,), name)
-        values = frame[label]
+        if missing := int(frame[label].isna().sum()):
+            raise CorpusError(
+                f"Corpus.load({str(source)!r}): {missing} of {len(frame)} texts have no label in column {label!r}.\n"
+                'Label them or drop them first, or give label="" for texts without labels.'
+            )
+        values = frame[label].map(_whole_number).astype(object)
         if label_names is None:
-            label_names = tuple(map(str, sorted(values.unique())))
-            codes = values.map({value: i for i, value in enumerate(sorted(values.unique()))})
+            order = sorted(values.unique(), key=str if len({type(v) for v in values}) > 1 else None)
+            label_names = tuple(dict.fromkeys(map(str, order)))
+            codes = values.map({value: label_names.index(str(value)) for value in order})
         elif values.isin(label_names).all():
             codes = values.map({value: i for i, value in enumerate(label_names)})
         else:
@@ -319,10 +327,25 @@ def _share(split: str) -> tuple[float, float]:
     return SPLITS[split]
 
 
+def _whole_number(label: Any) -> Any:
+    """The label, as an integer where it became a float beside a missing one."""
+    return int(label) if isinstance(label, float) and label.is_integer() else label
+
+
 def _read(source: str | Path, split: str) -> pd.DataFrame:
     path = Path(str(source)).expanduser()
     if path.suffix in READERS:
-        return READERS[path.suffix](assets.resolve(path))
+        file = assets.resolve(path)
+        try:
+            if not len((frame := READERS[path.suffix](file)).columns):
+                raise ValueError("it is empty")
+            return frame
+        except (OSError, ValueError) as error:  # what pandas, pyarrow and the decoder raise is one of these
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise CorpusError(
+                f"Corpus.load({str(source)!r}): {file.name} cannot be read as {path.suffix[1:]}: {reason}.\n"
+                "Texts are in a UTF-8 .csv with a header, a .jsonl of an object a line, or a .parquet."
+            ) from error
     if not assets.hub_answers():
         raise CorpusError(
             f"Corpus.load({str(source)!r}): no {', '.join(READERS)} file, and the hub does not answer.\n"

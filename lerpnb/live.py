@@ -93,13 +93,17 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     Raises:
         LerpError: no such device, or not on this machine.
     """
-    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    available = ["cuda"] * bool(cuda) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cuda"] * bool(cards) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
     if str(name) == "auto":
-        return torch.device(available[0])
-    if str(name) not in {*available, *cuda, "mps:0", "cpu:0", "meta"} or str(name).split(":")[0] not in (*available, "meta"):
+        return torch.device(here[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in (*here, "meta") or device.type == "cuda" and (device.index or 0) >= cards:
         raise LerpError(
-            f"device {str(name)!r}: no such device here.\n"
-            f"There is {', '.join(available)}; \"auto\" takes the first of them."
+            f"pick_device({str(name)!r}): no such device on this machine.\n"
+            f'It has: {", ".join(here)}. Name one of them, or give "auto" for the first.'
         )
-    return torch.device(name)
+    return device

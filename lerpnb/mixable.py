@@ -29,8 +29,11 @@ def tokenizer_text(tokenizer: Any) -> str:
     if tokenizer is None:
         return ""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    inside = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    return f"{inside} {tokenizer.bos_token} {tokenizer.eos_token} {tokenizer(PROBE)['input_ids']}"
+    inside = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str())
+    for habit in ("truncation", "padding"):  # of the last call, not of the tokenizer
+        inside.pop(habit, None)
+    told = [inside, tokenizer.bos_token, tokenizer.eos_token, tokenizer(PROBE)["input_ids"]]
+    return json.dumps(told, sort_keys=True)
 
 
 def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:

@@ -26,6 +26,9 @@ from .errors import CheckpointError
 from .live import quiet
 from .progress import track
 
+# What the end-of-text token is needed for.
+_EOS = {"causal": "every text is to end with", "classifier": "texts would be padded with"}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -69,7 +72,7 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
         classifier's held-out accuracy), seconds.
 
     Raises:
-        CheckpointError: the folder is not empty, or the task is unknown.
+        CheckpointError: the folder is not empty, the task is unknown, or the tokenizer has no end-of-text token.
     """
     out = assets.place(out)
     if out.exists() and any(out.iterdir()):
@@ -122,6 +125,11 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
 def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     folder = assets.resolve(recipe.base)
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.eos_token_id is None and (recipe.task == "causal" or tokenizer.pad_token_id is None):
+        raise CheckpointError(
+            f"fine_tune(base={recipe.base!r}): its tokenizer has no end-of-text token, which {_EOS[recipe.task]}.\n"
+            "Set tokenizer.eos_token to a token of its vocabulary and save it again."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     with quiet():
@@ -134,6 +142,8 @@ def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTo
                 folder, dtype=torch.float32, id2label=names, label2id={name: i for i, name in names.items()}
             )
             kind = TaskType.SEQ_CLS
+            # Decoders read a text's label at the last token that is not this one.
+            model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if recipe.rank:
         config = LoraConfig(task_type=kind, r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules="all-linear")
         with quiet():

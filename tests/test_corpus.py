@@ -52,6 +52,46 @@ def test_what_is_wrong_with_a_file_is_said(file, tmp_path):
         Corpus.load(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.csv", b"", "No columns to parse from file"),
+        ("a.csv", b'text,label\n"a,b\n', "Error tokenizing data. C error: EOF inside string starting at row 1"),
+        ("a.csv", b"text,label\nd\xe9j\xe0,1\n", "'utf-8' codec can't decode byte 0xe9 in position 1"),
+        ("a.jsonl", b"", "it is empty"),
+        ("a.jsonl", b'{"text": \n', "Expected object or value"),
+        ("a.parquet", b"nope\n", "Could not open Parquet input source"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, content, reason):
+    (file := tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError) as error:
+        Corpus.load(file)
+    first, last = str(error.value).split("\n")
+    # What follows the reason is worded by each version of pandas and pyarrow.
+    assert first.startswith(f"Corpus.load({str(file)!r}): {name} cannot be read as {file.suffix[1:]}: {reason}")
+    assert last == "Texts are in a UTF-8 .csv with a header, a .jsonl of an object a line, or a .parquet."
+
+
+def test_texts_without_a_label_are_counted(tmp_path):
+    (file := tmp_path / "a.csv").write_text("text,label\na,1\nb,\nc,\n,\n")
+    with pytest.raises(CorpusError) as error:
+        Corpus.load(file)
+    assert str(error.value) == (
+        f"Corpus.load({str(file)!r}): 2 of 3 texts have no label in column 'label'.\n"
+        'Label them or drop them first, or give label="" for texts without labels.'
+    )
+
+
+def test_integer_labels_stay_integers_and_mixed_ones_are_sorted_as_texts(tmp_path):
+    (file := tmp_path / "a.csv").write_text("text,label\na,10\nb,9\n,\n")  # the empty row makes pandas read 10.0, 9.0
+    corpus = Corpus.load(file)
+    assert (corpus.label_names, corpus.labels) == (("9", "10"), (1, 0))
+    (file := tmp_path / "a.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": 2}\n')
+    corpus = Corpus.load(file)
+    assert (corpus.label_names, corpus.labels) == (("2", "x"), (1, 0))
+
+
 def test_a_hub_data_set_offline_is_said():
     with pytest.raises(CorpusError) as error:
         Corpus.load("someone/some-data")

@@ -80,6 +80,13 @@ def test_copies_of_one_base_are_one_base(tiny_adapter_pair, tmp_path):
     assert ends[0].base is ends[1].base is ends[2]
 
 
+def test_loaded_adapters_on_copies_of_one_base_have_it_as_base(tiny_adapter_pair):
+    _, *ends = tiny_adapter_pair
+    minus, plus = (Checkpoint.load(end) for end in ends)
+    assert minus.base is not plus.base
+    assert load_ends(minus, plus)[2] is minus.base
+
+
 def test_adapters_of_different_bases_are_refused(tiny, tiny_adapter_pair, tmp_path, no_load):
     other = tiny.save(tiny.llama(seed=1), tmp_path / "other", tiny.tokenizer())
     plus = tiny.adapter(other, tmp_path / "plus", 22)

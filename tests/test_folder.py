@@ -167,3 +167,28 @@ def test_no_path_of_this_machine_is_written(tiny, tiny_llama_pair, tmp_path):
     assert len(texts) == 4
     assert not any(str(tiny_llama_pair.minus) in text for text in texts)
     assert json.loads((to / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_what_is_no_model_folder_is_never_replaced(tiny, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "thesis.txt").write_text("precious")
+    assert refusal(lambda: write_folder(tiny.llama(), None, tmp_path / "notes", overwrite=True)) == (
+        f"write_folder(to={str(tmp_path / 'notes')!r}): overwrite=True, but what is there is no model folder: "
+        "it has no config.json.\nTake another folder, or empty this one."
+    )
+    assert [file.read_text() for file in (tmp_path / "notes").iterdir()] == ["precious"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tiny, tmp_path):
+    target = write_folder(tiny.llama(), None, tmp_path / "target")
+    (tmp_path / "link").symlink_to(target, target_is_directory=True)
+    assert write_folder(tiny.llama(seed=1), None, tmp_path / "link", overwrite=True) == tmp_path / "link"
+    assert (tmp_path / "link").is_symlink() and not target.is_symlink()
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(target)), logits(tiny.llama(seed=1)))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "target"]
+
+
+def test_a_tilde_is_the_home_folder(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert write_folder(tiny.llama(), None, "~/model") == tmp_path / "model"
+    assert (tmp_path / "model" / "config.json").is_file()

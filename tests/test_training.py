@@ -76,3 +76,31 @@ def test_what_cannot_be_trained_is_said_first(tiny_llama_pair, tmp_path):
     with pytest.raises(CheckpointError) as error:
         fine_tune(Recipe("none", task="translation"), CORPUS, tmp_path / "new")
     assert str(error.value) == "fine_tune(task='translation'): no such task.\nIt is causal or classifier."
+
+
+def test_a_base_without_an_end_of_text_token_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
+    words = tiny.tokenizer()
+    words.eos_token = None
+    base = tiny.save(tiny.llama(), tmp_path / "base", words)
+    (base / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError) as error:
+        fine_tune(Recipe(str(base)), CORPUS, tmp_path / "out")
+    assert str(error.value) == (
+        f"fine_tune(base={str(base)!r}): its tokenizer has no end-of-text token, which every text is to end with.\n"
+        "Set tokenizer.eos_token to a token of its vocabulary and save it again."
+    )
+
+
+def test_a_decoder_without_a_padding_token_becomes_a_classifier(tiny, tmp_path):
+    words = tiny.tokenizer()
+    words.pad_token = None
+    base = tiny.save(tiny.gpt2(), tmp_path / "base", words)
+    recipe = Recipe(str(base), task="classifier", rank=0, steps=2, batch_size=4)
+    fine_tune(recipe, CORPUS, tmp_path / "out")
+    classifier = Classifier.load(tmp_path / "out", "cpu")
+    assert classifier.tokenizer.pad_token == "<eos>" and classifier.model.config.pad_token_id == 1
+    together, alone = (
+        classifier.probability(GOOD, "positive"),
+        [classifier.probability([t], "positive")[0] for t in GOOD],
+    )
+    assert together == pytest.approx(alone, abs=1e-6)

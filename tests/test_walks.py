@@ -363,3 +363,12 @@ def test_two_samplings_keep_their_prompts_apart(line):
     probes = [OfTexts("a", words, PROMPTS), OfTexts("b", words, Continuations(("nobody",), draws=2, new_tokens=4))]
     curve = walk(line, [0, 1], probes, store=False, check=False)
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3
+
+
+def test_an_identity_does_not_depend_on_what_the_tokenizer_did_last(tiny, tiny_llama_pair):
+    from lerpnb.mixable import tokenizer_text
+
+    words = tiny.tokenizer()
+    before = tokenizer_text(words)
+    words(["the film", "nobody"], padding=True, truncation=True, max_length=2)
+    assert tokenizer_text(words) == before

@@ -83,7 +83,6 @@ class Classifier:
     @cached_property
     def sha256(self) -> str:
         """Hash of the weights, labels, tokenizer and all else that a probability depends on."""
-        self.tokenizer("")  # forgets the truncation and padding of the last call, which tokenizer_text would show
         told = self.labels, self.model.config.problem_type, self.max_length, tokenizer_text(self.tokenizer)
         digest = hashlib.sha256(repr(told).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
