@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from lerpnb.corpus import SPLITS, Corpus, fold, held_out, prompts, reviews, token_batches, train_and_held_out
+from lerpnb.corpus import Corpus, fold, token_batches
 from lerpnb.errors import AssetError, CorpusError
+from lerpnb.splits import SPLITS, held_out, prompts, reviews, train_and_held_out
 
 FRAME = pd.DataFrame(
     {"text": ["dull", "a joy", None, "fine"], "label": ["bad", "good", "bad", "good"], "n": [0, 1, 0, 7]}

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve",
     1: "assets parameters safe picture texttable plots",
-    2: "live folder header adapter mixable checkpoint ends corpus",
+    2: "live folder header adapter mixable checkpoint ends corpus splits",
     3: "paths mixer rows sampling training probes probes.*",
     4: "store walks",
     5: "explorer kernel runs report",

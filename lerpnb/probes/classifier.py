@@ -13,12 +13,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from .. import assets
-from ..corpus import held_out
 from ..errors import LerpError, ProbeError
 from ..header import few, first_line
 from ..live import pick_device, quiet
 from ..mixable import tokenizer_text
 from ..progress import track
+from ..splits import held_out
 
 
 @dataclass(frozen=True)

