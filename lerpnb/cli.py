@@ -193,8 +193,11 @@ def _barrier(curve: Any, quantity: str) -> str:
 
 
 def _rise(curve: Any, quantity: str) -> str:
-    rise = curve.rise(quantity)
-    return f"rise of {quantity} from alpha 0 to 1: {_interval('+.3f', rise.value, rise.low, rise.high)}"
+    rise, rho = curve.rise(quantity), curve.spearman(quantity)
+    return (
+        f"rise of {quantity} from alpha 0 to 1: {_interval('+.3f', rise.value, rise.low, rise.high)}; "
+        f"Spearman's rho with alpha {_interval('.3f', rho.value, rho.low, rho.high)}"
+    )
 
 
 def _interval(shape: str, *values: float) -> str:

@@ -80,7 +80,7 @@ alpha loss/x strength/good
     1  4.500         0.750
 
 barrier of loss/x: 0.2500 [0.2500, 0.2500] nats/token; gap to the chord at most +0.2500 [+0.2500, +0.2500]
-rise of strength/good from alpha 0 to 1: +0.500 [+0.500, +0.500]
+rise of strength/good from alpha 0 to 1: +0.500 [+0.500, +0.500]; Spearman's rho with alpha 1.000 [1.000, 1.000]
 demo: done in 8 min 12 s, peak memory 2.00 GiB
 page: {folder}/report.html
 """
@@ -231,5 +231,5 @@ def test_a_nan_stays_a_nan_in_the_terminal(asked, folder, capsys):
         "    1    NaN        NaN",
         "",
         "barrier of loss/x: unknown, NaN at alpha 0.5, 1",
-        "rise of strength/y from alpha 0 to 1: NaN [NaN, NaN]",
+        "rise of strength/y from alpha 0 to 1: NaN [NaN, NaN]; Spearman's rho with alpha NaN [NaN, NaN]",
     ]
