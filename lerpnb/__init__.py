@@ -23,7 +23,7 @@ _HOME = {
     "OfTexts": "probes.base",
     "Recipe": "training",
     "Store": "store",
-    "alpha_grid": "paths",
+    "alpha_grid": "alpha",
     "fine_tune": "training",
     "held_out": "splits",
     "prompts": "splits",

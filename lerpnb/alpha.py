@@ -51,3 +51,56 @@ def listed(names: Iterable[str]) -> str:
     """
     names = list(names)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def alpha_grid(lo: float, hi: float, n: int) -> np.ndarray:
+    """`n` even alphas from `lo` to `hi`, with 0 and 1 exactly wherever they lie inside.
+
+    A point within a billionth of 0 or 1 snaps to it; otherwise they are inserted, and the new length is printed.
+
+    Args:
+        lo, hi: first and last alpha, without unit.
+        n: how many, 2 or more.
+
+    Returns:
+        (n or more,) float64, ascending.
+
+    Raises:
+        AlphaError: no finite numbers, `lo` not below `hi`, or `n` below 2.
+
+    Example:
+        >>> alpha_grid(-1, 2, 7).tolist()
+        [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
+        >>> alpha_grid(0.2, 1.2, 3).tolist()
+        alpha_grid(0.2, 1.2, 3): 1 inserted, so 4 alphas
+        [0.2, 0.7, 1.0, 1.2]
+    """
+    lo, hi = number(lo, "alpha_grid(lo)"), number(hi, "alpha_grid(hi)")
+    whole = isinstance(n, (int, float, np.number)) and not isinstance(n, bool) and float(n).is_integer()
+    if not lo < hi or not whole or n < 2:
+        raise AlphaError(f"alpha_grid({lo:g}, {hi:g}, {n}): expected lo below hi and 2 or more points.")
+    # Twelve decimals: 0.3, not 0.30000000000000004.
+    grid = np.unique(np.round(np.linspace(lo, hi, int(n)), 12) + 0.0)
+    grid[0], grid[-1] = lo, hi
+    inserted = []
+    for end in (0.0, 1.0):
+        near = np.abs(grid - end) < 1e-9
+        if near.any():
+            grid[near] = end
+        elif lo < end < hi:
+            inserted.append(end)
+    if inserted:
+        grid = np.sort(np.append(grid, inserted))
+        print(f"alpha_grid({lo:g}, {hi:g}, {n}): {' and '.join(map(show, inserted))} inserted, so {len(grid)} alphas")
+    return grid
+
+
+def number(alpha: float, call: str) -> float:
+    """The alpha as a finite float; a text or a bool is none.
+
+    Raises:
+        AlphaError: it is anything else.
+    """
+    if isinstance(alpha, (str, bool, np.bool_)):
+        raise AlphaError(f"{call}: {alpha!r} is not a finite number. Pass one, such as 0.5.")
+    return finite(alpha, call)

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .alpha import show
+from .alpha import alpha_grid, number, show
 from .curve import Curve, Measure
 from .errors import AlphaError, NotFiniteError, ProbeError
-from .paths import Line, alpha_grid, number
+from .paths import Line
 from .probes.base import Probe, TextProbe, as_probe
 from .progress import track
 from .sampling import Continuations, sample

@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import AlphaError, CheckpointError
-from lerpnb.paths import Line, alpha_grid, block_of
+from lerpnb.paths import Line, block_of
 
 PAIRS = ["tiny_llama_pair", "tiny_untied_pair", "tiny_gpt2_pair", "tiny_half_pair", "tiny_adapter_pair"]
 

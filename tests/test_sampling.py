@@ -5,7 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lerpnb.errors import ProbeError
-from lerpnb.sampling import Continuations, draw_tokens, gumbel, noise_key, sample
+from lerpnb.noise import gumbel, noise_key
+from lerpnb.sampling import Continuations, draw_tokens, sample
 
 PROMPTS = ("the film", "a warm and funny story about", "nobody", "it wants to be clever and ends up being merely long")
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.corpus import Corpus
 from lerpnb.curve import Measure
 from lerpnb.errors import AlphaError, LerpError, ProbeError
-from lerpnb.paths import Line, alpha_grid
+from lerpnb.paths import Line
 from lerpnb.probes.base import Custom, OfTexts
 from lerpnb.probes.loss import Loss
 from lerpnb.sampling import Continuations
