@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import AssetError, ProbeError
@@ -19,18 +19,8 @@ PROMPTS = ["the film", "a warm and funny story", "nobody in this picture"]
 
 @pytest.fixture(scope="module")
 def scorer(tiny, tmp_path_factory):
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=100,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        id2label={0: "NEGATIVE", 1: "POSITIVE"},
-        label2id={"NEGATIVE": 0, "POSITIVE": 1},
-    )
-    model = tiny.moved(BertForSequenceClassification(config), 1, 0.3)
-    return tiny.save(model, tmp_path_factory.mktemp("scorer"), tiny.tokenizer())
+    folder = tmp_path_factory.mktemp("scorer")
+    return tiny.save(tiny.classifier(("NEGATIVE", "POSITIVE")), folder, tiny.tokenizer())
 
 
 def samples(texts: dict[int, list[str]]) -> pd.DataFrame:

@@ -6,30 +6,11 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-import torch
 
 from lerpnb.curve import Curve
 from lerpnb.runs import run
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-
-
-def tiny_scorer(tiny, folder: Path) -> Path:
-    """A random classifier of the tiny vocabulary, with the labels negative and positive."""
-    from transformers import BertConfig, BertForSequenceClassification
-
-    torch.manual_seed(0)
-    names = {0: "negative", 1: "positive"}
-    config = BertConfig(
-        vocab_size=100,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        id2label=names,
-        label2id={name: i for i, name in names.items()},
-    )
-    return tiny.save(tiny.moved(BertForSequenceClassification(config), 1, 0.3), folder, tiny.tokenizer())
 
 
 @pytest.fixture
@@ -52,7 +33,7 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "minus": minus,
             "plus": plus,
             "base": base,
-            "scorer": str(tiny_scorer(tiny, tmp_path / "scorer")),
+            "scorer": str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer())),
             "data": str(tmp_path / "texts.csv"),
             "prompts": str(tmp_path / "prompts.txt"),
             "n_points": 4,

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -76,6 +78,23 @@ def gpt2(seed: int = 0) -> GPT2LMHeadModel:
         vocab_size=VOCABULARY, n_positions=128, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1
     )
     return _made(GPT2LMHeadModel, config, seed)
+
+
+def classifier(labels: tuple[str, str] = ("negative", "positive")) -> BertForSequenceClassification:
+    """A random BERT of one layer that tells two labels apart, somehow."""
+    config = BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertForSequenceClassification(config)
+    return moved(model, 1, 0.3).eval()
 
 
 def _made(kind: type[PreTrainedModel], config: Any, seed: int) -> PreTrainedModel:
