@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import nn
@@ -70,12 +70,12 @@ def untie(model: nn.Module) -> None:
             seen.add(id(parameter))
 
 
-def retie(model: nn.Module) -> None:
-    """Make parameters on one storage one parameter again."""
+def retie(model: nn.Module, apart: Collection[int] = ()) -> None:
+    """Make parameters on one storage one parameter again, but for those whose ids are in `apart`."""
     first: dict[tuple, nn.Parameter] = {}
     for module in model.modules():
         for key, parameter in module._parameters.items():
-            if parameter is not None and parameter.numel() and not parameter.is_meta:
+            if parameter is not None and parameter.numel() and not parameter.is_meta and id(parameter) not in apart:
                 where = (parameter.data_ptr(), parameter.shape, parameter.stride())
                 module._parameters[key] = first.setdefault(where, parameter)
 

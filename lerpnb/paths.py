@@ -144,7 +144,7 @@ class Line:
 
     def _parameters(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
         """name, minus, plus, base of each parameter; buffers are left out."""
-        for name, _ in self.minus.model.named_parameters():
+        for name, _ in self.model.named_parameters():
             base = self.base.tensors[name] if self.base else None
             yield name, self.minus.tensors[name], self.plus.tensors[name], base
 
