@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 import torch
 from torch import nn
 
-from .errors import LerpError
+from .errors import CheckpointError, LerpError
 
 # Wrappers that trainers put on an instance; a copied one would still call the model that it was copied from.
 WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
@@ -85,6 +85,43 @@ def admit_untied(model: nn.Module) -> None:
     if getattr(model.config, "tie_word_embeddings", False) and not ties(model):
         model.config.tie_word_embeddings = False
         model.all_tied_weights_keys = {}
+
+
+def places(model: nn.Module) -> dict[str, torch.Tensor]:
+    """{name: the memory of each parameter and float buffer of a live model}, to be written to in place.
+
+    What accelerate offloaded to the host's memory is found there. Tied parameters are one, under their first name.
+
+    Raises:
+        CheckpointError: a tensor that is on disk or nowhere.
+    """
+    found = {name: parameter.data for name, parameter in model.named_parameters()}
+    found |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    if not any(hasattr(module, "_hf_hook") for module in model.modules()):
+        return found
+    found = {name: _offloaded(model, name) if tensor.is_meta else tensor for name, tensor in found.items()}
+    lost = sorted(name for name, tensor in found.items() if tensor is None)
+    if lost:
+        raise CheckpointError(
+            f"places(model): {len(lost)} of {len(found)} tensors are offloaded to disk.\n"
+            f"They cannot be mixed in place: {', '.join(lost[:3])}.\n"
+            'Leave "disk" out of the device_map: a walk needs the live model in memory.'
+        )
+    first: dict[int, str] = {}  # offloading parts ties, but not the memory behind them
+    return {name: t for name, t in found.items() if not t.numel() or first.setdefault(t.data_ptr(), name) == name}
+
+
+def _offloaded(model: nn.Module, name: str) -> torch.Tensor | None:
+    """The tensor in the host's memory that accelerate's hook brings to a device when it is needed; None on disk."""
+    path = name.split(".")
+    for depth in range(len(path) - 1, -1, -1):
+        hook = getattr(model.get_submodule(".".join(path[:depth])), "_hf_hook", None)
+        for one in getattr(hook, "hooks", [hook]):
+            weights, key = getattr(one, "weights_map", None), ".".join(path[depth:])
+            if weights is not None:
+                tensor = weights[key]
+                return tensor if tensor.data_ptr() == weights[key].data_ptr() else None  # from disk: made anew
+    return None
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:

@@ -56,7 +56,7 @@ class Line:
         self.tokenizer = self.minus.tokenizer or self.plus.tokenizer or (self.base and self.base.tokenizer)
         self.alpha: float | None = None  # where the live model stands
         self.model = borrow(self.minus.new_model(), DTYPES[dtype])  # buffers, such as rotary frequencies, stay float32
-        self._mixer = Mixer(self.model, [self.minus.tensors, self.plus.tensors])
+        self._mixer = Mixer(self.model, [self.minus.weights, self.plus.weights])
 
     def coefficients(self, alpha: float) -> tuple[float, float]:
         """What minus and plus are multiplied by: (1 - alpha, alpha).
