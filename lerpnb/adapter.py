@@ -10,7 +10,7 @@ from torch import nn
 
 from .errors import CheckpointError
 from .header import MERGE_FIRST, NAME_BASE, few
-from .live import admit_untied, borrow, quiet, retie, untie
+from .live import admit_untied, borrow, move_tensor, quiet, retie, untie
 from .mixable import refuse_not_finite
 
 
@@ -65,9 +65,11 @@ class LowRank:
             torch.mm(self.up, self.down, out=out).mul_(self.scaling)
         return out.add_(self.base)
 
-    def to(self, device: torch.device) -> "LowRank":
-        """The same on another device."""
-        return replace(self, base=self.base.to(device), up=self.up.to(device), down=self.down.to(device))
+    def to(self, device: torch.device, moved: dict | None = None) -> "LowRank":
+        """The same on another device; for `moved` see `live.move`."""
+        moved = {} if moved is None else moved
+        parts = {part: move_tensor(getattr(self, part), device, moved) for part in ("base", "up", "down")}
+        return replace(self, **parts)
 
 
 class Dense(Mapping[str, torch.Tensor]):

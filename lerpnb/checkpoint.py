@@ -14,7 +14,7 @@ from torch import nn
 from .adapter import Dense, LowRank, add_adapter, merge
 from .errors import CheckpointError
 from .header import Header, few, first_line
-from .live import admit_untied, borrow, pick_device, quiet, ties, untie
+from .live import admit_untied, borrow, move, pick_device, quiet, ties, untie
 from .mixable import network, refuse_not_finite, tokenizer_text
 
 
@@ -184,20 +184,39 @@ class Checkpoint:
             twin.get_parameter(name).data = weight.tensor()
         return twin
 
-    def new_model(self) -> nn.Module:
-        """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into."""
-        live = copy.deepcopy(self._bare)
-        for name, weight in self._low.items():
-            weight.tensor(out=live.get_parameter(name).data)
+    def new_model(self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into.
+
+        Args:
+            device: where it goes; None puts each tensor where the checkpoint has it.
+            dtype: of its parameters; float buffers, such as rotary frequencies, stay float32.
+        """
+        device = None if device is None else pick_device(device)
+        memo = {
+            id(p): nn.Parameter(torch.empty_like(p, device=device, dtype=dtype), requires_grad=False)
+            for p in self._bare.parameters()
+        }
+        memo |= {id(b): b.to(device, copy=True) for b in self._bare.buffers()}
+        live = copy.deepcopy(self._bare, memo)
+        for name, parameter in live.named_parameters():
+            parameter.data.copy_(self.tensors[name])
         return live
 
-    def to(self, device: str | torch.device) -> "Checkpoint":
-        """This checkpoint where it is on that device already, else a copy of it there."""
-        device = pick_device(device)
-        if all(weight.device.type == device.type for weight in self.weights.values()):
+    def to(self, device: str | torch.device | Mapping[str, torch.device], moved: dict | None = None) -> "Checkpoint":
+        """This checkpoint where it is on that device already, else one with copies there.
+
+        Args:
+            device: a device for all, or for each tensor by name.
+            moved: pass one dict for all checkpoints that share tensors, and they still do.
+        """
+        if not isinstance(device, Mapping):
+            device = dict.fromkeys([*self.weights, *self.buffers], pick_device(device))
+        moved = {} if moved is None else moved
+        twin = move(self._bare, lambda name: device.get(name, torch.device("cpu")), moved)
+        if all(a.data_ptr() == b.data_ptr() for a, b in zip(twin.parameters(), self._bare.parameters(), strict=True)):
             return self
-        low = {name: weight.to(device) for name, weight in self._low.items()}
-        return Checkpoint(self.header, copy.deepcopy(self._bare).to(device), self.tokenizer, self.base, low)
+        low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
+        return Checkpoint(self.header, twin, self.tokenizer, self.base, low)
 
     def untied(self) -> "Checkpoint":
         """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""

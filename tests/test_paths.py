@@ -11,6 +11,7 @@ from lerpnb.adapter import LowRank
 from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import AlphaError, CheckpointError
+from lerpnb.live import places
 from lerpnb.paths import Line, block_of
 
 PAIRS = ["tiny_llama_pair", "tiny_untied_pair", "tiny_gpt2_pair", "tiny_half_pair", "tiny_adapter_pair"]
@@ -187,3 +188,71 @@ def test_a_checkpoint_moves_to_the_lines_device(tiny_llama_pair):
     line = Line(*ends, device="meta")  # a device without values: where things are is all there is to see
     assert {t.device.type for t in (*line.minus.tensors.values(), *line.model.parameters())} == {"meta"}
     assert line.at(0.5).device.type == "meta" and ends[0].model.device.type == "cpu"
+
+
+def test_adapters_share_their_base_where_they_are_moved(tiny_adapter_pair):
+    minus = Checkpoint.load(tiny_adapter_pair.minus)
+    plus = Checkpoint.load(tiny_adapter_pair.plus, base=minus.base)
+    moved: dict = {}
+    for end in (minus, plus, minus.base):
+        assert {weight.device.type for weight in end.to("meta", moved).weights.values()} == {"meta"}
+    assert len(moved) == 22 + 2 * 2 * 4  # the base once, and two factors of four layers an end
+
+
+@pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
+def test_ends_that_stay_in_host_memory_stream_into_the_live_model(request, pair):
+    line = Line(*request.getfixturevalue(pair)[1:], device="meta", ends_device="cpu")
+    assert {weight.device.type for weight in (*line.minus.weights.values(), *line.plus.weights.values())} == {"cpu"}
+    for alpha in (0, 0.5, 1):
+        assert {parameter.device.type for parameter in line.at(alpha).parameters()} == {"meta"}
+    assert line.device.type == "meta" and line.summary().loc["all", "distance"] > 1
+
+
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}])
+def test_a_model_that_accelerate_dispatched_is_mixed_and_computes(line, device_map):
+    ends = (line.minus, line.plus, line.base)
+    spread = Line(*ends, device_map=device_map) if "model" in dict(line.model.named_children()) else Line(*ends)
+    assert spread.device.type == "cpu" and [spread.minus, spread.plus] == [line.minus, line.plus]
+    for alpha in (0.3, 1.0):
+        assert torch.equal(spread.at(alpha)(input_ids=ids()).logits, line.at(alpha)(input_ids=ids()).logits)
+
+
+def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
+    """The meta device stands for a card; the layer that accelerate offloads to the host is mixed in the host."""
+    device_map = {"model.embed_tokens": "meta", "model.layers.0": "cpu", "model.layers.1": "meta"}
+    device_map |= {"model.norm": "meta", "model.rotary_emb": "meta", "lm_head": "meta"}
+    spread, plain = Line(*tiny_untied_pair[1:], device_map=device_map), Line(*tiny_untied_pair[1:], device="cpu")
+    lives, expected = places(spread.at(0.3)), dict(plain.at(0.3).named_parameters())
+    for name, tensor in lives.items():
+        inside = ".layers.0." in name
+        assert tensor.device.type == ("cpu" if inside else "meta"), name
+        assert {end.weights[name].device.type for end in (spread.minus, spread.plus)} == {tensor.device.type}
+        assert not inside or torch.equal(tensor, expected[name])
+    assert len(lives) == 23 and spread.device.type == "meta"
+    host = Line(*tiny_untied_pair[1:], device_map=device_map, ends_device="cpu")
+    assert {weight.device.type for weight in host.minus.weights.values()} == {"cpu"}
+    assert torch.equal(
+        places(host.at(0.3))["model.layers.0.mlp.up_proj.weight"], lives["model.layers.0.mlp.up_proj.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("device_map", "text"),
+    [
+        ("balanced", "spread(device_map='balanced'): expected \"auto\" or {module: device}."),
+        (
+            {"model": "cpu", "lm_head": "disk"},
+            "spread(device_map): the disk is to hold 1 of its modules: lm_head.\nA walk writes to every weight at every point: "
+            "the live model needs the memory of the devices and the host.",
+        ),
+        (
+            {"model": "cpu", "lm_head": "meta"},
+            "spread(device_map): model.embed_tokens.weight is offloaded to the host.\n"
+            "Name a device for its module: that is where the tokens go.",
+        ),
+    ],
+)
+def test_a_device_map_that_cannot_be_walked_is_refused(tiny_untied_pair, device_map, text):
+    with pytest.raises(CheckpointError) as error:
+        Line(*tiny_untied_pair[1:], device_map=device_map)
+    assert str(error.value) == text
