@@ -243,7 +243,8 @@ def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
         (
             {"model": "cpu", "lm_head": "disk"},
             "spread(device_map): the disk is to hold 1 of its modules: lm_head.\n"
-            "A walk writes to every weight at every point: the live model needs the memory of the devices and the host.",
+            "A walk writes to every weight at every point: the live model needs the memory of the devices and "
+            "the host.",
         ),
         (
             {"model": "cpu", "lm_head": "meta"},
