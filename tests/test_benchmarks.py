@@ -1,4 +1,4 @@
-"""Each benchmark runs to its end at a tiny size; what compares ways refuses one that does not agree, and gives ratios."""
+"""Each benchmark runs to its end at a tiny size; what compares ways gives ratios, and refuses one that disagrees."""
 
 import json
 import os

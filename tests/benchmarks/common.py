@@ -8,6 +8,7 @@ import platform
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -37,8 +38,8 @@ def compare(
         tolerance: the largest difference allowed.
 
     Returns:
-        {"name", "ways": {way: {"seconds": median, "ratio": median of the rounds' ratios, "low", "high": their quartiles,
-        "difference"}}}.
+        {"name", "repeats", "ways": {way: {"seconds": median, "ratio": median of the rounds, "low", "high": its
+        quartiles, "difference"}}}.
 
     Raises:
         AssertionError: a way does not agree.
@@ -75,7 +76,7 @@ def show(result: dict) -> None:
 
 
 def save(name: str, result: Any) -> Path:
-    """Write a result as `results/<name>-<device>.json`, with the device's name, threads, torch's version and the date."""
+    """Write `results/<name>-<device>.json`: a result with the device's name, threads, torch's version and the date."""
     RESULTS.mkdir(exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     told = {"device": device_name(), "threads": torch.get_num_threads(), "torch": torch.__version__}
@@ -99,6 +100,11 @@ def arguments(about: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--tiny", action="store_true", help="a tiny model and few rounds; nothing is saved")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     return parser.parse_args()
 
 
