@@ -13,8 +13,9 @@ from torch import nn
 
 from .adapter import Dense, LowRank, add_adapter, merge
 from .errors import CheckpointError
-from .header import Header, few, first_line
-from .live import admit_untied, borrow, move, pick_device, quiet, ties, untie
+from .folder import read_folder
+from .header import Header
+from .live import admit_untied, borrow, move, pick_device, ties, untie
 from .mixable import network, refuse_not_finite, tokenizer_text
 
 
@@ -85,7 +86,7 @@ class Checkpoint:
             base = base or cls.of_header(header.base, None, device)
             model, low = add_adapter(base.model, header.folder, call)
         else:
-            base, model, low = None, _from_pretrained(header, call).to(pick_device(device)), None
+            base, model, low = None, read_folder(header.folder, call).to(pick_device(device)), None
         tokenizer = header.tokenizer if header.tokenizer is not None else base and base.tokenizer
         made = cls(header, model, tokenizer, base, low)
         refuse_not_finite(made.tensors, call)
@@ -234,34 +235,3 @@ def _named(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
     """Each parameter once under its first name, detached, then each buffer."""
     yield from ((name, parameter.detach()) for name, parameter in model.named_parameters())
     yield from model.named_buffers()
-
-
-def _from_pretrained(header: Header, call: str) -> nn.Module:
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
-                header.folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # to name them ourselves
-            )
-    except Exception as error:
-        raise CheckpointError(
-            f"{call}: transformers cannot load it as a causal language model.\n  {first_line(error)}\n"
-            "A checkpoint is what save_pretrained of such a model writes."
-        ) from error
-    odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]
-    odd += [f"{name}: in the files, not in {type(model).__name__}" for name in sorted(info["unexpected_keys"])]
-    odd += [f"{name}: files {tuple(a)}, model {tuple(b)}" for name, a, b in sorted(info["mismatched_keys"])]
-    if odd:
-        raise CheckpointError(
-            f"{call}: its tensors are not those of a {type(model).__name__}.\n{few(odd)}\n"
-            "Missing ones would be made up at random: copy or download the folder again, or save the whole model."
-        )
-    model.requires_grad_(False)
-    admit_untied(model)
-    return model.eval()

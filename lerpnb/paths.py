@@ -107,7 +107,11 @@ class Line:
         kind = DTYPES.get(dtype) if dtype else None
         if dtype and kind is None:
             raise AlphaError(f"Line.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
-        return write_folder(self.at(alpha), self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
+        model = self.at(alpha)
+        if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
+            model = self.minus.new_model("cpu", DTYPES[self.dtype])
+            Mixer(model, [self.minus.weights, self.plus.weights]).put(self.coefficients(alpha))
+        return write_folder(model, self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
 
     def identity(self) -> dict:
         """What every value on this line depends on: the ends (weights, network, tokenizer), device kind and dtype."""

@@ -10,9 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lerpnb.adapter import LowRank
 from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
+from lerpnb.corpus import Corpus
 from lerpnb.errors import AlphaError, CheckpointError
 from lerpnb.live import places
 from lerpnb.paths import Line, block_of
+from lerpnb.probes.loss import Loss
 
 PAIRS = ["tiny_llama_pair", "tiny_untied_pair", "tiny_gpt2_pair", "tiny_half_pair", "tiny_adapter_pair"]
 
@@ -209,12 +211,17 @@ def test_ends_that_stay_in_host_memory_stream_into_the_live_model(request, pair)
 
 
 @pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}])
-def test_a_model_that_accelerate_dispatched_is_mixed_and_computes(line, device_map):
-    ends = (line.minus, line.plus, line.base)
-    spread = Line(*ends, device_map=device_map) if "model" in dict(line.model.named_children()) else Line(*ends)
-    assert spread.device.type == "cpu" and [spread.minus, spread.plus] == [line.minus, line.plus]
+def test_a_model_that_accelerate_dispatched_is_mixed_measured_and_saved(tiny_llama_pair, tmp_path, device_map):
+    plain = Line(*tiny_llama_pair, device="cpu")
+    spread = Line(plain.minus, plain.plus, device_map=device_map)
+    assert spread.device.type == "cpu" and (spread.minus, spread.plus) == (plain.minus, plain.plus)
+    texts = Corpus(("a good film", "a slow and lovely thing"), (0, 0), ("any",), "texts")
     for alpha in (0.3, 1.0):
-        assert torch.equal(spread.at(alpha)(input_ids=ids()).logits, line.at(alpha)(input_ids=ids()).logits)
+        assert torch.equal(spread.at(alpha)(input_ids=ids()).logits, plain.at(alpha)(input_ids=ids()).logits)
+        losses = [Loss(texts).measure(line.at(alpha), line.tokenizer) for line in (spread, plain)]
+        assert losses[0]["loss/texts"].value() == losses[1]["loss/texts"].value()
+    saved = AutoModelForCausalLM.from_pretrained(spread.save(0.3, tmp_path / "model"))
+    assert torch.equal(saved(input_ids=ids()).logits, plain.at(0.3)(input_ids=ids()).logits)
 
 
 def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
