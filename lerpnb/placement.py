@@ -6,6 +6,7 @@ import numpy as np
 
 from .alpha import number, show
 from .errors import AlphaError
+from .measure import Measure
 
 START = 7  # alphas before anything is believed: what lies between them, and shows at none of them, stays unseen
 LARGEST = 8  # alphas that one polynomial goes through, at most
@@ -42,7 +43,7 @@ class Placement:
         >>> print(place)
         18 alphas, error believed 0.0063: within the tolerance of 0.01
         >>> round(place.at([1.4])[0].item(), 3)
-        0.014
+        0.013
     """
 
     def __init__(self, lo: float, hi: float, tol: float, most: int = 50):
@@ -70,7 +71,7 @@ class Placement:
         return found
 
     def ask(self, n: int = 1) -> list[float]:
-        """At most `n` alphas to measure next, those of `START` first; none where the curve is known, or `most` are told."""
+        """At most `n` alphas to measure next, the first `START` first; none once the curve is known or `most` are told."""
         missing = [alpha for alpha in self._first if alpha not in self._told]
         if missing:
             return missing[:n]
@@ -89,7 +90,7 @@ class Placement:
 
     @property
     def error(self) -> float:
-        """The largest error believed at any alpha between `lo` and `hi`, of any quantity; inf where too few are told."""
+        """The largest error believed between `lo` and `hi`, of any quantity; inf where too few alphas are told."""
         errors = self._intervals()[2]
         return float(errors.max()) if len(errors) else np.inf
 
@@ -130,8 +131,15 @@ class Placement:
         return tuple(np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0),) * 3
 
     def __repr__(self) -> str:
-        said = f"within the tolerance of {show(self.tol)}" if self.reached else f"tolerance {show(self.tol)} not reached"
-        return f"{len(self._told)} alphas, error believed {self.error:.2g}: {said}"
+        said = "within the tolerance of {}" if self.reached else "the tolerance of {} is not reached"
+        return f"{len(self._told)} alphas, error believed {self.error:.2g}: {said.format(show(self.tol))}"
+
+
+def parts(measure: Measure) -> np.ndarray:
+    """What each item of a measure adds to its value, (n_items,); one part where it does more than take the mean."""
+    if measure.transform or not measure.weights.sum():
+        return np.array([measure.value()])
+    return np.where(measure.weights > 0, measure.weights * measure.values, 0.0) / measure.weights.sum()
 
 
 def believed(alphas: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,28 +1,24 @@
 """Walks: the one loop. Probes are measured along a path; a Curve comes back."""
 
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from .alpha import alpha_grid, number, show
-from .curve import Curve, Measure
-from .errors import AlphaError, NotFiniteError, ProbeError
+from .alpha import alpha_grid, listed, number, show
+from .curve import Curve
+from .errors import AlphaError, ProbeError
 from .paths import Line
-from .probes.base import Probe, TextProbe, as_probe
+from .placement import INTERPOLATION, Placement, parts
+from .points import Point, Points
+from .probes.base import as_probe
 from .progress import track
-from .sampling import Continuations, sample
 from .store import Store
-
-Point = tuple[dict[str, Measure], pd.DataFrame | None]
 
 
 def walk(
@@ -30,6 +26,9 @@ def walk(
     alphas: Sequence[float] | None = None,
     probes: Sequence[Any] = (),
     *,
+    between: tuple[float, float] | None = None,
+    tol: float | None = None,
+    most: int | None = None,
     store: Store | str | Path | None | bool = True,
     check: bool = True,
 ) -> Curve:
@@ -39,10 +38,17 @@ def walk(
     grid or one more probe pays only for what is new. Text probes with equal `Continuations` share their texts.
     Ctrl-C returns the curve of what is done.
 
+    With `between` the alphas are placed where the curve is known least (`Placement`), until every `loss/...`, or where
+    there is none the first probe's first quantity, is believed to be known to `tol`. How many points that took and the
+    error believed are printed and kept in the provenance, under "placement".
+
     Args:
         line: the path.
         alphas: coordinates, without unit; by default `alpha_grid(-1, 2, 13)`.
         probes: `Loss`, `Attribute`, `OfTexts`, functions of (model, tokenizer), or objects like them.
+        between: first and last alpha of a walk that places its own; 0 and 1 are among them where they lie inside.
+        tol: the error that such a walk may leave, in the quantity's unit; 0.003 (nats a token) if left out.
+        most: alphas that it takes at most, 50 if left out.
         store: where finished points are kept: a `Store`, a folder, True for the default folder, False for nowhere.
         check: first measure each new probe twice at alpha 0 on a few items, and refuse one that does not repeat.
 
@@ -51,11 +57,13 @@ def walk(
         samples and the provenance.
 
     Raises:
-        AlphaError: an alpha that is not a finite number, or one given twice.
+        AlphaError: an alpha that is not a finite number, or one given twice; `between`, `tol` or `most` out of range,
+            or beside `alphas`.
         ProbeError: no probes, two with one name, one that does not repeat or that returns no measurement.
     """
     started = time.time()
-    grid = _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
+    place = _placement(alphas, between, tol, most)
+    grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
     probes = [as_probe(probe) for probe in probes]
     _check_names(probes)
     if line.tokenizer is None:
@@ -63,25 +71,80 @@ def walk(
             "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
         )
     probes = [probe.prepare(line.base) if hasattr(probe, "prepare") else probe for probe in probes]
-    work = _Work(line, probes, _store(store))
+    work = Points(line, probes, _store(store))
     if check:
         work.check_repeats(grid)
     points: dict[float, Point] = {}
     order = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))  # the ends first: a barrier needs both
+    total = place.most if place else len(order)
     try:
-        for alpha in track(order, label="walk"):
+        for alpha in track(_placed(place, points) if place else order, total, label="walk"):
             points[alpha] = work.point(alpha)
     except KeyboardInterrupt:
         if not points:
             raise
-        print(f"Interrupted: {len(points)} of {len(grid)} alphas are done.")
+        print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
+    told = work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)}
+    if place:
+        told["placement"] = _told(place, points)
     _fill_gaps(points)
     samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
     return Curve.from_measures(
         {alpha: measures for alpha, (measures, _) in points.items()},
         pd.concat(samples, ignore_index=True) if samples else None,
-        work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)},
+        told,
     )
+
+
+def _placement(alphas: Any, between: Any, tol: float | None, most: int | None) -> Placement | None:
+    if between is None:
+        for argument, value in (("tol", tol), ("most", most)):
+            if value is not None:
+                raise AlphaError(f"walk({argument}): got {value!r} without between.\nPass between=(-1, 2), say.")
+        return None
+    if alphas is not None:
+        raise AlphaError(
+            "walk(alphas, between): both are given.\n"
+            "alphas is a grid; a walk with between=(lo, hi) places its own. Pass one of them."
+        )
+    try:
+        lo, hi = between
+    except (TypeError, ValueError):
+        raise AlphaError(f"walk(between): got {between!r}.\nIt takes two alphas, such as (-1, 2).") from None
+    return Placement(lo, hi, 0.003 if tol is None else tol, 50 if most is None else most)
+
+
+def _placed(place: Placement, points: dict[float, Point]) -> Iterator[float]:
+    """The alphas that a placement asks for, each told to it when it is measured."""
+    while alphas := place.ask():
+        for alpha in alphas:
+            yield alpha
+            measures = points[alpha][0]
+            missing = [[np.nan]]  # nothing could be measured there
+            place.tell(alpha, [parts(measures[name]) for name in _watched(points) if name in measures] or missing)
+
+
+def _watched(points: dict[float, Point]) -> list[str]:
+    """The quantities that are to be known to the tolerance."""
+    names = list(dict.fromkeys(name for measures, _ in points.values() for name in measures))
+    return [name for name in names if name.startswith("loss/")] or names[:1]
+
+
+def _told(place: Placement, points: dict[float, Point]) -> dict:
+    """What a walk that placed its own alphas says of it: printed, and as JSON."""
+    watched = _watched(points)
+    error = float(place.error) if np.isfinite(place.error) else None
+    print(f"walk(between, tol, most): {place} ({listed(watched)}; by {INTERPOLATION})")
+    return {
+        "between": [place.lo, place.hi],
+        "tol": place.tol,
+        "most": place.most,
+        "points": len(points),
+        "error_believed": error,
+        "reached": place.reached,
+        "quantities": watched,
+        "interpolation": INTERPOLATION,
+    }
 
 
 def _fill_gaps(points: dict[float, Point]) -> None:

@@ -64,11 +64,11 @@ def test_a_bfloat16_line_never_drifts(tiny_half_pair):
 
 
 def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
-    from lerpnb import walks
+    from lerpnb import points
 
     calls = []
-    real = walks.sample
-    monkeypatch.setattr(walks, "sample", lambda *args: calls.append(1) or real(*args))
+    real = points.sample
+    monkeypatch.setattr(points, "sample", lambda *args: calls.append(1) or real(*args))
     probes = [OfTexts("words", words, PROMPTS), OfTexts("letters", len, PROMPTS)]
     curve = walk(line, [0, 0.5, 1], probes, store=tmp_path, check=False)
     assert len(calls) == 3 and len(curve.samples) == 3 * 4
