@@ -71,7 +71,7 @@ class Placement:
         return found
 
     def ask(self, n: int = 1) -> list[float]:
-        """At most `n` alphas to measure next, the first `START` first; none once the curve is known or `most` are told."""
+        """At most `n` alphas to measure next, the first ones first; none once the curve is known or `most` are told."""
         missing = [alpha for alpha in self._first if alpha not in self._told]
         if missing:
             return missing[:n]

@@ -13,7 +13,10 @@ from lerpnb.probes.attribute import continuation_perplexity
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
 
-ERRORS = (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: not enough memory: you tried"))
+ERRORS = (
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried"),
+)
 
 
 def full_above(model, rows: int, error: Exception = ERRORS[0]) -> list[int]:
