@@ -88,7 +88,9 @@ def demo_folders(to: Path) -> dict[str, tuple]:
 def run(name: str, folders: dict[str, tuple]) -> dict:
     plain = measured("one plain model", folders["two adapters"])
     beside = plain["taken"] - plain["weights"]
-    print(f"\n{name}: float32 weights {plain['weights'] / 2**20:,.0f} MiB; a probe takes {beside / 2**20:,.0f} MiB more")
+    print(
+        f"\n{name}: float32 weights {plain['weights'] / 2**20:,.0f} MiB; a probe takes {beside / 2**20:,.0f} MiB more"
+    )
     found = {"name": name, "weights": plain["weights"], "beside": beside}
     for kind, of_kind in folders.items():
         taken = measured(kind, of_kind)["taken"]

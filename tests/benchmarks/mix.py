@@ -28,7 +28,9 @@ def cases(tiny: bool) -> dict[str, Callable[[], tuple[Checkpoint, Checkpoint]]]:
         f"GPT-2 {size}, dense ends": lambda: tuple(
             Checkpoint.from_model(common.gpt2(tiny, seed).to(DEVICE)) for seed in (1, 2)
         ),
-        f"GPT-2 {size}, two adapters of rank 8": lambda: two_adapters(Checkpoint.from_model(common.gpt2(tiny).to(DEVICE))),
+        f"GPT-2 {size}, two adapters of rank 8": lambda: two_adapters(
+            Checkpoint.from_model(common.gpt2(tiny).to(DEVICE))
+        ),
     }
     if not tiny:
         found["demo, its adapters merged densely"] = lambda: tuple(
@@ -184,7 +186,9 @@ def run(name: str, minus: Checkpoint, plus: Checkpoint, repeats: int) -> dict:
     ours, naive = (result["ways"][way]["seconds"] for way in ("lerpnb", "naive dict + load_state_dict"))
     result["naive over ours"] = naive / ours
     common.show(result)
-    print(f"  the naive way takes {naive / ours:.1f} times ours; allocated in 4 points: {result['bytes allocated in 4 points']} bytes")
+    print(
+        f"  the naive way takes {naive / ours:.1f} times ours; allocated in 4 points: {result['bytes allocated in 4 points']} bytes"
+    )
     return result
 
 
