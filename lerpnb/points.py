@@ -1,6 +1,7 @@
 """Points: what the probes of a walk measure at an alpha, from the store where it has them."""
 
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +14,9 @@ from .curve import Measure
 from .errors import NotFiniteError, ProbeError
 from .paths import Line
 from .probes.base import Probe, TextProbe
-from .sampling import Continuations, sample
+from .progress import track
+from .rows import Rows
+from .sampling import Continuations, rows_pay, sample, sample_rows
 from .store import Store
 
 Point = tuple[dict[str, Measure], pd.DataFrame | None]
@@ -28,6 +31,37 @@ class Points:
     def __init__(self, line: Line, probes: list[Probe | TextProbe], store: Store | None):
         self.line, self.probes, self.store = line, probes, store
         self.known, self.new = 0, 0
+        self.ways: list[str] = []  # how texts were sampled, in words
+        self._rows: Rows | None = None
+        self._ahead: dict[tuple[Continuations, float], pd.DataFrame] = {}
+
+    def write_ahead(self, alphas: Sequence[float], rows: bool | None = None) -> None:
+        """Sample the texts that the probes need at several alphas and the store lacks, where all share one pass.
+
+        Args:
+            alphas: the alphas to come.
+            rows: whether they share a pass; None decides by `rows_pay`.
+
+        Raises:
+            ProbeError: `rows` is True, but this model cannot be computed a row an alpha.
+        """
+        for spec in dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe)):
+            new = [a for a in alphas if self._stored_texts(spec, a) is None]
+            if not new:
+                continue
+            pays, why = (
+                (rows, "one alpha at a time: rows=False.") if rows is False else rows_pay(self.line, spec, len(new))
+            )
+            if not pays and not rows:
+                self._say(why)
+                continue
+            self._rows = self._rows or Rows(self.line)
+            each = max(1, spec.rows // (len(spec.prompts) * spec.draws))
+            groups = [new[i : i + each] for i in range(0, len(new), each)]
+            self._say(why if pays else f"all {len(new)} alphas in one pass: rows=True.")
+            for group in track(groups, label="texts"):
+                for alpha, found in sample_rows(self._rows, self.line.tokenizer, group, spec).items():
+                    self._keep_texts(spec, alpha, found)
 
     def point(self, alpha: float) -> Point:
         """All probes at one alpha, from the store where it has them; none of texts where no text can be sampled."""
@@ -90,14 +124,29 @@ class Points:
         return self.store.get(key) if self.store is not None and key else None
 
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
-        key = self._key(alpha, {"texts": spec.identity()}, None)
-        stored = None if self.store is None else self.store.get(key)
-        if stored:
-            return stored[1]
-        found = sample(self._model(alpha), self.line.tokenizer, spec)
-        if self.store is not None:
-            self.store.put(key, {}, found)
-        return found
+        found = self._stored_texts(spec, alpha)
+        if found is None:
+            found = sample(self._model(alpha), self.line.tokenizer, spec)
+            self._keep_texts(spec, alpha, found)
+        return self._ahead.pop((spec, alpha), found)
+
+    def _stored_texts(self, spec: Continuations, alpha: float) -> pd.DataFrame | None:
+        if (spec, alpha) in self._ahead:
+            return self._ahead[spec, alpha]
+        stored = None if self.store is None else self.store.get(self._key(alpha, {"texts": spec.identity()}, None))
+        return stored and stored[1]
+
+    def _say(self, way: str) -> None:
+        if way not in self.ways:
+            self.ways.append(way)
+            print(f"texts: {way}")
+
+    def _keep_texts(self, spec: Continuations, alpha: float, found: pd.DataFrame) -> None:
+        """In the store; in memory where there is none."""
+        if self.store is None:
+            self._ahead[spec, alpha] = found
+        else:
+            self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, found)
 
     def _model(self, alpha: float) -> torch.nn.Module:
         return self.line.model if self.line.alpha == alpha else self.line.at(alpha)
@@ -148,6 +197,7 @@ class Points:
             "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
             "measured": self.new,
             "from_store": self.known,
+            "sampling": self.ways,
             "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},
         }
 

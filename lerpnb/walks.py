@@ -29,6 +29,7 @@ def walk(
     between: tuple[float, float] | None = None,
     tol: float | None = None,
     most: int | None = None,
+    rows: bool | None = None,
     store: Store | str | Path | None | bool = True,
     check: bool = True,
 ) -> Curve:
@@ -49,6 +50,8 @@ def walk(
         between: first and last alpha of a walk that places its own; 0 and 1 are among them where they lie inside.
         tol: the error that such a walk may leave, in the quantity's unit; 0.003 (nats a token) if left out.
         most: alphas that it takes at most, 50 if left out.
+        rows: whether all alphas' texts share each decoding step (`sample_rows`); None decides as `rows_pay` says. The
+            choice and its reason are printed and kept in the provenance, under "sampling".
         store: where finished points are kept: a `Store`, a folder, True for the default folder, False for nowhere.
         check: first measure each new probe twice at alpha 0 on a few items, and refuse one that does not repeat.
 
@@ -78,7 +81,9 @@ def walk(
     order = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))  # the ends first: a barrier needs both
     total = place.most if place else len(order)
     try:
-        for alpha in track(_placed(place, points) if place else order, total, label="walk"):
+        if not place:
+            work.write_ahead(order, rows)
+        for alpha in track(_placed(place, points, work, rows) if place else order, total, label="walk"):
             points[alpha] = work.point(alpha)
     except KeyboardInterrupt:
         if not points:
@@ -114,9 +119,10 @@ def _placement(alphas: Any, between: Any, tol: float | None, most: int | None) -
     return Placement(lo, hi, 0.003 if tol is None else tol, 50 if most is None else most)
 
 
-def _placed(place: Placement, points: dict[float, Point]) -> Iterator[float]:
+def _placed(place: Placement, points: dict[float, Point], work: Points, rows: bool | None) -> Iterator[float]:
     """The alphas that a placement asks for, each told to it when it is measured."""
     while alphas := place.ask():
+        work.write_ahead(alphas, rows)
         for alpha in alphas:
             yield alpha
             measures = points[alpha][0]

@@ -70,11 +70,61 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
     real = points.sample
     monkeypatch.setattr(points, "sample", lambda *args: calls.append(1) or real(*args))
     probes = [OfTexts("words", words, PROMPTS), OfTexts("letters", len, PROMPTS)]
-    curve = walk(line, [0, 0.5, 1], probes, store=tmp_path, check=False)
+    curve = walk(line, [0, 0.5, 1], probes, rows=False, store=tmp_path, check=False)
     assert len(calls) == 3 and len(curve.samples) == 3 * 4
     assert list(curve.samples["letters"]) == [float(len(text)) for text in curve.samples["continuation"]]
     at = curve.samples[curve.samples["alpha"] == 0.5]
     assert curve["words"]["value"][1] == pytest.approx(at["continuation"].map(words).mean())
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_path, store, capsys):
+    grid, probe = [-0.5, 0, 0.25, 1], OfTexts("words", words, PROMPTS)
+    curves = [walk(line, grid, [probe], rows=rows, store=store and tmp_path / str(rows)) for rows in (None, False)]
+    assert curves[0].samples.equals(curves[1].samples) and (curves[0].value("words") == curves[1].value("words")).all()
+    ways = [
+        "all 4 alphas in one pass: 4 texts an alpha, of at most 16 with dense ends on cpu.",
+        "one alpha at a time: rows=False.",
+    ]
+    assert [curve.provenance["sampling"] for curve in curves] == [[way] for way in ways]
+    assert capsys.readouterr().out == "".join(f"texts: {way}\n" for way in ways)
+
+
+def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monkeypatch):
+    from lerpnb import points
+
+    probe = OfTexts("words", words, PROMPTS)
+    walk(line, [0, 1], [probe], rows=False, store=tmp_path, check=False)
+    asked, real = [], points.sample_rows
+    monkeypatch.setattr(
+        points, "sample_rows", lambda rows, words, group, spec: asked.append(group) or real(rows, words, group, spec)
+    )
+    monkeypatch.setattr(points, "sample", None)
+    walk(line, [0, 0.25, 0.5, 0.75, 1], [probe], store=tmp_path, check=False)
+    assert asked == [[0.25, 0.5, 0.75]]
+    walk(line, [0, 0.5, 1], [probe, OfTexts("letters", len, PROMPTS)], rows=False, store=tmp_path, check=False)
+    assert len(asked) == 1
+
+
+def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
+    from lerpnb import points
+
+    groups, real = [], points.sample_rows
+    monkeypatch.setattr(
+        points,
+        "sample_rows",
+        lambda rows, words, group, spec: groups.append(len(group)) or real(rows, words, group, spec),
+    )
+    few = Continuations(PROMPTS.prompts, draws=2, new_tokens=6, rows=8)
+    walk(line, [0, 0.25, 0.5, 0.75, 1], [OfTexts("words", words, few)], rows=True, store=tmp_path, check=False)
+    assert groups == [2, 2, 1]
+
+
+def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, capsys):
+    monkeypatch.setattr("lerpnb.sampling.refusal", lambda line: "Odd cannot be computed a row an alpha.")
+    curve = walk(line, [0, 0.5, 1], [OfTexts("words", words, PROMPTS)], store=False)
+    told = "one alpha at a time: Odd cannot be computed a row an alpha."
+    assert curve.provenance["sampling"] == [told] and f"texts: {told}\n" in capsys.readouterr().out
 
 
 def test_other_samplings_stand_side_by_side(line, tmp_path):
@@ -407,6 +457,8 @@ def test_without_a_loss_the_first_probe_is_watched_and_a_nan_ends(line):
 
 
 def test_ctrl_c_ends_a_placement_too(line, capsys):
+    import lerpnb.plots  # noqa: F401  gives curves their figure
+
     done = []
 
     def slow(model, tokenizer):
