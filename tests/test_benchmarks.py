@@ -16,7 +16,10 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+SLOW = {"memory.py"}  # a process a measurement, each with its own imports
+
+
+@pytest.mark.parametrize("program", [pytest.param(p, marks=[pytest.mark.slow] * (p in SLOW)) for p in PROGRAMS])
 def test_a_benchmark_runs(program):
     root = FOLDER.parents[1]
     done = subprocess.run(

@@ -100,6 +100,7 @@ def arguments(about: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--tiny", action="store_true", help="a tiny model and few rounds; nothing is saved")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.stdout.reconfigure(line_buffering=True)  # a case is told when it is done, in a log too
     warnings.filterwarnings("ignore", category=FutureWarning)
     from transformers.utils import logging
 
