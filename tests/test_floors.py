@@ -20,7 +20,7 @@ FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve placement",
     1: "assets parameters safe picture texttable plots",
     2: "live halving folder header adapter mixable checkpoint ends corpus splits",
-    3: "paths mixer rows noise sampling training probes probes.*",
+    3: "paths mixer rows noise sampling training probes probes.* rowweight",
     4: "store points walks",
     5: "explorer kernel runs report",
     6: "cli __init__",
