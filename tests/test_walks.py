@@ -407,6 +407,8 @@ def test_without_a_loss_the_first_probe_is_watched_and_a_nan_ends(line):
 
 
 def test_ctrl_c_ends_a_placement_too(line, capsys):
+    import lerpnb.plots  # noqa: F401  (it gives a curve its figure)
+
     done = []
 
     def slow(model, tokenizer):
