@@ -13,6 +13,8 @@ FOLDER = Path(__file__).parent / "benchmarks"
 PROGRAMS = {
     "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
     "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
+    "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
+    "adaptive.py": ["kinked 0", "demo line", "covered 3"],
 }
 
 
