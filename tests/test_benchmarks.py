@@ -18,7 +18,12 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+SLOW = ("walk.py", "adaptive.py")  # they start processes of their own, or walk several times
+
+
+@pytest.mark.parametrize(
+    "program", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PROGRAMS]
+)
 def test_a_benchmark_runs(program):
     root = FOLDER.parents[1]
     done = subprocess.run(
