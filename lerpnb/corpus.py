@@ -193,7 +193,7 @@ def token_batches(
 ) -> Iterator[tuple[list[int], list]]:
     """Groups of token lists sorted by length, each group at most `max_tokens` when padded to its longest.
 
-    A group of `ENOUGH` tokens ends sooner where more than an eighth of it would be padding, which costs as much as text.
+    A group of `ENOUGH` tokens ends sooner where more than an eighth of it would be padding, as dear as text.
 
     Yields:
         The texts' places and their token ids. Longest first, so that what does not fit in memory fails at once.
