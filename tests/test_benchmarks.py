@@ -15,13 +15,13 @@ PROGRAMS = {
     "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
     "rows.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
     "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
+    "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
+    "adaptive.py": ["kinked 0", "demo line", "covered 3"],
 }
 
 
-SLOW = {"memory.py"}  # a process a measurement, each with its own imports
-
-
-@pytest.mark.parametrize("program", [pytest.param(p, marks=[pytest.mark.slow] * (p in SLOW)) for p in PROGRAMS])
+@pytest.mark.slow  # a process or more each, with its own imports
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_benchmark_runs(program):
     root, (name, *options) = FOLDER.parents[1], program.split()
     done = subprocess.run(

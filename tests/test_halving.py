@@ -34,7 +34,8 @@ def full_above(model, rows: int, error: Exception = ERRORS[0]) -> list[int]:
 
 
 def corpus(tiny) -> Corpus:
-    return Corpus(tuple(tiny.TEXTS), (0,) * 8, ("x",), "x")
+    """Eight texts of one length, so that they share a batch."""
+    return Corpus(tuple(f"{tiny.TEXTS[0]} {i}" for i in range(8)), (0,) * 8, ("x",), "x")
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=["GPU", "CPU"])

@@ -104,3 +104,14 @@ def test_it_reads_as_a_notebook_should(notebook):
 
 def test_there_are_notebooks():
     assert {path.stem for path in NOTEBOOKS} >= {"01_fine_tune", "02_walk_the_line"}
+
+
+@pytest.mark.slow
+def test_the_main_one_places_its_alphas(parameters, tmp_path):
+    notebook = next(path for path in NOTEBOOKS if path.stem == "02_walk_the_line")
+    folder = run(notebook, parameters[notebook.stem] | {"tol": 0.05}, to=tmp_path / "runs")
+    curve = Curve.load(folder)
+    told = curve.provenance["placement"]
+    assert told["points"] == len(curve.alphas) >= 7 and told["quantities"] == ["loss/negative", "loss/positive"]
+    executed = (folder / "executed.ipynb").read_text()
+    assert "error believed" in executed

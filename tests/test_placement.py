@@ -113,7 +113,7 @@ def test_no_more_than_most():
 def test_the_jump_that_is_believed_is_the_one_that_was_made():
     alphas = np.arange(-4.0, 5.0)
     errors, windows = believed(alphas, 2.5 * (alphas[:, None] > 0.5))
-    assert errors[4] == pytest.approx(2.5) and errors.argmax() == 4
+    assert errors[4] == pytest.approx(2.5) and errors[[0, 1, 2, 6, 7]].max() < 1e-12
     assert (windows[:, 1] <= LARGEST).all()
     assert interpolate(alphas, alphas[:, None] ** 2, np.array([0.5, 3.5])).tolist() == pytest.approx([0.25, 12.25])
     assert interpolate(alphas[:1], alphas[:1, None], alphas[:1]).tolist() == [-4.0]

@@ -56,8 +56,10 @@ class Loss:
         return {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
 
     def few(self) -> "Loss":
-        """The same probe of its first texts, to see whether it repeats."""
-        few = replace(self.corpus, texts=self.corpus.texts[:4], labels=self.corpus.labels[:4])
+        """The same probe of its two shortest texts, to see whether it repeats at little cost."""
+        chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
+        texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)
+        few = replace(self.corpus, texts=texts, labels=labels)
         return Loss(few, name=self.label, max_length=self.max_length, batch_tokens=self.batch_tokens)
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:

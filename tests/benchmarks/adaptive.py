@@ -178,7 +178,7 @@ def main() -> None:
     print(f"{'':24}{'tol':>7}{'points':>8}{'believed':>10}{'true':>10}{'even to tol':>13}{'even as good':>14}")
     kinds = ("quadratic", "smooth", "kinked", "bump", "barrier")
     for kind in (*kinds, "demo"):
-        rows = demo(tiny) if kind == "demo" else synthetic(kind, 1 if tiny else 8)
+        rows = demo(tiny) if kind == "demo" else synthetic(kind, 1 if tiny else 4)
         for row in rows if tiny or kind == "demo" else rows[:6]:
             print(
                 f"{row['curve']:24}{row['tol']:7}{row['points']:8}{row['believed']:10.5f}{row['true']:10.5f}"

@@ -110,19 +110,21 @@ def main() -> None:
         return
     tiny = arguments(__doc__).tiny
     line, corpus, alphas = made(tiny)
-    want = careful(line, corpus, alphas)
+    want: list[float] = []
     ways = {
         "bare forward passes": bare(line, corpus, alphas),
-        "ln.walk, fresh store": lambda: ours(line, corpus, alphas),
         "a careful user's loop": lambda: careful(line, corpus, alphas),
+        "ln.walk, fresh store": lambda: ours(line, corpus, alphas),
     }
 
     def agree(way: str, found: list[float]) -> float | None:
-        return None if way.startswith("bare") else max(abs(a - b) for a, b in zip(found, want, strict=True))
+        if way.startswith("a careful"):
+            want.extend(found)
+        return max(abs(a - b) for a, b in zip(found, want, strict=True)) if way.startswith("ln.walk") else None
 
-    result = compare(f"{len(alphas)} alphas, {len(corpus)} texts", ways, 1 if tiny else 3, agree, tolerance=1e-5)
+    result = compare(f"{len(alphas)} alphas, {len(corpus)} texts", ways, 1 if tiny else 2, agree, tolerance=1e-5)
     show(result)
-    took = {way: result["ways"][name]["seconds"] for way, name in zip(("bare", "ours", "careful"), ways, strict=True)}
+    took = {way: result["ways"][name]["seconds"] for way, name in zip(("bare", "careful", "ours"), ways, strict=True)}
     memory = {way: peak(way, tiny) for way in ("ours", "careful")}
     result |= {"ours / bare": took["ours"] / took["bare"], "ours / careful": took["ours"] / took["careful"]}
     result |= {"peak bytes beyond weights": memory, "peak, ours / careful": memory["ours"] / max(1, memory["careful"])}
