@@ -24,17 +24,19 @@ KERNEL = "python3"
 CLEAR = "\r\x1b[2K"  # a terminal's line, emptied
 
 
-def execute(source: Path, given: dict[str, Any], work: Path, watch: "Watch") -> dict | None:
+def execute(
+    source: Path, given: dict[str, Any], work: Path, watch: "Watch", environment: dict[str, str]
+) -> dict | None:
     """Run the notebook's cells, writing executed.ipynb as they end; None, or what went wrong and where."""
     import papermill  # takes seconds: not at the top, since notebooks import this module to record
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    environment = os.environ | {RUN_DIR: str(work), FILE: str(watch.file), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment = os.environ | environment | {RUN_DIR: str(work), FILE: str(watch.file), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     package = Path(__file__).resolve().parent.parent
     if package.name not in ("site-packages", "dist-packages"):  # the kernel takes this very lerpnb
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), environment.get("PYTHONPATH")]))
     try:
         with open(work / "kernel.log", "w", encoding="utf-8") as log:
             papermill.execute_notebook(
@@ -98,8 +100,11 @@ class Watch:
     EVERY = 0.5  # seconds between two looks
     LINES = 15.0  # seconds between two lines of the same work, where stderr is no terminal
 
-    def __init__(self, name: str, cells: int, file: Path):
+    def __init__(
+        self, name: str, cells: int, file: Path, time_limit: float | None = None, memory_limit: float | None = None
+    ):
         self.name, self.cells, self.file = name, cells, file
+        self.time_limit, self.memory_limit = time_limit, memory_limit
         self.cell, self.peak, self.process = 0, None, None
         self._stopped, self._start, self._end = threading.Event(), time.monotonic(), None
         self._drawn, self._said = False, ("", 0, 0.0)

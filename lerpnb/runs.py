@@ -33,7 +33,14 @@ ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 
 
 def run(
-    notebook: str | Path, parameters: dict[str, Any] | None = None, name: str | None = None, to: str | Path = "runs"
+    notebook: str | Path,
+    parameters: dict[str, Any] | None = None,
+    name: str | None = None,
+    to: str | Path = "runs",
+    *,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Path:
     """Execute a notebook with papermill and return its run folder, `to`/`name`.
 
@@ -45,6 +52,9 @@ def run(
         parameters: name -> value; a text is converted to the declared type where nothing is lost, else refused.
         name: of the run; by default the notebook's.
         to: the folder of runs.
+        time_limit: seconds that the notebook may take in all.
+        memory_limit: GiB that the kernel and its children may hold together.
+        environment: variables of the kernel's environment, beside those of this process.
 
     Raises:
         RunError: no such notebook, an unknown parameter or a wrong type, a name that would leave `to`, a cell that
@@ -65,8 +75,8 @@ def run(
     work = _workshop(folder, call)
     started = time.time()
     cells = sum(map(is_run, node.cells)) + bool(given)  # papermill adds a cell for what is given
-    with Watch(folder.name, cells, work / ".progress.json") as watch:
-        error = execute(source, given, work, watch)
+    with Watch(folder.name, cells, work / ".progress.json", time_limit, memory_limit) as watch:
+        error = execute(source, given, work, watch, environment or {})
     facts = {
         "status": "failed" if error else "done",
         "name": folder.name,

@@ -249,7 +249,7 @@ def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    def recorded(source, given, work, watch):
+    def recorded(source, given, work, *_):
         nbformat.write(new_notebook(), work / "executed.ipynb")
         Curve.from_measures({0.0: {"x": Measure([1.0])}}).save(work)
 
