@@ -23,9 +23,10 @@ from nbformat import NotebookNode
 from .assets import project_root
 from .curve import Curve
 from .errors import RunError
-from .kernel import RUN_DIR, Watch, execute, is_run
+from .kernel import RUN_DIR, execute
 from .parameters import checked, parameters_of
 from .safe import scrub
+from .watch import Watch, is_run
 
 KEPT = 86_400  # seconds for which a killed run's temporary folder is left alone
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()

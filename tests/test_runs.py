@@ -16,8 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from lerpnb import progress, report, runs
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import RunError
-from lerpnb.kernel import Watch
 from lerpnb.parameters import Parameter, checked, parameters_of
+from lerpnb.watch import Watch
 
 CELL = """\
 n_points: int = 13  # points, at least 2, n = 13 for the demo
