@@ -99,7 +99,8 @@ def _locate(name: str, folder: Path, call: str, text: str) -> str:
 
 def _find(text: str, folder: Path) -> Path | None:
     with suppress(OSError, ValueError, RuntimeError):  # too long, a null byte, nobody's home
-        for path in (folder / Path(text).expanduser(), place(text)):
+        path = folder / Path(text).expanduser()
+        for path in (path, place(text) if text.startswith("data/") else path):
             if path.exists():
                 return path
     return None

@@ -69,9 +69,11 @@ def _execute(source: Path, given: dict[str, Any], work: Path, watch: Watch, envi
         if watch.ended or died:
             why, kind = watch.death(work / "kernel.log"), (watch.ended or {"kind": kind})["kind"]
         elif isinstance(error, SystemExit):
-            why = f"the run was ended from outside ({signal.Signals(error.code - 128).name})."
+            name = signal.Signals(error.code - 128).name
+            told = {"kind": "Terminated", "signal": name, "why": f"the run was ended from outside ({name})."}
+            return {"cell": watch.cell or None} | told
         elif isinstance(error, KeyboardInterrupt):
-            why = "interrupted (Ctrl-C)."
+            kind, why = "Interrupted", "the run was interrupted (Ctrl-C)."
         else:
             why = f"{kind}: {error}".strip(": ")[:WHY]
         return {"cell": watch.cell or None, "kind": kind, "why": why}

@@ -1,6 +1,7 @@
 """A watch over a batch kernel, from outside: how far it is, what it holds, and its end at a limit."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -25,6 +26,7 @@ class Watch:
 
     EVERY = 0.5  # seconds between two looks
     CLOSELY = 0.1  # the same where there is a memory limit: a process can take a GiB in that time
+    TOUCH = 10.0  # seconds between two signs of life: the run's temporary folder gets the present time
     LINES = 15.0  # seconds between two lines of the same work, where stderr is no terminal
 
     def __init__(
@@ -36,6 +38,7 @@ class Watch:
         self.ended: dict | None = None  # by a limit: kind and why
         self._family: set[psutil.Process] = set()  # every child of the kernel that was ever seen
         self._stopped, self._start, self._end = threading.Event(), time.monotonic(), None
+        self._touched = 0.0
         self._drawn, self._said, self._told = False, ("", 0, 0.0), (None, 0.0)
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
@@ -96,6 +99,10 @@ class Watch:
             if self.ended is None and (over := self._over(held)):
                 self.ended = over
                 self.kill()
+            if self.seconds() - self._touched >= self.TOUCH:
+                self._touched = self.seconds()
+                with suppress(OSError):
+                    os.utime(self.file.parent)
             with suppress(OSError, ValueError):  # a closed terminal must not stop the run
                 self._show()
 

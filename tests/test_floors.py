@@ -22,10 +22,10 @@ FLOORS = {
     2: "live folder header adapter mixable checkpoint ends corpus splits",
     3: "paths mixer rows noise sampling training probes probes.*",
     4: "store walks",
-    5: "explorer files kernel_main outputs watch kernel runs report",
+    5: "explorer files runfolder kernel_main outputs watch kernel runs report",
     6: "cli __init__",
 }
-NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "kernel", "kernel_main", "outputs", "watch", "runs", "report", "__init__"]
+NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "runfolder", "kernel", "kernel_main", "outputs", "watch", "runs", "report", "__init__"]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:
