@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .kernel_main import DEVICE
-from .outputs import Printed, shorten
+from .outputs import Printed, joined, shorten
 from .progress import FILE
 from .watch import Watch
 
@@ -146,6 +147,13 @@ def _engine() -> str:
             super().start_new_kernel(**kwargs)
             self.watch.kernel_started(self.km.provisioner.process)
 
+        def execute_cell(self, cell: Any, cell_index: int) -> Any:
+            try:
+                return super().execute_cell(cell, cell_index)
+            finally:
+                if cell.get("outputs"):
+                    cell.outputs = joined(cell.outputs)
+
         def process_message(self, msg: dict, cell: Any, cell_index: int) -> Any:
             shorten(msg["content"])
             return super().process_message(msg, cell, cell_index)
@@ -175,11 +183,10 @@ def _engine() -> str:
                 startup_timeout=start_timeout,
                 iopub_timeout=60,
                 store_widget_state=False,
-                coalesce_streams=True,
                 on_cell_start=lambda cell, cell_index: watch.cell_started(cell),
             )
             client.watch = watch
-            client.execute(env=environment, cwd=str(folder), stderr=log)
+            client.execute(env=environment, cwd=str(folder), stdout=subprocess.DEVNULL, stderr=log)
 
     papermill_engines.register("lerpnb", Engine)
     papermill_io.register(WHOLE, _Whole())

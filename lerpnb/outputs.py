@@ -33,6 +33,32 @@ class Printed:
         return f"\n[{out:,} characters are left out here]\n{self.tail}" if out else self.tail
 
 
+def joined(outputs: list[dict]) -> list[dict]:
+    """A cell's outputs with one of stdout and one of stderr, in which a redrawn line is as it was last drawn.
+
+    nbclient can do this too, in a time that grows with the square of a line's length.
+
+    >>> joined([{"output_type": "stream", "name": "stdout", "text": text} for text in ("a\\n1 %\\r", "2 %\\nb")])
+    [{'output_type': 'stream', 'name': 'stdout', 'text': 'a\\n2 %\\nb'}]
+    """
+    streams: dict[str, list[dict]] = {}
+    for output in outputs:
+        if output["output_type"] == "stream":
+            streams.setdefault(output["name"], []).append(output)
+    later = {id(output) for same in streams.values() for output in same[1:]}
+    for same in streams.values():
+        same[0]["text"] = "\n".join(map(_last_drawn, "".join(output["text"] for output in same).split("\n")))
+    kept = [output for output in outputs if id(output) not in later]
+    for i in range(len(kept) - 1):  # which of the two came first is chance
+        if [output.get("name") for output in kept[i : i + 2]] == ["stderr", "stdout"]:
+            kept[i : i + 2] = kept[i + 1], kept[i]
+    return kept
+
+
+def _last_drawn(line: str) -> str:
+    return line[line.rfind("\r", 0, max(len(line) - 1, 0)) + 1 :]
+
+
 def shorten(content: dict) -> None:
     """Shorten, in place, what is too long of a kernel's message: a value as plain text, an error and its traceback."""
     data = content.get("data")
