@@ -181,8 +181,11 @@ def _parameters(notebook: str) -> str:
         return f"{source.stem} takes no parameters: no cell is tagged 'parameters'."
     told = [(f"-p {p.name}", p.type or "any", repr(p.default), p.help) for p in found]
     widths = [max(len(row[i]) for row in told) for i in range(3)]
-    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in told]
-    return "\n".join([f"Parameters of {source.stem}: name, type, default, meaning", *(f"  {x}".rstrip() for x in lines)])
+    lines = [f"Parameters of {source.stem}: name, type, default, meaning"]
+    for *cells, meaning in told:
+        columns = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append("  ".join(["", *columns, meaning]).rstrip())
+    return "\n".join(lines)
 
 
 def _text(file: Path) -> str:

@@ -99,8 +99,8 @@ def _locate(name: str, folder: Path, call: str, text: str) -> str:
 
 def _find(text: str, folder: Path) -> Path | None:
     with suppress(OSError, ValueError, RuntimeError):  # too long, a null byte, nobody's home
-        path = folder / Path(text).expanduser()
-        for path in (path, place(text) if text.startswith("data/") else path):
+        beside = folder / Path(text).expanduser()
+        for path in (beside, place(text) if text.startswith("data/") else beside):
             if path.exists():
                 return path
     return None

@@ -146,9 +146,13 @@ def source_hash(notebook: NotebookNode) -> str:
 
 def _read(source: Path, call: str) -> NotebookNode:
     try:
-        return nbformat.read(source, as_version=4)
+        node = nbformat.read(source, as_version=4)
     except Exception as error:  # nbformat raises whatever its parts raise
         raise RunError(f"{call}: {source.name} is no notebook: {str(error).splitlines()[0]}") from error
+    language = node.metadata.get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise RunError(f"{call}: {source.name} is written in {language}.\nOnly Python notebooks are run.")
+    return node
 
 
 def _facts(source: Path, node: NotebookNode, parameters: dict[str, Any]) -> dict:
@@ -220,8 +224,8 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
             facts["status"] = "failed"
     for leftover in (*work.glob(".progress.json*"), work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
-    text = json.dumps(json.loads(json.dumps(scrub(facts, also), default=str), parse_constant=str), indent=2, ensure_ascii=False)
-    write_whole(work / "run.json", text + "\n")
+    plain = json.loads(json.dumps(scrub(facts, also), default=str), parse_constant=str)  # NaN is no JSON
+    write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / RUNNING).unlink(missing_ok=True)
     return facts["error"]
 

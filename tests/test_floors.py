@@ -25,7 +25,8 @@ FLOORS = {
     5: "explorer files runfolder kernel_main outputs watch kernel runs report",
     6: "cli __init__",
 }
-NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "runfolder", "kernel", "kernel_main", "outputs", "watch", "runs", "report", "__init__"]
+NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "runfolder", "outputs", "watch", "kernel_main"]
+NO_TORCH += ["kernel", "runs", "report", "__init__"]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:
