@@ -43,7 +43,7 @@ def workshop(folder: Path, facts: dict, call: str) -> Path:
                 old.rename(folder)
         work.mkdir()
         told = {"machine": _machine(), "pid": os.getpid(), "born": psutil.Process().create_time(), "facts": facts}
-        (work / RUNNING).write_text(json.dumps(told, default=str), encoding="utf-8")
+        (work / RUNNING).write_text(json.dumps(told), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{call}: cannot write to {folder.parent}: {error.strerror}.") from error
     return work.resolve()

@@ -157,6 +157,7 @@ def _read(source: Path, call: str) -> NotebookNode:
 
 def _facts(source: Path, node: NotebookNode, parameters: dict[str, Any]) -> dict:
     """What run.json tells that is known before a kernel starts."""
+    parameters = json.loads(json.dumps(parameters, default=str))  # a default may be anything
     return {
         "notebook": {"name": source.name, "sha256": source_hash(node)} | _commit(source),
         "parameters": parameters,
@@ -224,7 +225,7 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
             facts["status"] = "failed"
     for leftover in (*work.glob(".progress.json*"), work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
-    plain = json.loads(json.dumps(scrub(facts, also), default=str), parse_constant=str)  # NaN is no JSON
+    plain = json.loads(json.dumps(scrub(facts, also)), parse_constant=str)  # NaN is no JSON
     write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / RUNNING).unlink(missing_ok=True)
     return facts["error"]

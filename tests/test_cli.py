@@ -199,6 +199,31 @@ def test_picture_draws_the_runs_curve(monkeypatch, folder, capsys):
     assert capsys.readouterr().out == "curve.png\na.svg\n"
 
 
+def test_the_help_of_a_notebook_lists_its_parameters(tmp_path, capsys):
+    cell = nbformat.v4.new_code_cell(
+        "n: int = 3  # points\nbase: str | None = None\nfree = None  # any thing", metadata={"tags": ["parameters"]}
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "mine.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "bare.ipynb")
+    for before in ([], ["--to", "x", "-p", "n", "3", "--time-limit", "2h"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["run", *before, str(tmp_path / "mine.ipynb"), "--help"])
+        out = capsys.readouterr().out
+        assert stop.value.code == 0 and "--memory-limit" in out
+        assert out.rstrip().splitlines()[-4:] == [
+            "Parameters of mine: name, type, default, meaning",
+            "  -p n     int         3     points",
+            "  -p base  str | None  None",
+            "  -p free  any         None  any thing",
+        ]
+    with pytest.raises(SystemExit):
+        cli.main(["run", str(tmp_path / "bare.ipynb"), "--help"])
+    assert capsys.readouterr().out.rstrip().endswith("bare takes no parameters: no cell is tagged 'parameters'.")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run", "nowhere", "--help"])
+    assert stop.value.code == 1 and 'error: run("nowhere"): no such notebook.' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"]])
 def test_help_brings_in_nothing_heavy(arguments):
     code = f"""

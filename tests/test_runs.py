@@ -1,10 +1,12 @@
 """Runs: parameters checked before a kernel starts, one tiny notebook a fault, folders whole or not at all."""
 
+import hashlib
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -349,6 +351,37 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<title>A title</title>" in page and facts["notebook"]["sha256"] in page
     assert re.fullmatch(r"(demo: cell \d of 4\n)*", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_a_run_tells_commit_files_seeds_and_limits(written, tmp_path):
+    notebook = written("x = 1", parameters="data: str = 'texts.csv'\nseed: int = 0\nout: str = 'texts.csv'\nodd = {1}")
+    Path("texts.csv").write_text("text")
+    assert "commit" not in facts_of(runs.run(notebook))["notebook"]  # git does not know it
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(["git", *who, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    assert "commit" not in facts_of(runs.run(notebook))["notebook"]
+    git("add", "small.ipynb")
+    git("commit", "-m", "first")
+    facts = facts_of(runs.run(notebook, {"seed": 7}, time_limit=100, memory_limit=50))
+    assert (facts["notebook"]["commit"], facts["notebook"]["dirty"]) == (git("rev-parse", "HEAD"), False)
+    assert facts["files"] == {"data": hashlib.sha256(b"text").hexdigest()}
+    assert facts["seeds"] == {"seed": 7} and facts["limits"] == {"seconds": 100, "memory_gib": 50}
+    assert facts["parameters"] == {"data": "texts.csv", "seed": 7, "out": "texts.csv", "odd": "{1}"}
+    written("x = 2", parameters="data: str = 'texts.csv'")
+    assert facts_of(runs.run(notebook))["notebook"]["dirty"] is True
+
+
+def test_a_notebook_in_another_language_is_refused(written, no_kernel):
+    path = written("x <- 1")
+    notebook = nbformat.read(path, 4)
+    notebook.metadata.kernelspec = {"name": "ir", "display_name": "R", "language": "R"}
+    nbformat.write(notebook, path)
+    assert refused(path) == 'run("small"): small.ipynb is written in R.\nOnly Python notebooks are run.'
 
 
 @pytest.mark.slow
