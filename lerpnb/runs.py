@@ -188,14 +188,15 @@ def _recover(folder: Path) -> None:
     """Make failed runs of what killed processes left of this run, so that nothing they did is lost."""
     failed = folder.with_name(f"{folder.name}.failed")
     for left, facts in abandoned(folder):
-        if not facts:
-            shutil.rmtree(left, ignore_errors=True)
-            continue
-        last = max(file.stat().st_mtime for file in left.iterdir())
-        facts |= {"finished": _clock(last), "seconds": round(max(last - _seconds(facts["started"]), 0), 1)}
-        facts["error"] = {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
         with suppress(OSError):
-            _finish(left, folder, facts)
+            if not facts and not (left / "run.json").exists():  # killed before it began
+                shutil.rmtree(left)
+                continue
+            if not (left / "run.json").exists():  # else it was whole, and could not take its place
+                last = max(file.stat().st_mtime for file in left.iterdir())
+                facts |= {"finished": _clock(last), "seconds": round(max(last - _seconds(facts["started"]), 0), 1)}
+                facts["error"] = {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
+                _finish(left, folder, facts)
             swap(left, failed)
             say(f"{folder.name}: an earlier attempt was killed; what it had done is in {failed}")
 

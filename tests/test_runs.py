@@ -253,6 +253,18 @@ def test_what_a_killed_process_left_becomes_a_failed_run(tmp_path, capsys):
     )
 
 
+def test_a_whole_run_that_could_not_take_its_place_is_kept_as_it_is(tmp_path):
+    left, empty = left_behind(tmp_path / "demo"), tmp_path / ".demo.tmp-7-0"
+    (left / runfolder.RUNNING).unlink()
+    (left / "run.json").write_text('{"status": "done"}')
+    empty.mkdir()
+    for file in (empty, left, *left.iterdir()):
+        os.utime(file, (0, 0))
+    runs._recover(tmp_path / "demo")
+    assert [p.name for p in tmp_path.iterdir()] == ["demo.failed"]
+    assert facts_of(tmp_path / "demo.failed") == {"status": "done"}
+
+
 def test_a_live_process_and_another_machine_keep_their_folders(tmp_path):
     left_behind(tmp_path / "demo")  # by this process, which lives
     other = left_behind(tmp_path / "demo", machine="another", pid=2**22 + 1)
