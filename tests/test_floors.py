@@ -22,10 +22,11 @@ FLOORS = {
     2: "live halving folder header adapter mixable checkpoint ends corpus splits",
     3: "paths mixer rows noise sampling training probes probes.* rowweight",
     4: "store points walks",
-    5: "explorer kernel runs report",
+    5: "explorer kernel runs report files runfolder kernel_main outputs watch",
     6: "cli __init__",
 }
-NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "kernel", "runs", "report", "__init__"]
+NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "runfolder", "outputs", "watch", "kernel_main"]
+NO_TORCH += ["kernel", "runs", "report", "__init__"]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:

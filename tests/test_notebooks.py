@@ -88,6 +88,18 @@ def test_the_main_one_records_its_curve(parameters, tmp_path):
     assert len(figures) == 1 and figures[0]["data"]["application/vnd.plotly.v1+json"]["layout"]["sliders"]
 
 
+@pytest.mark.slow
+def test_the_main_one_gives_the_same_numbers_twice(parameters, tmp_path):
+    folders = [
+        run("02_walk_the_line", parameters["02_walk_the_line"], name, tmp_path, environment={"LERPNB_STORE": store})
+        for name, store in (("a", str(tmp_path / "store-a")), ("b", str(tmp_path / "store-b")))
+    ]
+    one, two = map(Curve.load, folders)
+    assert one.provenance["from_store"] == two.provenance["from_store"] == 0  # each was measured
+    pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
+    pd.testing.assert_frame_equal(one.samples, two.samples, check_exact=True)
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_reads_as_a_notebook_should(notebook):
     cells = nbformat.read(notebook, 4).cells
