@@ -27,19 +27,16 @@ def sweep(
     dask: Annotated[str | None, typer.Option(help="A Dask scheduler, such as tcp://127.0.0.1:8786.")] = None,
 ) -> None:
     """Execute every run of a sweep that is not done yet; exit code 1 unless all are done."""
-    from rich.console import Console
-
     from .plan import read_plan
     from .sweeps import known, passed, perform
     from .sweepview import summary
 
-    plan, console = read_plan(file, to), Console(soft_wrap=True, highlight=False)
+    plan = read_plan(file, to)
     if dry_run:
-        return console.print(_planned(plan, known(plan, to, retry_failed)))
+        return print(_planned(plan, known(plan, to, retry_failed)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to end a job
     rows = perform(plan, to, jobs=jobs, retry_failed=retry_failed, dask=dask)
-    console.print(summary(rows))
-    print(_counted(rows))
+    print(f"{summary(rows)}\n{_counted(rows)}")
     if not passed(rows):
         raise typer.Exit(1)
 
@@ -94,20 +91,18 @@ def rm(
     print(f"deleted {name}")
 
 
-def _planned(plan: Any, rows: list) -> Any:
+def _planned(plan: Any, rows: list) -> str:
     """The table of --dry-run: each run, what it differs in, and what would become of it."""
-    from rich.table import Table
+    from .sweepview import columns
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("run", *plan.varying, "would"):
-        table.add_column(column, no_wrap=True)
     would = {"waiting": "run", "skipped": "be skipped: done", "failed before": "be left: failed before"}
+    table = [["run", *plan.varying, "would"]]
     for row in rows:
-        values = (str(row.spec.parameters[key]) if key in row.spec.parameters else "" for key in plan.varying)
-        table.add_row(row.spec.name, *values, would[row.status])
+        values = (str(row.spec.parameters.get(key, "")) for key in plan.varying)
+        table.append([row.spec.name, *values, would.get(row.status, row.status)])
     if plan.then:
-        table.add_row(plan.then["name"], *("" for _ in plan.varying), "look at all of them")
-    return table
+        table.append([plan.then["name"], *("" for _ in plan.varying), "look at all of them"])
+    return columns(table)
 
 
 def _counted(rows: list) -> str:

@@ -81,7 +81,7 @@ def read_plan(file: str | Path, to: str | Path = "runs") -> Plan:
     notebook: what every run executes. parameters: the same for all. grid: each combination of its lists.
     list: parameters that belong together; with a grid, each of its entries meets each combination.
     name: a pattern of parameters in braces; by default the varying ones, as "seed=0,lo=-1".
-    time_limit (2h, 90m or seconds), memory_limit (GiB), environment: of each run. resources: of a Dask worker, for each run.
+    time_limit (2h, 90m or seconds), memory_limit (GiB), environment: of each run. resources: of a Dask worker, per run.
     then: a notebook for the end, its name and parameters; its parameter `runs` becomes the list of finished runs.
 
     Raises:

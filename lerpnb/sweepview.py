@@ -1,6 +1,7 @@
 """How a sweep shows itself: a table that stays current in a terminal, one line a change in a log."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,24 +124,28 @@ class View:
         return table
 
 
-def summary(rows: list[Row]) -> Table:
-    """The table at the end: name, status, time, chief numbers, reason of failure."""
+def summary(rows: list[Row]) -> str:
+    """The table at the end, as text: name, status, time, chief numbers, reason of failure."""
     names = list(dict.fromkeys(name for row in rows for name in row.chief or {} if not name.startswith("spearman/")))
-    table = Table(pad_edge=False, box=None)
-    table.add_column("run", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right")
-    why = any(row.why for row in rows)
-    if why:
-        table.add_column("why")
+    table = [["run", "status", "time", *names, "why" if any(row.why for row in rows) else ""]]
     for row in rows:
         spent = time_text(row.seconds) if row.seconds else ""
-        values = [_number((row.chief or {}).get(name)) for name in names]
-        last = [Text(row.why)] if why else []
-        table.add_row(Text(row.spec.name), Text(row.status, COLOURS.get(row.status, "red")), spent, *values, *last)
-    return table
+        numbers = [_number((row.chief or {}).get(name)) for name in names]
+        table.append([row.spec.name, row.status, spent, *numbers, row.why])
+    return columns(table, right=range(2, len(names) + 3))
+
+
+def columns(table: list[list[str]], right: Iterable[int] = ()) -> str:
+    """Rows of texts as lines of text, the columns under each other.
+
+    >>> print(columns([["run", "time"], ["a", "9 s"]], right=[1]))
+    run  time
+    a     9 s
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    sides = [str.rjust if i in right else str.ljust for i in range(len(widths))]
+    lines = ([side(*cell) for side, *cell in zip(sides, row, widths, strict=True)] for row in table)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def _short(text: str, row: Row) -> str:
@@ -148,7 +153,5 @@ def _short(text: str, row: Row) -> str:
 
 
 def _number(told: dict[str, Any] | None) -> str:
-    if told is None:
-        return ""
-    value, low, high = (float(told[key]) for key in ("value", "low", "high"))
-    return "NaN" if value != value else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    value = float(told["value"]) if told else None
+    return "" if value is None else "NaN" if value != value else f"{value:+.3f}"
