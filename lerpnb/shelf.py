@@ -80,7 +80,7 @@ class Shelf:
         if old := self.fs.exists(self.path(name)):
             self.fs.mv(self.path(name), aside, recursive=True)
         self.fs.makedirs(self.path(name), exist_ok=True)
-        for file in sorted(work.rglob("*"), key=lambda file: file == work / "run.json"):
+        for file in sorted(work.rglob("*"), key=lambda file: (file == work / "run.json", file)):
             if file.is_file():
                 self.fs.pipe_file(self.path(name, file.relative_to(work).as_posix()), file.read_bytes())
         if old:
