@@ -20,7 +20,7 @@ PATIENCE = 60.0  # seconds without one, by the watcher's own clock, after which 
 
 
 class Lease:
-    """Numbered files in a run's `.NAME.lease/`: who made the highest one holds the lease.
+    """Numbered files in a run's `.NAME.lease/`: who made the highest one holds the lease. For one use, in `with`.
 
     A number is made exclusively, so that of several who take over an expired lease one succeeds, and an earlier holder
     who wakes up sees a higher number than its own. No two clocks are compared: a lease has expired when its sign of
@@ -37,88 +37,88 @@ class Lease:
         self.beat, self.patience = beat, patience
         self.text = ""  # how far the run is, told with each sign of life
         self.token = uuid.uuid4().hex
-        self._me = {"token": self.token, "host": _host(), "pid": os.getpid(), "born": _born(os.getpid())}
         self._number, self._beats = 0, 0
-        self._stopped = threading.Event()
+        self._stopped, self._lock = threading.Event(), threading.Lock()
 
     def __enter__(self) -> "Lease":
         """Wait for the lease, however long another process holds it."""
         seen, since = None, time.monotonic()
         while not self._number:
-            number, content = _newest(self.fs, self.folder)
-            if (number, content) != seen:
-                seen, since = (number, content), time.monotonic()
-            if not number or _gone(content) or time.monotonic() - since >= self.patience:
+            now = number, holder, _ = _newest(self.fs, self.folder)
+            if now != seen:
+                seen, since = now, time.monotonic()
+            if not number or _gone(holder) or time.monotonic() - since >= self.patience:
                 self._number = number + 1 if self._make(number + 1) else 0
             else:
                 time.sleep(min(1.0, self.beat / 4))
-        self._stopped.clear()
         threading.Thread(target=self._live, daemon=True).start()
         return self
 
     def __exit__(self, *_) -> None:
         self._stopped.set()
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
             if self.holds():
                 self.fs.rm(self.folder, recursive=True)
-        self._number = 0
 
     def holds(self) -> bool:
         """Whether nobody has taken over since."""
-        number, content = _newest(self.fs, self.folder)
-        return number == self._number and content.get("token") == self.token
+        number, holder, _ = _newest(self.fs, self.folder)
+        return number == self._number and holder.get("token") == self.token
 
-    def _make(self, number: int) -> bool:
-        path = f"{self.folder}/{number:06}"
-        try:
-            self.fs.makedirs(self.folder, exist_ok=True)
-            try:
-                with self.fs.open(path, "xb") as file:
-                    file.write(self._content())
-            except (NotImplementedError, ValueError):  # a driver that can say "create" in one request only
-                self.fs.pipe_file(path, self._content(), mode="create")
-        except (FileExistsError, FileNotFoundError):  # another was faster; another has just given it back
-            return False
+    def sign(self) -> bool:
+        """Give a sign of life, in a file of one's own; False once the lease is another's or given back."""
+        with self._lock, suppress(OSError):  # a full or far disk must not end the run
+            if self._stopped.is_set() or not self.holds():
+                return False
+            self._beats += 1
+            sign = json.dumps({"beat": self._beats, "text": self.text}).encode()
+            self.fs.pipe_file(f"{self.folder}/{self.token}", sign)
         return True
 
     def _live(self) -> None:
         while not self._stopped.wait(self.beat) and self.sign():
             pass
 
-    def sign(self) -> bool:
-        """Give a sign of life; False once another has taken over."""
-        with suppress(OSError):  # a full or far disk must not end the run
-            if not self.holds():
-                return False
-            self._beats += 1
-            self.fs.pipe_file(f"{self.folder}/{self._number:06}", self._content())
+    def _make(self, number: int) -> bool:
+        path, born = f"{self.folder}/{number:06}", _born(os.getpid())
+        me = json.dumps({"token": self.token, "host": _host(), "pid": os.getpid(), "born": born}).encode()
+        try:
+            self.fs.makedirs(self.folder, exist_ok=True)
+            try:
+                with self.fs.open(path, "xb") as file:
+                    file.write(me)
+            except (NotImplementedError, ValueError):  # a driver that can say "create" in one request only
+                self.fs.pipe_file(path, me, mode="create")
+        except (FileExistsError, FileNotFoundError):  # another was faster; another has just given it back
+            return False
         return True
-
-    def _content(self) -> bytes:
-        return json.dumps({**self._me, "beat": self._beats, "text": self.text}).encode()
 
 
 def told(shelf: Shelf, name: str) -> str | None:
     """How far a run is, as its holder last told; None where nobody is at it."""
-    number, content = _newest(shelf.fs, shelf.path(f".{name}.lease"))
-    return content.get("text", "") if number else None
+    number, _, sign = _newest(shelf.fs, shelf.path(f".{name}.lease"))
+    return sign.get("text", "") if number else None
 
 
-def _newest(fs, folder: str) -> tuple[int, dict]:
-    """The highest number and what it holds, {} while that is being written; (0, {}) where there is none."""
+def _newest(fs, folder: str) -> tuple[int, dict, dict]:
+    """The highest number, its holder, and the holder's last sign of life; (0, {}, {}) where there is none."""
     fs.invalidate_cache(folder)
     try:
-        files = [path for path in fs.ls(folder, detail=False) if Path(path).name.isdigit()]
-        if not files:
-            return 0, {}
-        newest = max(files, key=lambda path: int(Path(path).name))
-        number = int(Path(newest).name)
-        with suppress(ValueError):
-            content = json.loads(fs.cat_file(newest))
-            return number, content if isinstance(content, dict) else {}
-        return number, {}
+        numbers = [name for path in fs.ls(folder, detail=False) if len(name := path.rpartition("/")[2]) == 6]
     except FileNotFoundError:
-        return 0, {}
+        return 0, {}, {}
+    if not numbers:
+        return 0, {}, {}
+    holder = _mapping(fs, f"{folder}/{max(numbers)}")
+    return int(max(numbers)), holder, _mapping(fs, f"{folder}/{holder['token']}") if "token" in holder else {}
+
+
+def _mapping(fs, path: str) -> dict:
+    """What a small file holds; {} where it is not there or just being written."""
+    with suppress(FileNotFoundError, ValueError):
+        read = json.loads(fs.cat_file(path))
+        return read if isinstance(read, dict) else {}
+    return {}
 
 
 def _gone(content: dict) -> bool:

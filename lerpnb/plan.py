@@ -93,6 +93,7 @@ def read_plan(file: str | Path, to: str | Path = "runs") -> Plan:
     told = _read(file, call)
     notebook = _Notebook.found(told["notebook"], file.parent, call)
     takes, varying = notebook.takes, _varying(told, call)
+    _known(dict.fromkeys([*told.get("parameters", {}), *varying]), takes, call, "parameter")
     pattern = told.get("name") or ",".join(f"{key}={{{key}}}" for key in varying) or file.stem
     fields = _fields(pattern, takes, call)
     missing = [key for key in varying if key not in fields]

@@ -241,8 +241,8 @@ def test_done_is_skipped_failed_is_left_and_stopped_runs_again(here):
         summary(rows[:3])
         == """\
 run     status              time  rise/strength/x  why
-seed=0  skipped        1 min 1 s            +0.500
-seed=1  failed before  1 min 1 s            +0.500  cell [2]: ValueError: boom
+seed=0  skipped        1 min 1 s           +0.500
+seed=1  failed before  1 min 1 s           +0.500  cell [2]: ValueError: boom
 seed=2  waiting"""
     )
 
