@@ -28,7 +28,7 @@ def chief_numbers(curve: Curve) -> dict[str, dict[str, float | str]]:
             if kind == "loss":
                 barrier = curve.barrier(quantity)
                 keep(f"barrier/{quantity}", barrier.value, barrier.low, barrier.high, unit)
-                if len(inside := barrier.gaps.dropna()):
+                if len(inside := barrier.gaps.dropna(subset=["gap"])):
                     top = inside.loc[inside["gap"].idxmax()]
                     keep(f"gap/{quantity}", top["gap"], top["low"], top["high"], unit)
             elif kind == "strength":

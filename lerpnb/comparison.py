@@ -179,7 +179,7 @@ def _add(
     symbol: str,
 ) -> None:
     x, y = rounded(rows["alpha"]), rounded(rows["value"])
-    where = dict(xaxis="x", yaxis="y" if panel == 1 else f"y{panel}", legendgroup=label)
+    where = dict(xaxis="x", yaxis="y" if panel == 1 else f"y{panel}", legendgroup=escaped(label))
     if band and np.isfinite(rows[["low", "high"]]).all(axis=None):
         low, high = rounded(rows["low"]), rounded(rows["high"])
         polygon = dict(x=x + x[::-1], y=low + high[::-1], mode="lines", fill="toself", fillcolor=faint(colour, 0.1))
@@ -210,7 +210,7 @@ def _add_best(fig: go.Figure, alpha: float, value: float, label: str, panel: int
         y=rounded([value]),
         yaxis="y" if panel == 1 else f"y{panel}",
         name="best alpha",
-        legendgroup=label,
+        legendgroup=escaped(label),
         showlegend=False,
         mode="markers",
         marker=dict(symbol="diamond", size=14, color=colour, line=dict(width=1.5, color="white")),
