@@ -23,7 +23,7 @@ from .lease import Lease
 from .shelf import Shelf
 
 STOPPED = ("Interrupted", "Terminated", "Killed")  # errors of runs that were ended from outside: no fault of theirs
-LOOK = 0.25  # seconds between two looks at the child
+LOOK, FAR = 0.25, 5.0  # seconds between two looks at the child; and at a store that is far
 TAIL = 2_000  # letters of what a broken child said
 
 
@@ -53,7 +53,7 @@ def run_one(spec: Spec) -> dict:
 
     status is "done", "failed" or "stopped". Nothing is raised for a run that fails.
     """
-    shelf, interrupted = Shelf(spec.to), -30.0
+    shelf, interrupted, looked = Shelf(spec.to), False, time.monotonic()
     package = str(Path(__file__).resolve().parent.parent)
     lane = getattr(_lane, "environment", {})
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -71,17 +71,19 @@ def run_one(spec: Spec) -> dict:
                 start_new_session=True,  # Ctrl-C reaches the sweep alone, which then tells its runs to stop
             )
             while child.poll() is None:
-                if spec.stop and time.monotonic() - interrupted > 30 and shelf.fs.exists(shelf.path(spec.stop)):
-                    child.send_signal(signal.SIGINT)
-                    interrupted = time.monotonic()
                 time.sleep(LOOK)
+                if not spec.stop or interrupted or time.monotonic() - looked < (0 if shelf.local else FAR):
+                    continue
+                looked = time.monotonic()
+                if interrupted := shelf.fs.exists(shelf.path(spec.stop)):
+                    child.send_signal(signal.SIGINT)
             answer.seek(0)
             with suppress(ValueError, IndexError):
                 return json.loads(answer.read().decode().splitlines()[-1])
             log.seek(0)
             said = log.read().decode(errors="replace")[-TAIL:].strip().splitlines() or ["it said nothing"]
     gone = f"its process ended with exit code {child.returncode}: {said[-1]}"
-    status = "stopped" if interrupted > 0 else "failed"
+    status = "stopped" if interrupted else "failed"
     return failed(spec.name, gone, status)
 
 
@@ -94,7 +96,7 @@ def attempt(spec: Spec) -> dict:
             sys.stderr = Echo(sys.stderr, lease)
             try:
                 now = recorded(shelf, spec.name, spec.identity)
-                if now and (now["status"] == "done" or not spec.again or now != before):
+                if now and (now.get("status") == "done" or not spec.again or now != before):
                     return outcome(spec.name, now)
                 return _run(spec, shelf, lease)
             except TakenOver:

@@ -254,6 +254,8 @@ def _lay_out(fig: go.Figure, curves: pd.DataFrame, panels: list[list[str]], comp
         if low <= end <= high:
             line = dict(color=look.TEXT, dash="dot")
             fig.add_shape(type="line", x0=end, x1=end, y0=0, y1=1, yref="paper", line=line)
+            name = f"<b>{('minus', 'plus')[end]}</b>"
+            fig.add_annotation(x=end, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False)
     for x0, x1 in ((low - pad, min(0, high)), (max(1, low), high + pad)):
         if (low < 0 and x1 <= 0) or (high > 1 and x0 >= 1):
             shade = dict(fillcolor=look.SHADE, line_width=0, layer="below")

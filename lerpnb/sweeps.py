@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .attempt import LOOK, Spec, failed, outcome, recorded, run_one, take_lane
+from .attempt import FAR, Spec, failed, outcome, recorded, run_one, take_lane
 from .errors import RunError
 from .plan import Plan, read_plan
 from .shelf import Shelf
@@ -165,7 +165,7 @@ def _stop(futures: dict[Future, Row], shelf: Shelf, stop: str, near: bool) -> No
             future.cancel()
     wait([future for future in futures if not future.cancelled()], timeout=PATIENCE)
     if not near:
-        time.sleep(5 * LOOK)  # what had only just been sent sees it too
+        time.sleep(2 * FAR)  # what had only just been sent sees it too
     with contextlib.suppress(OSError):
         shelf.fs.rm(shelf.path(stop))
 

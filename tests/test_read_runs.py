@@ -1,6 +1,8 @@
 """Reading run folders: frames of runs and curves, what is unreadable, and the commands ls, show and rm."""
 
+import io
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +144,11 @@ def test_runs_may_be_listed_or_lie_far_away(runs):
     )
 
 
+def test_the_benchmark_runs(capsys):
+    runpy.run_path(str(Path(__file__).parent / "benchmarks" / "read_runs.py"))["main"](20)
+    assert capsys.readouterr().out.startswith("read_runs: 20 folders of a run.json of ")
+
+
 def test_chief_numbers_without_the_ends_are_left_out_and_nan_stays():
     points = {a: {"loss/x": Measure([a]), "strength/y": Measure([np.nan])} for a in (0.0, 0.5)}
     assert chief_numbers(Curve.from_measures(points)) == {}
@@ -201,8 +208,6 @@ def test_rm_refuses_what_is_no_run_and_asks(runs, capsys, tmp_path, monkeypatch)
 
 
 def test_rm_without_an_answer_deletes_nothing(runs, capsys, monkeypatch):
-    import io
-
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     done(["rm", "a"], capsys, 1)
     assert (runs / "a").exists()
