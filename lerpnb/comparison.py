@@ -81,7 +81,8 @@ def compare(
     Raises:
         RunError: no run has a curve, no such rule, slack below 1.
 
-    >>> compare("tests")  # no runs there
+    >>> import tempfile
+    >>> compare(tempfile.mkdtemp())
     Traceback (most recent call last):
     lerpnb.errors.RunError: compare(runs): none of 0 runs has a curve.
     Pass a folder of runs of 02_walk_the_line, or a wider `where`.
