@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from . import cli_runs
 from .errors import LerpError, RunError
 
 ROWS = 20  # of a curve, in the terminal
@@ -44,6 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+cli_runs.add_to(app)
 
 
 @app.command()

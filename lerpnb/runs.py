@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .assets import project_root
+from .chief import chief_numbers
 from .curve import Curve
 from .errors import RunError
 from .files import contents, located
@@ -45,6 +47,8 @@ def run(
     time_limit: float | None = None,
     memory_limit: float | None = None,
     environment: dict[str, str] | None = None,
+    also: dict[str, Any] | None = None,
+    before_placing: Callable[[], None] | None = None,
 ) -> Path:
     """Execute a notebook with papermill and return its run folder, `to`/`name`.
 
@@ -61,6 +65,8 @@ def run(
         time_limit: seconds that the notebook may take in all.
         memory_limit: GiB that the kernel and its children may hold together.
         environment: variables of the kernel's environment, beside those of this process.
+        also: what else run.json shall hold.
+        before_placing: called when the folder is whole, just before it is put in place; what it raises prevents that.
 
     Raises:
         RunError: no such notebook, an unknown parameter or a wrong type, a name that would leave `to`, a cell that
@@ -83,7 +89,7 @@ def run(
     failed = folder.with_name(f"{folder.name}.failed")
     before = failed.stat().st_ino if failed.exists() else None
     facts = _facts(source, node, {key: parameter.default for key, parameter in takes.items()} | given)
-    facts = {"status": "failed", "name": folder.name} | facts
+    facts = {"status": "failed", "name": folder.name} | facts | (also or {})
     facts["limits"] = {key: v for key, v in (("seconds", time_limit), ("memory_gib", memory_limit)) if v is not None}
     work = workshop(folder, facts, call)
     _recover(folder)
@@ -94,6 +100,8 @@ def run(
     facts |= {"finished": _clock(_seconds(facts["started"]) + watch.seconds()), "seconds": round(watch.seconds(), 1)}
     try:
         error = _finish(work, folder, facts)
+        if before_placing:
+            _allowed(before_placing, work)
         swap(work, failed if error else folder)
     except OSError as trouble:  # a full disk, say: what was done stays where it is
         first = f"{error['why'].rstrip('.')}; then " if error else ""
@@ -215,7 +223,9 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
         )
         write_whole(notebook, nbformat.writes(node))
         if (work / "curve.parquet").exists():
-            provenance = Curve.load(work).provenance
+            curve = Curve.load(work)
+            provenance = curve.provenance
+            facts["chief"] = chief_numbers(curve)
         told = ("device", "dtype", "seeds", "hashes", "ends", "settings")
         facts |= _device(work) | {key: provenance[key] for key in told if key in provenance}
         if not facts["error"]:
@@ -230,6 +240,14 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
     write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / RUNNING).unlink(missing_ok=True)
     return facts["error"]
+
+
+def _allowed(before_placing: Callable[[], None], work: Path) -> None:
+    try:
+        before_placing()
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _device(work: Path) -> dict:

@@ -17,16 +17,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
-    0: "errors progress alpha bootstrap measure barrier samples curve placement",
-    1: "assets parameters safe picture texttable plots",
+    0: "errors progress alpha bootstrap measure barrier samples curve placement chief",
+    1: "assets parameters safe picture texttable plots shelf lease results comparison",
     2: "live halving folder header adapter mixable checkpoint ends corpus splits",
     3: "paths mixer rows noise sampling training probes probes.* rowweight",
     4: "store points walks",
-    5: "explorer kernel runs report files runfolder kernel_main outputs watch",
-    6: "cli __init__",
+    5: "explorer kernel runs report files runfolder kernel_main outputs watch attempt identity plan sweepview sweeps",
+    6: "cli __init__ cli_runs",
 }
 NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "runfolder", "outputs", "watch", "kernel_main"]
 NO_TORCH += ["kernel", "runs", "report", "__init__"]
+NO_TORCH += "shelf lease results comparison attempt identity plan sweepview sweeps cli_runs".split()
 
 
 def rooms_of(package: Path) -> dict[str, Path]:

@@ -7,7 +7,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lerpnb.curve import Curve
+from lerpnb.curve import Curve, Measure
 from lerpnb.runs import run
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -21,6 +21,10 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
     texts.to_csv(tmp_path / "texts.csv")
     (tmp_path / "prompts.txt").write_text("the film\nnobody\na good cast\n")
     base, minus, plus = map(str, tiny_adapter_pair)
+    for seed in (0, 1):
+        points = {a: {"loss/x": Measure([a, a + seed]), "strength/y": Measure([a, a])} for a in (0.0, 0.5, 1.0)}
+        folder = Curve.from_measures(points).save(tmp_path / "compared" / f"seed{seed}")
+        (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
     return {
         "01_fine_tune": {
             "base": str(tiny_llama_pair[0]),
@@ -43,6 +47,7 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "new_tokens": 5,
             "device": "cpu",
         },
+        "03_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
     }
 
 
@@ -115,7 +120,7 @@ def test_it_reads_as_a_notebook_should(notebook):
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"01_fine_tune", "02_walk_the_line"}
+    assert {path.stem for path in NOTEBOOKS} >= {"01_fine_tune", "02_walk_the_line", "03_compare_runs"}
 
 
 @pytest.mark.slow
