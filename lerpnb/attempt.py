@@ -188,8 +188,9 @@ def _run(spec: Spec, shelf: Shelf, lease: Lease) -> dict:
         if not shelf.local:
             still_ours()
             shelf.put(folder, folder.name)
-            if status == "done" and shelf.facts(f"{spec.name}.failed"):
-                shelf.remove(f"{spec.name}.failed")
+    if status == "done":  # an earlier attempt's, also one that was killed meanwhile: this run has made it good
+        with suppress(RunError):
+            shelf.remove(f"{spec.name}.failed")
     return outcome(spec.name, facts)
 
 

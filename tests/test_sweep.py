@@ -447,7 +447,7 @@ def test_a_failure_is_recorded_and_made_again_only_where_that_is_asked(shelf, qu
     assert shelf.names() == ["demo.failed"]
     assert attempt.attempt(spec_on(shelf))["status"] == "failed" and len(quick) == 1
     assert attempt.attempt(spec_on(shelf, again=True))["status"] == "done" and len(quick) == 2
-    assert "demo" in shelf.names()
+    assert shelf.names() == ["demo"]
 
 
 def test_who_has_lost_the_lease_puts_nothing_in_place(shelf, quick, monkeypatch):
