@@ -17,6 +17,7 @@ from .alpha import alpha_grid, number, show
 from .curve import Curve, Measure
 from .errors import AlphaError, NotFiniteError, ProbeError
 from .paths import Line
+from .picture import plain
 from .probes.base import Probe, TextProbe, as_probe
 from .progress import track
 from .sampling import Continuations, sample
@@ -208,6 +209,11 @@ class _Work:
             "device": _device_name(line.device),
             "seeds": {"sampling": sorted({spec.seed for spec in samplings})},
             "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
+            "item_names": {
+                probe.name: [plain(text, 160) for text in probe.corpus.texts]
+                for probe in self.probes
+                if hasattr(probe, "corpus")
+            },
             "measured": self.new,
             "from_store": self.known,
             "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},

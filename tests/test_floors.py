@@ -18,14 +18,27 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve",
-    1: "assets parameters safe picture texttable plots",
+    1: "assets parameters safe picture texttable plots trade_off by_item texts heatmap",
     2: "live folder header adapter mixable checkpoint ends corpus splits",
-    3: "paths mixer rows noise sampling training probes probes.*",
+    3: "paths mixer rows noise sampling training probes probes.* layers",
     4: "store walks",
     5: "explorer kernel runs report",
     6: "cli __init__",
 }
-NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "kernel", "runs", "report", "__init__"]
+NO_TORCH = [
+    *FLOORS[0].split(),
+    "parameters",
+    "safe",
+    "plots",
+    "trade_off",
+    "by_item",
+    "texts",
+    "heatmap",
+    "kernel",
+    "runs",
+    "report",
+    "__init__",
+]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:
