@@ -114,8 +114,10 @@ def _add_bands(fig: Picture, alphas: np.ndarray, values: np.ndarray) -> None:
             line=dict(width=0),
             hoverinfo="skip",
         )
-    fig.add_scatter(x=rounded(x), y=rounded(middle), name="median", mode="lines", hoverinfo="skip")
-    fig.data[-1].line = dict(color=look.TEXT, width=4)
+    thick = dict(color=look.TEXT, width=4)
+    fig.add_scatter(
+        x=rounded(x), y=rounded(middle), name="median", mode="lines", hoverinfo="skip", line=thick, zorder=2
+    )
 
 
 def _add_item(
@@ -128,7 +130,7 @@ def _add_item(
         y=rounded(values),
         yaxis=axis,
         mode="lines",
-        line=dict(color=faint(colour, 0.55), width=1),
+        line=dict(color=faint(colour, 0.45), width=1),
         hovertext=name,
         hovertemplate=f"<b>%{{hovertext}}</b><br>at alpha %{{x}}, {what}%{{y:.4g}} {look.escape(UNITS.get(unit, unit))}"
         "<extra></extra>",
@@ -138,10 +140,10 @@ def _add_item(
 
 
 def _told(quantity: str, unit: str, alphas: np.ndarray, start: int, stop: int, rise: np.ndarray) -> str:
-    """40 of 64 rise from alpha 0 to 1"""
+    """orange: 40 of 64 rise from alpha 0 to 1; blue: 24 fall"""
     up, known = int((rise > 0).sum()), int(np.isfinite(rise).sum())
     first, last = number(alphas[start]), number(alphas[stop if stop != start else -1])
-    return f"{up} of {known} rise from alpha {first} to {last}, {int((rise < 0).sum())} fall"
+    return f"orange: {up} of {known} rise from alpha {first} to {last}; blue: {int((rise < 0).sum())} fall"
 
 
 def _lay_out(fig: Picture, alphas: np.ndarray, quantity: str, unit: str, start: int, told: str, some: bool) -> None:
@@ -165,7 +167,7 @@ def _lay_out(fig: Picture, alphas: np.ndarray, quantity: str, unit: str, start: 
     fig.update_yaxes(title_font_size=14)
     kept = f"the {MOST} that change most; " if some else ""
     fig.add_annotation(
-        text=f"{escaped(quantity)}, item by item ({kept}{told})",
+        text=f"{escaped(quantity)}: {kept}{told}",
         showarrow=False,
         xref="paper",
         x=0,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from .picture import CLEAR, FAINT, SHADE, TEXT, escape, number, plain, wrapped
 
 PROMPTS = 4
-LETTERS = 80  # of a line: the widest 80 letters fit a page 900 pixels wide, and the table is as high on a wider one
+LETTERS = 90  # of a line: so many fit a page 900 pixels wide, and the table is as high on a wider one
 
 
 @dataclass(frozen=True)

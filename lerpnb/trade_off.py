@@ -1,8 +1,10 @@
 """The trade-off: attribute strength against fluency along a line, so that an alpha can be chosen at one look."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from . import picture as look
 from .curve import Curve
@@ -98,7 +100,8 @@ def trade_off_figure(curve: Curve, base: Curve | None = None) -> Picture:
             showlegend=False,
         )
         points.append((math.nan, *mark))
-    _lay_out(fig, [p[1] for p in points], [p[2] for p in points], strength)
+    reach = [(rows, base[name]) if base is not None else (rows,) for name, rows in ((fluency, x), (strength, y))]
+    _lay_out(fig, *map(_reach, reach), strength)
     _add_labels(fig, points)
     return fig
 
@@ -134,15 +137,22 @@ def _sentence(alpha: float | None, x, y) -> str:
     return f"{where}: strength {told[0]},<br>perplexity {told[1]}"
 
 
-def _lay_out(fig: Picture, x: list[float], y: list[float], strength: str) -> None:
-    low, high = min(x), max(x)
+def _reach(frames: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """The lowest and the highest finite value or end of an interval."""
+    values = np.concatenate([frame[["value", "low", "high"]].to_numpy(float).ravel() for frame in frames])
+    values = values[np.isfinite(values)]
+    return float(values.min()), float(values.max())
+
+
+def _lay_out(fig: Picture, across: tuple[float, float], up: tuple[float, float], strength: str) -> None:
+    low, high = across
     log = high > 8 * low > 0
-    pad = 0.09 * ((math.log10(high / low) if log else high - low) or 0.2 * (1 if log else high))
-    ends = (math.log10(low), math.log10(high)) if log else (low, high)
+    ends = (math.log10(low), math.log10(high)) if log else across
+    pad = 0.06 * (ends[1] - ends[0]) or 0.1 * (ends[0] or 1)
+    tall = 0.06 * (up[1] - up[0]) or 0.05
     axis = dict(type="log", **_ticks(low, high)) if log else dict(nticks=8)
     label = escaped(strength.partition("/")[2])
     title = "perplexity of the continuations" + (" (log scale)" if log else "") + ", ← more fluent"
-    tall = 0.09 * (max(y) - min(y)) or 0.05
     fig.update_layout(
         margin=dict(t=24, b=62, l=70, r=30),
         xaxis=dict(
@@ -150,7 +160,7 @@ def _lay_out(fig: Picture, x: list[float], y: list[float], strength: str) -> Non
         ),
         yaxis=dict(
             title=dict(text=f"strength of {label}, probability 0 to 1", font=dict(size=14)),
-            range=[min(y) - tall, max(y) + tall],
+            range=[up[0] - tall, up[1] + tall],
             nticks=8,
             **look.AXIS,
         ),
@@ -160,7 +170,7 @@ def _lay_out(fig: Picture, x: list[float], y: list[float], strength: str) -> Non
 def _ticks(low: float, high: float) -> dict:
     """1, 2 and 5 of each power of ten."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [m * 10.0**p for p in powers for m in (1, 2, 5)]
+    values = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
     return dict(tickvals=values, ticktext=[f"{value:,g}" for value in values])
 
 
@@ -176,7 +186,10 @@ def _add_labels(fig: Picture, points: list[tuple[float, float, float]]) -> None:
         fig.add_scatter(
             x=rounded([texts[i][1] for i in found]),
             y=rounded([texts[i][2] for i in found]),
-            mode="text",
+            mode="markers+text",
+            marker=dict(
+                size=[24 if "<b>" in texts[i][0] else 16 for i in found], opacity=0
+            ),  # what keeps a label off its point
             name=name,
             meta="wide" if name == "more labels" else None,  # left out on a phone
             text=[texts[i][0] for i in found],
