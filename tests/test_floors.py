@@ -18,27 +18,15 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve",
-    1: "assets parameters safe picture texttable plots trade_off by_item texts heatmap",
+    1: "assets parameters safe picture texttable plots trade_off by_item texts heatmap drawing twins",
     2: "live folder header adapter mixable checkpoint ends corpus splits",
     3: "paths mixer rows noise sampling training probes probes.* layers",
     4: "store walks",
-    5: "explorer kernel runs report",
+    5: "explorer kernel runs report gallery",
     6: "cli __init__",
 }
-NO_TORCH = [
-    *FLOORS[0].split(),
-    "parameters",
-    "safe",
-    "plots",
-    "trade_off",
-    "by_item",
-    "texts",
-    "heatmap",
-    "kernel",
-    "runs",
-    "report",
-    "__init__",
-]
+LIGHT = "parameters safe plots trade_off by_item texts heatmap drawing twins kernel runs report gallery __init__"
+NO_TORCH = [*FLOORS[0].split(), *LIGHT.split()]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:
