@@ -29,6 +29,14 @@ class Checkpoint:
         tied: {alias: name} of parameters that are one parameter under two names.
         tensors: {name: float32 tensor}: each parameter once, under its first name, then the float buffers.
         buffers: {name: tensor}: the integer and bool buffers.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> checkpoint = Checkpoint.from_model(LlamaForCausalLM(config))
+        >>> checkpoint.tensors["model.norm.weight"].dtype
+        torch.float32
     """
 
     def __init__(

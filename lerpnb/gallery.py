@@ -59,8 +59,8 @@ def faults(gallery: Path, notebooks: Path) -> list[str]:
     for file in sorted(file for file in gallery.rglob("*") if file.is_file()):
         size, notebook = file.stat().st_size, notebooks / f"{file.stem}.ipynb"
         total += size
-        if size > MOST.get(file.suffix, MOST["all"]):
-            found.append(f"{file.name} has {size:,} bytes, more than {MOST[file.suffix]:,}.")
+        if size > (most := MOST.get(file.suffix, MOST["all"])):
+            found.append(f"{file.name} has {size:,} bytes, more than {most:,}.")
         told = stamp(file)
         if told is None:
             found.append(f"{file.name} does not tell the notebook that it was made from.")
