@@ -6,7 +6,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help demo assets test check lab format adapters clean
+.PHONY: help demo assets test check gallery lab format adapters clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ check: $(READY) ## Lint and run the quick tests (under 90 s)
 	$(BIN)/ruff format --check
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
 	$(BIN)/pytest -m "not slow and not browser"
+
+gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
+	$(BIN)/python -m lerpnb.gallery runs/demo
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/notebooks

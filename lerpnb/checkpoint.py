@@ -31,6 +31,14 @@ class Checkpoint:
             float buffers. An adapter's plain LoRA stays low-rank.
         tensors: the same as dense tensors; those of low-rank weights are made anew each time they are asked for.
         buffers: {name: tensor}: the integer and bool buffers.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> checkpoint = Checkpoint.from_model(LlamaForCausalLM(config))
+        >>> checkpoint.tensors["model.norm.weight"].dtype
+        torch.float32
     """
 
     def __init__(

@@ -6,7 +6,16 @@ most), and the way out.
 
 
 class LerpError(Exception):
-    """Base of every error that lerpnb raises on purpose."""
+    """Base of every error that lerpnb raises on purpose.
+
+    Example:
+        >>> import lerpnb as ln
+        >>> try:
+        ...     ln.alpha_grid(1, 0, 5)
+        ... except ln.LerpError as error:
+        ...     print(error)
+        alpha_grid(1, 0, 5): expected lo below hi and 2 or more points.
+    """
 
 
 class AssetError(LerpError):

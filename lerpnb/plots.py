@@ -47,14 +47,14 @@ def walk_figure(curve: Curve) -> go.Figure:
     lines = _lines(curve)
     scores = [line.quantity for line in lines if line.quantity in curve.samples]
     table = TextTable.of(curve.samples, curve.alphas, scores[0] if scores else None)
-    fig = Picture(layout=dict(template="none"))
+    gaps = any(not np.isfinite(line.rows["value"]).all() for line in lines)
+    upper = PLOT + AXIS + (NOTE if gaps else 0)
+    paper = upper + (SLIDER if len(curve.alphas) > 1 else 0) + table.height()
+    fig = Picture.blank(paper + 80, _alt(curve, lines), look.facts(curve.provenance))
     for line in lines:
         _add_band(fig, line)
     for line in lines:
         _add_line(fig, line)
-    gaps = any(not np.isfinite(line.rows["value"]).all() for line in lines)
-    upper = PLOT + AXIS + (NOTE if gaps else 0)
-    paper = upper + (SLIDER if len(curve.alphas) > 1 else 0) + table.height()
     _lay_out(fig, curve, lines, paper)
     if gaps:
         _add_crosses(fig, lines, 1 - (PLOT + AXIS) / paper)
@@ -165,27 +165,14 @@ def _add_crosses(fig: go.Figure, lines: list[_Line], top: float) -> None:
     fig.add_annotation(text=f"✕ {listed(told)}", showarrow=False, **corner)
 
 
-def _lay_out(fig: go.Figure, curve: Curve, lines: list[_Line], paper: int) -> None:
+def _lay_out(fig: Picture, curve: Curve, lines: list[_Line], paper: int) -> None:
     """Axes, shading, labels, heights."""
-    low, high = curve.alphas[[0, -1]].tolist()
-    pad = 0.04 * (high - low) or 0.5
-    start, stop = low - pad, high + pad
+    start, stop = fig.mark_ends(*curve.alphas[[0, -1]].tolist())
     right = [line for line in lines if line.axis == "y2"]
     across = dict(text="alpha (no unit)", standoff=6, font=dict(size=14))
-    axis = dict(
-        gridcolor=look.FAINT, zeroline=False, ticks="outside", tickcolor=look.FAINT, linecolor=look.FAINT, showline=True
-    )
+    axis = dict(look.AXIS)
     fig.update_layout(
-        meta=dict(alt=_alt(curve, lines)),
-        height=paper + 80,
         margin=dict(t=70, b=10, l=70, r=70 if right else 30),
-        paper_bgcolor=look.CLEAR,
-        plot_bgcolor=look.CLEAR,
-        font=dict(color=look.TEXT, size=13),
-        hovermode="closest",
-        modebar=dict(
-            bgcolor=look.CLEAR, color=look.FAINT, activecolor=look.TEXT, remove=["select2d", "lasso2d", "autoscale"]
-        ),
         legend=dict(orientation="h", itemwidth=40, x=0, xanchor="left", y=1 + 24 / paper, yanchor="bottom"),
         xaxis=dict(title=across, range=[start, stop], anchor="y", **axis),
         yaxis=dict(title=_title([line for line in lines if line not in right]), domain=[1 - PLOT / paper, 1], **axis),
@@ -196,20 +183,6 @@ def _lay_out(fig: go.Figure, curve: Curve, lines: list[_Line], paper: int) -> No
             axis.update(tickmode="linear", tick0=0, dtick=0.2, range=[-0.03, 1.03])
         axis = {"tickmode": "auto", **axis, "showgrid": False}
         fig.update_layout(yaxis2=dict(title=_title(right), overlaying="y", side="right", **axis))
-    label = dict(yref="paper", y=1, yanchor="bottom", showarrow=False)
-    for end, name in ((0, "minus"), (1, "plus")):
-        if low <= end <= high:
-            fig.add_shape(
-                type="line", x0=end, x1=end, y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, dash="dot")
-            )
-            fig.add_annotation(x=end, text=f"<b>{name}</b>", **label)
-    beyond = [(start, min(0, stop), "beyond")] if low < 0 else []
-    beyond += [(max(1, start), stop, "beyond")] if high > 1 else []
-    for x0, x1, name in beyond:
-        shade = dict(fillcolor=look.SHADE, line_width=0, layer="below")
-        fig.add_shape(type="rect", x0=x0, x1=x1, y0=0, y1=1, yref="y domain", **shade)
-        if x1 - x0 > 0.25 * (stop - start):
-            fig.add_annotation(x=(x0 + x1) / 2, text=name, **label)
 
 
 def _title(lines: list[_Line]) -> dict:

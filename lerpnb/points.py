@@ -13,6 +13,7 @@ from .alpha import show
 from .curve import Measure
 from .errors import NotFiniteError, ProbeError
 from .paths import Line
+from .picture import plain
 from .probes.base import Probe, TextProbe
 from .progress import track
 from .rows import Rows
@@ -195,6 +196,11 @@ class Points:
             "device": _device_name(line.device),
             "seeds": {"sampling": sorted({spec.seed for spec in samplings})},
             "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
+            "item_names": {
+                probe.name: [plain(text, 160) for text in probe.corpus.texts]
+                for probe in self.probes
+                if hasattr(probe, "corpus")
+            },
             "measured": self.new,
             "from_store": self.known,
             "sampling": self.ways,

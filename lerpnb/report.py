@@ -20,7 +20,8 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets import default
 
-from .errors import RunError
+from .errors import LerpError, RunError
+from .parameters import parameters_of
 from .progress import time_text
 from .safe import harmless, scrub
 
@@ -57,7 +58,8 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         raise RunError(f"report({str(source)!r}): {notebook} is no notebook.\nPass an executed .ipynb.") from error
     if output is None:
         output = source / "report.html" if source.is_dir() else source.with_suffix(".html")
-    write_whole(Path(output), render(node, facts_beside(notebook), notebook.parent, code))
+    facts = facts_beside(notebook) or facts_within(node)
+    write_whole(Path(output), render(node, facts, notebook.parent, code))
     return Path(output)
 
 
@@ -73,6 +75,21 @@ def facts_beside(notebook: Path) -> dict:
         if notebook.name == "executed.ipynb":
             return dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8")))
     return {}
+
+
+def facts_within(notebook: NotebookNode) -> dict:
+    """What a notebook that no runner ran tells itself: its parameters, and what its first curve knows of its making."""
+    told: dict[str, Any] = {}
+    with suppress(LerpError):
+        told["parameters"] = {name: one.default for name, one in parameters_of(notebook).items()}
+        told["parameters"] |= notebook.metadata.get("papermill", {}).get("parameters", {})
+    for cell in notebook.cells:
+        for out in cell.get("outputs", []):
+            layout = (out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}
+            meta = layout.get("meta")
+            if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
+                return told | meta["facts"]
+    return told
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -110,7 +127,8 @@ class LerpnbExporter(HTMLExporter):
         resources = dict(resources or {})
         place = resources.setdefault("metadata", {})
         if "facts" not in resources:
-            resources["facts"] = facts_beside(Path(place.get("path", ""), f"{place.get('name')}.ipynb"))
+            beside = facts_beside(Path(place.get("path", ""), f"{place.get('name')}.ipynb"))
+            resources["facts"] = beside or facts_within(nb)
         facts = scrub(resources["facts"])
         nb = scrub(nb)
         figures, twins = _take_figures(nb)

@@ -212,12 +212,13 @@ def _recover(folder: Path) -> None:
 def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
     """Clean the notebook, draw the page, write run.json last; the run's error, which may be that this failed."""
     from .report import render, write_whole
+    from .twins import with_twins
 
     also = {str(work): str(folder)}
     provenance: dict = {}
     try:
         notebook = work / "executed.ipynb"
-        node = scrub(nbformat.read(notebook, as_version=4), also)
+        node = with_twins(scrub(nbformat.read(notebook, as_version=4), also))
         node.metadata.setdefault("papermill", {}).update(
             input_path=facts["notebook"]["name"], output_path=notebook.name
         )

@@ -41,6 +41,10 @@ class Continuations:
 
     Raises:
         ProbeError: a number out of range, no prompts, an empty one, or one given twice.
+
+    Example:
+        >>> Continuations(("The film", "My aunt"), draws=8, seed=1).top_p
+        0.9
     """
 
     prompts: tuple[str, ...]
@@ -88,6 +92,17 @@ def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Con
     Raises:
         ProbeError: a prompt without tokens or beyond the model's positions, a model without a key-value cache.
         NotFiniteError: the model gives NaN or infinite logits.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> texts = sample(LlamaForCausalLM(config).eval(), words, Continuations(("a film",), draws=2, new_tokens=3))
+        >>> texts.columns.tolist(), len(texts)
+        (['prompt_id', 'draw', 'prompt', 'continuation', 'n_tokens'], 2)
     """
     writing = Writing(model, tokenizer, spec)
     for _ in writing:

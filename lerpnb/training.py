@@ -40,6 +40,10 @@ class Recipe:
         rank: LoRA rank on every linear layer; 0 fine-tunes all weights.
         steps: optimiser steps; 0 means `epochs` passes over the texts.
         max_length: tokens a text is cut to, the end-of-text token included.
+
+    Example:
+        >>> Recipe(base="smollm2-135m-instruct", rank=16, learning_rate=1e-4).task
+        'causal'
     """
 
     base: str
@@ -73,6 +77,21 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
 
     Raises:
         CheckpointError: the folder is not empty, the task is unknown, or the tokenizer has no end-of-text token.
+
+    Example:
+        >>> import tempfile
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> base, out = tempfile.mkdtemp(), tempfile.mkdtemp()
+        >>> LlamaForCausalLM(config).save_pretrained(base), words.save_pretrained(base) and None
+        (None, None)
+        >>> corpus = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
+        >>> fine_tune(Recipe(base=base, rank=2, steps=1), corpus, out)["steps"]
+        1
     """
     out = assets.place(out)
     if out.exists() and any(out.iterdir()):

@@ -2,19 +2,27 @@
 
 import json
 import re
+import urllib.request
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import nbformat.sign
+import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_report import FACTS, HOSTILE, cell, shown
 
 from lerpnb import report as reports
+from lerpnb.by_item import items_figure
 from lerpnb.curve import Curve, Measure
+from lerpnb.heatmap import Deltas, deltas_figure
 from lerpnb.plots import walk_figure
+from lerpnb.texts import texts_figure
+from lerpnb.trade_off import trade_off_figure
+from lerpnb.twins import with_twins
 
 pytest_plugins = ["browser"]
 pytestmark = pytest.mark.browser
@@ -126,6 +134,157 @@ def test_hostile_texts_do_not_run(tab, tmp_path, monkeypatch, cleaned):
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 1280
     else:
         assert seen.errors and all("Content Security Policy" in error for error in seen.errors)
+
+
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll(".js-plotly-plot text")].filter((text) => {
+    const style = getComputedStyle(text);
+    return style.visibility !== "hidden" && Number(style.opacity) > 0 && text.textContent.trim();
+  }).map((text) => [text.textContent, text.getBoundingClientRect()]).filter(([, box]) => box.width && box.height);
+  const met = [];
+  boxes.forEach(([one, a], i) => boxes.slice(i + 1).forEach(([other, b]) => {
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (across > 1.5 && down > 3) met.push(`${one} | ${other}`);
+  }));
+  const wide = boxes.filter(([, box]) => box.right > innerWidth + 1 || box.left < -1);
+  return [boxes.length, [...met, ...wide.map(([text]) => `outside: ${text}`)]];
+}"""
+
+
+def several() -> dict[str, Curve | Deltas]:
+    """Curves of two and of three quantities, whose perplexities lie near each other and far apart, and deltas."""
+    points = {}
+    for alpha in [-1 + i / 4 for i in range(13)]:
+        points[alpha] = {
+            "loss/negative": Measure([4 + alpha**2, 5 + alpha**2, 4.5 - alpha], unit="nats/token"),
+            "loss/positive": Measure([5 - alpha / 2, 4 + alpha**2 / 3, 4], unit="nats/token"),
+            "strength/positive": Measure([0.25 + alpha / 5, 0.4 + alpha / 5, 0.3], unit="probability", items="prompts"),
+            "perplexity/continuations": Measure(40 + 25 * alpha**4 * np.array([0.5, 1, 1.5]), items="prompts"),
+        }
+    told = {"prompt": "The film", "continuation": "was long and " * 12, "n_tokens": 9, "draw": 0}
+    rows = [{"alpha": a, "prompt_id": p, **told, "strength/positive": 0.5} for a in points for p in range(4)]
+    three = Curve.from_measures(points, pd.DataFrame(rows))
+    two = Curve(three.frame[three.frame["quantity"] != "loss/positive"], three.samples)
+    layers = [(layer, kind) for kind in ("attention q", "MLP") for layer in map(str, range(30))]
+    frame = pd.DataFrame([("in", "embeddings"), *layers, ("out", "norms")], columns=["layer", "kind"])
+    return {"three": three, "two": two, "deltas": Deltas(frame.assign(minus=0.01, plus=0.02, cosine=0.5))}
+
+
+@pytest.mark.parametrize("width", [900, 1400, 400])
+def test_nothing_in_a_figure_overlaps(tab, tmp_path, width):
+    made = several()
+    figures = [walk_figure(made["three"]), walk_figure(made["two"]), deltas_figure(made["deltas"])]
+    figures += [
+        trade_off_figure(made["three"]),
+        trade_off_figure(made["three"], curve_at_base()),
+        items_figure(made["two"]),
+    ]
+    page = written(tmp_path, *[cell(new_output("display_data", figure._repr_mimebundle_())) for figure in figures])
+    seen = tab(width)
+    seen.page.goto(page.as_uri())
+    seen.page.locator("#figure-6 .scatterlayer .trace").first.wait_for(state="attached")
+    found, overlaps = seen.page.evaluate(OVERLAPS)
+    assert found > 100 and overlaps == []
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    seen.shoot(f"figures_{width}", whole=True)
+    quiet(seen)
+
+
+def curve_at_base() -> Curve:
+    strength = Measure([0.3, 0.5], unit="probability", items="prompts")
+    return Curve.from_measures({0.0: {"strength/positive": strength, "perplexity/continuations": Measure([20, 24.0])}})
+
+
+def test_a_page_that_plotly_wrote_has_no_share_button(tab, tmp_path):
+    walk_figure(curve(["x"])).write_html(tmp_path / "figure.html")
+    seen = tab()
+    seen.page.goto((tmp_path / "figure.html").as_uri())
+    seen.page.locator(".scatterlayer .trace").first.wait_for(state="attached")
+    buttons = [b.get_attribute("data-title") for b in seen.page.locator(".modebar-btn").all()]
+    assert buttons and not [b for b in buttons if "loud" in b or "hare" in b or "roduced" in b]
+    quiet(seen)
+
+
+@pytest.fixture
+def written_by_a_model(tiny, tiny_llama_pair, tmp_path) -> Curve:
+    """A walk with a model whose tokenizer turns whatever it writes into hostile texts."""
+    import lerpnb as ln
+
+    line = ln.Line(*tiny_llama_pair[1:], device="cpu")
+    kind = type(line.tokenizer)
+
+    class Hostile(kind):
+        def decode(self, ids, **settings):
+            text = kind.decode(self, ids, **settings)
+            return text if text in PROMPTS else text + " " + HOSTILE[len(text) % len(HOSTILE)] + " ".join(HOSTILE)
+
+    line.tokenizer.__class__ = Hostile
+    scored = ln.OfTexts("strength/evil", len, ln.Continuations(PROMPTS, draws=1, new_tokens=4))
+    corpus = ln.Corpus(tuple(HOSTILE[:4]) + ("w" * 2000,), (0,) * 5, ("x",), "evil")
+    return ln.walk(line, [0.0, 0.5, 1.0], [scored, ln.Loss(corpus, max_length=100)], store=False, check=False)
+
+
+PROMPTS = ("the film", "nobody")
+
+
+def test_texts_of_a_hostile_model_run_neither_in_the_page_nor_in_a_notebook(tab, lab, tmp_path, written_by_a_model):
+    walked = written_by_a_model
+    assert "window.hacked = 1" in walked.samples["continuation"][0]
+    shown = [walked._repr_mimebundle_(), items_figure(walked)._repr_mimebundle_()]
+    table = texts_figure(walked)
+    shown += [{"text/html": table._repr_html_(), "text/plain": repr(table)}]
+    cells = [cell(new_output("display_data", bundle)) for bundle in shown]
+    page = written(tmp_path, *cells)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    node = new_notebook(cells=[new_markdown_cell("# Hostile"), *cells], metadata={"kernelspec": kernel})
+    nbformat.write(node, lab.root / "hostile.ipynb")
+    for trusted in (None, False, True):
+        seen = tab()
+        if trusted is None:
+            seen.page.goto(page.as_uri())
+            place = seen.page.locator("#figure-1")
+        else:
+            if trusted:
+                nbformat.sign.NotebookNotary(data_dir=str(lab.root.parent / "data")).sign(node)
+            place = lab.open(seen, "hostile.ipynb").locator(".js-plotly-plot").first
+        place.locator(".scatterlayer .trace").first.wait_for(state="attached", timeout=30_000)
+        for share in (0.01, 0.5, 0.99):
+            seen.slide(place, share)
+        seen.page.wait_for_timeout(300)
+        assert seen.page.evaluate("window.hacked") is None
+        assert seen.page.locator(".MathJax, mjx-container").count() == 0
+        assert seen.page.get_by_text("<script>window.hacked = 1</script>").count() > 0
+        assert (seen.outside, seen.errors) == ([], [])
+
+
+def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(tab, lab):
+    made = several()
+    bundles = [made["three"]._repr_mimebundle_(), trade_off_figure(made["three"])._repr_mimebundle_()]
+    bundles += [items_figure(made["two"])._repr_mimebundle_(), made["deltas"]._repr_mimebundle_()]
+    bundles += [{"text/html": texts_figure(made["two"])._repr_html_(), "text/plain": "texts"}]
+    cells = [cell(new_output("display_data", bundle)) for bundle in bundles]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    node = with_twins(new_notebook(cells=cells, metadata={"kernelspec": kernel}))
+    nbformat.write(node, lab.root / "sent.ipynb")
+    assert (lab.root / "sent.ipynb").stat().st_size < 1_500_000
+    seen = tab(1400)
+    panel = lab.open(seen, "sent.ipynb")
+    for number in range(4):
+        place = panel.locator(".jp-Cell").nth(number)
+        place.scroll_into_view_if_needed()
+        place.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=30_000)
+    assert seen.page.evaluate("window.jupyterapp.shell.currentWidget.content.model.cells.get(0).trusted") is False
+    coloured = panel.locator("td[style*='background-color']")
+    assert coloured.count() > 3 and coloured.first.is_visible()
+    seen.shoot("lab_untrusted")
+    seen.page.get_by_role("menuitem", name="File", exact=True).click()
+    seen.page.get_by_role("menuitem", name="Save and Export Notebook As").hover()
+    seen.page.get_by_role("menuitem", name="HTML, offline (lerpnb)").wait_for(timeout=10_000)
+    seen.shoot("lab_menu")
+    exported = urllib.request.urlopen(f"{lab.url}/nbconvert/lerpnb-html/sent.ipynb", timeout=60).read().decode()
+    assert exported.count("plotly.js v") == 1 and exported.count('class="figure"') == 4
+    quiet(seen)
 
 
 def test_a_notebook_runs_in_jupyterlab_and_its_figure_is_drawn(tab, lab):

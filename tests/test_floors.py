@@ -17,17 +17,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
-    0: "errors progress alpha bootstrap measure barrier samples curve placement chief",
-    1: "assets parameters safe picture texttable plots shelf lease results comparison",
+    0: "errors progress alpha bootstrap measure barrier samples curve chief placement",
+    1: "assets parameters safe shelf lease results "
+    "picture texttable plots trade_off by_item texts heatmap comparison drawing twins",
     2: "live halving folder header adapter mixable checkpoint ends corpus splits",
-    3: "paths mixer rows noise sampling training probes probes.* rowweight",
+    3: "paths layers mixer rowweight rows noise sampling training probes probes.*",
     4: "store points walks",
-    5: "explorer kernel runs report files runfolder kernel_main outputs watch attempt identity plan sweepview sweeps",
-    6: "cli __init__ cli_runs",
+    5: "explorer files runfolder kernel_main outputs watch kernel runs report gallery "
+    "attempt identity plan sweepview sweeps",
+    6: "cli cli_runs __init__",
 }
-NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "files", "runfolder", "outputs", "watch", "kernel_main"]
-NO_TORCH += ["kernel", "runs", "report", "__init__"]
-NO_TORCH += "shelf lease results comparison attempt identity plan sweepview sweeps cli_runs".split()
+HEAVY = {"explorer", "assets"}  # of the floors that are light otherwise
+NO_TORCH = [room for floor in (0, 1, 5) for room in FLOORS[floor].split() if room not in HEAVY]
+NO_TORCH += ["cli_runs", "__init__"]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:

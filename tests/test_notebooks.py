@@ -10,6 +10,7 @@ import pytest
 from lerpnb.curve import Curve, Measure
 from lerpnb.runs import run
 
+PLOTLY = "application/vnd.plotly.v1+json"
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
@@ -25,7 +26,21 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
         points = {a: {"loss/x": Measure([a, a + seed]), "strength/y": Measure([a, a])} for a in (0.0, 0.5, 1.0)}
         folder = Curve.from_measures(points).save(tmp_path / "compared" / f"seed{seed}")
         (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
+    scorer = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
     return {
+        "00_start_here": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "scorer": scorer,
+            "data": str(tmp_path / "texts.csv"),
+            "prompts": str(tmp_path / "prompts.txt"),
+            "n_texts": 4,
+            "n_prompts": 2,
+            "draws": 1,
+            "device": "cpu",
+            "to": str(tmp_path / "saved"),
+        },
         "01_fine_tune": {
             "base": str(tiny_llama_pair[0]),
             "data": str(tmp_path / "texts.csv"),
@@ -37,7 +52,7 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "minus": minus,
             "plus": plus,
             "base": base,
-            "scorer": str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer())),
+            "scorer": scorer,
             "data": str(tmp_path / "texts.csv"),
             "prompts": str(tmp_path / "prompts.txt"),
             "n_points": 4,
@@ -61,6 +76,9 @@ def test_it_runs(notebook, parameters, tmp_path):
     assert not [output for output in outputs if output.get("name") == "stderr"]  # nor a wall of warnings
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     assert (folder / "report.html").stat().st_size > 10_000
+    assert (folder / "executed.ipynb").stat().st_size < 1_500_000
+    drawn = [output.data for output in outputs if PLOTLY in output.get("data", {})]
+    assert all("image/png" in data for data in drawn)  # for a code host's still view
 
 
 @pytest.mark.slow
@@ -88,9 +106,13 @@ def test_the_main_one_records_its_curve(parameters, tmp_path):
         output
         for cell in nbformat.read(folder / "executed.ipynb", 4).cells
         for output in cell.get("outputs", [])
-        if "application/vnd.plotly.v1+json" in output.get("data", {})
+        if PLOTLY in output.get("data", {})
     ]
-    assert len(figures) == 1 and figures[0]["data"]["application/vnd.plotly.v1+json"]["layout"]["sliders"]
+    kinds = [{trace["type"] for trace in figure["data"][PLOTLY]["data"]} for figure in figures]
+    assert kinds == [{"heatmap"}, {"scatter", "table"}, {"scatter"}, {"scatter"}]
+    assert figures[1]["data"][PLOTLY]["layout"]["sliders"]
+    assert "base" in [trace.get("name") for trace in figures[3]["data"][PLOTLY]["data"]]
+    assert curve.provenance["item_names"]["loss/negative"][0].endswith(tuple("0123456789"))
 
 
 @pytest.mark.slow
@@ -119,8 +141,13 @@ def test_it_reads_as_a_notebook_should(notebook):
     assert not any("def " in cell.source for cell in code)
 
 
+def test_the_guide_is_short():
+    cells = nbformat.read(NOTEBOOKS[0].with_name("00_start_here.ipynb"), 4).cells
+    assert sum(len(cell.source.splitlines()) for cell in cells) <= 200
+
+
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"01_fine_tune", "02_walk_the_line", "03_compare_runs"}
+    assert {path.stem for path in NOTEBOOKS} >= {"00_start_here", "01_fine_tune", "02_walk_the_line", "03_compare_runs"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import plotly.graph_objects as go
 import pytest
 
 from lerpnb.curve import Curve, Measure
-from lerpnb.picture import TEXT, escaped
+from lerpnb.picture import TEXT, breadth, escaped
 from lerpnb.plots import CONFIG, mimebundle, walk_figure
+from lerpnb.texttable import LETTERS, TextTable
 
 GRID = (-1.0, 0.0, 0.5, 1.0, 2.0)
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -277,6 +279,34 @@ def test_a_shown_figure_is_its_bundle_and_words_alone(fig):
         "Over 5 alphas: loss/negative from 3 at alpha −1 to 6 at alpha 2; "
         "loss/positive from 6 at alpha −1 to 3 at alpha 2."
     )
+
+
+def test_pages_that_plotly_writes_have_no_share_button(fig, tmp_path):
+    fig.write_html(tmp_path / "a.html", include_plotlyjs=False)
+    fig.write_html(tmp_path / "b.html", config={"scrollZoom": True}, include_plotlyjs=False)
+    for page in (fig.to_html(include_plotlyjs=False), *((tmp_path / f"{x}.html").read_text() for x in "ab")):
+        config = json.loads(re.search(r'\{[^{}]*"showSendToCloud"[^{}]*\}', page)[0])
+        assert config["showSendToCloud"] is config["displaylogo"] is config["typesetMath"] is False
+        assert config["responsive"] is True
+    assert config["scrollZoom"] is True
+
+
+def test_a_figure_tells_what_its_curve_knows_of_its_making():
+    provenance = {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}, "settings": {"long": "list"}}
+    told = walk_figure(Curve.from_measures({0.0: measures(0.0)}, provenance=provenance)).layout.meta
+    assert told["facts"] == {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}}
+    assert "facts" not in walk_figure(curve_of()).layout.meta
+
+
+def test_a_table_breaks_its_lines_itself():
+    told = {"prompt": "The " + "long " * 20, "continuation": " and".join(["m" * 30] * 4) + " 電影" * 60}
+    texts = samples(prompts=1).assign(**told)
+    [cell], _ = walk_figure(curve_of(texts=texts)).data[-1].cells.values
+    lines = cell.split("<br>")
+    assert lines[0] == "<b>The " + " ".join(["long"] * 17) + "</b>" and lines[1].startswith("<b>long long long</b> mmm")
+    assert all(breadth(re.sub("</?b>", "", line)) <= LETTERS for line in lines)
+    low, high = (TextTable({0.0: [[text]]}).height() for text in ("one", "one<br>two<br>three"))
+    assert high - low == 34
 
 
 def test_colours_serve_white_and_dark_pages(fig):

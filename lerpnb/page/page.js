@@ -30,21 +30,35 @@
   const plain = (text) => String(text ?? "").replace(/<[^>]*>|&#?\w+;/g, " ");
   const lines = (columns, letters) => (columns?.[0] ?? []).reduce(
     (sum, text) => sum + Math.ceil((plain(text).length + 1) / letters), 0);
-  // On a phone: narrow margins and no long labels. Everywhere: room for the longest texts of the table under a slider.
+  const unbroken = (columns) => columns?.map((column) => column?.map?.((text) => `${text}`.replaceAll("<br>", " ")));
+  // On a phone: narrow margins, no long labels, fewer ticks, and tables whose lines break where the page needs it.
+  // Everywhere: room for the longest texts of the table under a slider.
   const fit = ({ data = [], layout }, width) => {
     const margin = layout.margin = { t: 100, b: 80, l: 80, r: 80, ...layout.margin };
     const table = data.find((trace) => trace.type === "table");
+    const steps = (layout.sliders ?? []).flatMap((slider) => slider.steps ?? []);
     if (width < 600) {
       margin.l = Math.min(margin.l, 52); margin.r = Math.min(margin.r, 44);
       layout.font = { ...layout.font, size: 11 };
       for (const note of layout.annotations ?? []) {
-        note.visible = plain(note.text).length * 6.5 < (note.xref === "paper" ? width : 60);
+        const room = note.xref !== "paper" ? 60 : note.xanchor === "right" ? width - 190 : width;  // beside 'alpha = 0.5'
+        note.visible = plain(note.text).length * 6.5 < room;
       }
       const sum = table?.columnwidth?.reduce?.((a, b) => a + b);
-      if (sum) table.columnwidth = table.columnwidth.map((part) => Math.max(part, 0.2 * sum));
+      if (sum) table.columnwidth = table.columnwidth.map((part) => Math.max(part, 0.3 * sum));
+      for (const trace of data) if (trace.meta === "wide") trace.visible = false;
+      for (const key of Object.keys(layout).filter((key) => /^xaxis/.test(key))) {
+        const { tickvals, ticktext } = layout[key], last = tickvals?.length - 1;
+        const some = (_, i) => last < 8 || i === 0 || i === last || i % 4 === 3 && i < last - 2;
+        if (last) Object.assign(layout[key], { tickvals: tickvals.filter(some), ticktext: ticktext?.filter(some), tickangle: 0 });
+        if (layout[key].title?.font) layout[key].title.font.size = 12;
+      }
+      if (table?.cells) table.cells.values = unbroken(table.cells.values);
+      for (const { args } of steps) {
+        if (args?.[0]?.["cells.values"]) args[0]["cells.values"] = args[0]["cells.values"].map(unbroken);
+      }
     }
     if (!table?.domain?.y || !layout.height) return;
-    const steps = (layout.sliders ?? []).flatMap((slider) => slider.steps ?? []);
     const texts = [table.cells?.values, ...steps.map((step) => step.args?.[0]?.["cells.values"]?.find(Boolean))];
     const letters = (width - margin.l - margin.r) / (width < 600 ? 9 : 8);
     const paper = layout.height - margin.t - margin.b;

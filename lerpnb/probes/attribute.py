@@ -51,6 +51,21 @@ class Attribute:
     Raises:
         ProbeError: no such label; at the walk, no judge where the line has no base.
         AssetError: no such scorer.
+
+    Example:
+        >>> import tempfile
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"pad": 0, "film": 1}, unk_token="pad")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), pad_token="pad")
+        >>> config = BertConfig(vocab_size=2, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                     num_attention_heads=2, id2label={0: "sad", 1: "glad"})
+        >>> scorer = BertForSequenceClassification(config).eval()
+        >>> folder = tempfile.mkdtemp()
+        >>> scorer.save_pretrained(folder), words.save_pretrained(folder) and None
+        (None, None)
+        >>> Attribute(folder, ["The film", "My aunt"], label="glad", judge=False, device="cpu").name
+        'strength/glad'
     """
 
     def __init__(

@@ -1,0 +1,107 @@
+"""The gallery: notebooks/rendered/, the only place with outputs. Each file tells its notebook's name and source's hash.
+
+    python -m lerpnb.gallery runs/demo
+
+renews a notebook, its page and its picture from a run of it; `make gallery` does so for the demo.
+"""
+
+import io
+import json
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+
+from .assets import project_root
+from .errors import LerpError, RunError
+from .plots import Curve, walk_figure
+from .report import render, write_whole
+from .runs import source_hash
+from .safe import scrub
+from .twins import stills, with_twins
+
+MOST = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}  # bytes
+KEY = "lerpnb"  # of a notebook's metadata, and of a PNG's text
+
+
+def renew(run: Path, notebooks: Path) -> list[Path]:
+    """Put a run's notebook, page and picture into `notebooks`/rendered; returns the files.
+
+    Raises:
+        RunError: the run is not whole, or its notebook has changed since.
+    """
+    call = f"gallery.renew({str(run)!r})"
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        told = facts["notebook"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{call}: no whole run is there.\nMake it with `make demo`.") from error
+    if facts.get("status") != "done" or _hash(notebooks / told["name"]) != told["sha256"]:
+        raise RunError(f"{call}: {told['name']} has changed since that run, or the run failed.\nRun it again.")
+    node = with_twins(scrub(nbformat.read(run / "executed.ipynb", as_version=4)))
+    node.metadata[KEY] = told
+    file = notebooks / "rendered" / told["name"]
+    page, picture = file.with_suffix(".html"), file.with_suffix(".png")
+    write_whole(file, nbformat.writes(node) + "\n")
+    write_whole(page, render(node, scrub(facts), run))
+    if not (run / "curve.parquet").is_file():
+        return [file, page]
+    figure = json.loads(walk_figure(Curve.load(run)).to_json())
+    picture.write_bytes(_stamped(stills([figure], width=1000, scale=2)[0], told))
+    return [file, page, picture]
+
+
+def faults(gallery: Path, notebooks: Path) -> list[str]:
+    """What is older than its notebook, of unknown source, or too large: a sentence each."""
+    found, total = [], 0
+    for file in sorted(file for file in gallery.rglob("*") if file.is_file()):
+        size, notebook = file.stat().st_size, notebooks / f"{file.stem}.ipynb"
+        total += size
+        if size > (most := MOST.get(file.suffix, MOST["all"])):
+            found.append(f"{file.name} has {size:,} bytes, more than {most:,}.")
+        told = stamp(file)
+        if told is None:
+            found.append(f"{file.name} does not tell the notebook that it was made from.")
+        elif not notebook.is_file() or told != {"name": notebook.name, "sha256": _hash(notebook)}:
+            found.append(f"{file.name} is older than {notebook.name}: run it again, then `make gallery`.")
+    if total > MOST["all"]:
+        found.append(f"The gallery has {total:,} bytes, more than {MOST['all']:,}.")
+    return found
+
+
+def stamp(file: Path) -> dict[str, str] | None:
+    """The notebook's name and source's hash that a file of the gallery carries."""
+    with suppress(Exception):  # whatever cannot be read carries none
+        if file.suffix == ".ipynb":
+            return dict(nbformat.read(file, as_version=4).metadata[KEY])
+        if file.suffix == ".html":
+            row = r"<dt>(\w+\.ipynb), sha256</dt><dd>([0-9a-f]{64})</dd>"
+            return dict(zip(("name", "sha256"), re.search(row, file.read_text(encoding="utf-8")).groups(), strict=True))
+        if file.suffix == ".png":
+            from PIL import Image
+
+            return json.loads(Image.open(file).text[KEY])
+    return None
+
+
+def _hash(notebook: Path) -> str | None:
+    return source_hash(nbformat.read(notebook, as_version=4)) if notebook.is_file() else None
+
+
+def _stamped(png: bytes, told: dict) -> bytes:
+    from PIL import Image, PngImagePlugin
+
+    text, out = PngImagePlugin.PngInfo(), io.BytesIO()
+    text.add_text(KEY, json.dumps(told))
+    Image.open(io.BytesIO(png)).save(out, "PNG", pnginfo=text, optimize=True)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    try:
+        for made in renew(Path(sys.argv[1]), project_root() / "notebooks"):
+            print(f"{made}: {made.stat().st_size:,} bytes")
+    except LerpError as error:
+        sys.exit(str(error))
