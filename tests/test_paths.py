@@ -50,7 +50,10 @@ def test_every_element_agrees_with_float64(line, alpha):
         error = ((1 - alpha) * a + alpha * b - tensor.double()).abs()
         size = torch.maximum(a.abs(), b.abs())
         if isinstance(line.minus.weights[name], LowRank):  # a rounding is a share of what is added up: base and deltas
-            size = abs(1 - alpha) * a.abs() + abs(alpha) * b.abs() + line.base.tensors[name].abs()
+            ends = (line.minus.weights[name], line.plus.weights[name])
+            added = [end.scaling * (end.up.abs() @ end.down.abs()) for end in ends]
+            added = [delta.T if end.transposed else delta for delta, end in zip(added, ends, strict=True)]
+            size = line.base.tensors[name].abs() + abs(1 - alpha) * added[0] + abs(alpha) * added[1]
         assert (error <= 1e-6 * size + 1e-300).all(), name
 
 

@@ -187,7 +187,7 @@ def test_yaml_runs_no_code(here):
 
 
 def test_a_missing_notebook_and_a_missing_file_are_told(here):
-    assert refused("notebook: smal").startswith('run("smal"): no such notebook.\nThe project\'s notebooks: 01_fine_')
+    assert refused("notebook: smal").startswith('run("smal"): no such notebook.\nThe project\'s notebooks: 00_start_')
     first = refused("notebook: small.ipynb\nparameters: {texts: ./none.txt}").splitlines()[0]
     assert first == "sweep(\"demo.yaml\"): parameter 'texts': no file or folder './none.txt'."
 
