@@ -6,7 +6,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help demo assets test check gallery lab format adapters clean
+.PHONY: help demo assets test check bench gallery lab format adapters clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,12 @@ check: $(READY) ## Lint and run the quick tests (under 90 s)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
-	$(BIN)/pytest -m "not slow and not browser"
+	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist loadscope -q
+
+bench: assets ## Run the CPU benchmarks beside the peers and print one table (10 minutes at most)
+	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
+	for name in mix memory walk rows adaptive; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	$(BIN)/python tests/benchmarks/table.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
 	$(BIN)/python -m lerpnb.gallery runs/demo

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import psutil
@@ -262,7 +263,7 @@ def test_two_runs_of_one_name_at_once(notebook):
 def test_clock_going_back(notebook, monkeypatch, capsys):
     """Times taken come from a clock that nobody sets; the end is never before the start."""
     clock = iter([2e9, *[1e9] * 1000])
-    monkeypatch.setattr(time, "time", lambda: next(clock, 1e9))
+    monkeypatch.setattr(runs, "time", SimpleNamespace(**{**vars(time), "time": lambda: next(clock, 1e9)}))
 
     def worked(source, given, work, watch, environment):
         watch.cell = 1
@@ -279,7 +280,7 @@ def test_clock_going_back(notebook, monkeypatch, capsys):
     assert capsys.readouterr().err == "" and watch._age(2e9 + 60) < 30
     monkeypatch.setenv(progress.FILE, str(file))
     assert [*progress.track("ab", label="walk")] == ["a", "b"]
-    assert capsys.readouterr().out == "walk: 2 of 2 in 0.0 s\n"
+    assert capsys.readouterr().out.startswith("walk: 2 of 2 in 0.")
 
 
 # ---------------------------------------------------------------- the disk
