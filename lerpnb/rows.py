@@ -47,12 +47,12 @@ class Unmixable(ProbeError, AttributeError, TypeError):
 class Rows:
     """A line's model whose batch row r is computed at alphas[r].
 
-    It reads the ends' tensors where they are, and holds no weights. A leading dimension that is a multiple of the number
-    of rows (some models flatten batch and sequence) is taken as row-major; one of length 1 (positions) serves all rows.
+    It reads the ends' tensors where they are, and holds no weights. A leading dimension that is a multiple of the
+    number of rows (some models flatten batch and sequence) is row-major; one of length 1 (positions) serves all rows.
 
     Args:
         line: the line; its live model must be in float32.
-        dtype: of the activations, the live model's by default. The ends' tensors of another dtype are cast one at a time.
+        dtype: of the activations, the live model's by default; ends' tensors of another are cast one at a time.
         check: first see that rows agree with the live model (once a line; moves `line.model`).
 
     Attributes:
@@ -222,7 +222,7 @@ class Matrix(Weight):
 
 
 class Vector(Weight):
-    """A norm's weight, a bias or a scalar: each row has its own, (rows, n), and any elementwise function of it is one."""
+    """A norm's weight, a bias or a scalar: each row has its own, (rows, n), and a function of it is one again."""
 
     def __init__(self, name: str, ends: Sequence[Tensor], rows: Rows):
         super().__init__(name, ends[0].shape, rows)
@@ -309,9 +309,7 @@ def _refusal(line: Line) -> str | None:
     wanted = torch.stack([low[0], high[1]])
     error, apart = (found - wanted).abs().max().item(), (high - low).abs().max().item()
     if not error <= OF_DIFFERENCE * apart + OF_LOGITS * wanted.abs().max().item():  # NaN is no agreement either
-        return (
-            f"{kind} computed a row an alpha is {error:.2g} from its own logits, at alphas whose logits lie {apart:.2g} apart."
-        )
+        return f"{kind} computed a row an alpha is {error:.2g} off in logits that lie {apart:.2g} apart at two alphas."
     return None
 
 
@@ -348,7 +346,9 @@ def _embedding(func: Callable, ids: Tensor, weight: Matrix, padding_idx: int | N
     return weight.embedding(ids)
 
 
-def _norm(func: Callable, x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float | None = None) -> Tensor:
+def _norm(
+    func: Callable, x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float | None = None
+) -> Tensor:
     x = next(w for w in (weight, bias) if isinstance(w, Vector)).rows.spread(x)
     y = func(x, shape, eps=eps)
     if weight is not None:
