@@ -187,7 +187,7 @@ class Matrix(Weight):
 
     def __init__(self, name: str, ends: Sequence[Tensor | LowRank], rows: Rows):
         super().__init__(name, ends[0].shape, rows)
-        bases = [end.base if isinstance(end, LowRank) else end for end in ends]
+        bases = [_base(end) for end in ends]
         self.bases = bases[:1] if _same(*bases) else bases
         factors = [_factors(end) for end in ends]
         self.ranks = tuple(left.shape[1] for left, _ in factors)
@@ -289,11 +289,25 @@ def refusal(line: Line) -> str | None:
     return _checked[line]
 
 
+def reads(line: Line) -> float:
+    """How often a pass over rows reads the weights: once where the ends share a tensor or its base, else twice."""
+    pairs = [(line.minus.weights[name], line.plus.weights[name]) for name in line.minus.weights]
+    once = sum(a.numel() for a, _ in pairs)
+    return 1 + sum(a.numel() for a, b in pairs if not _same(_base(a), _base(b))) / once
+
+
 @torch.inference_mode()
 def _refusal(line: Line) -> str | None:
     kind = type(line.model).__name__
     if line.dtype != "float32":
         return f"the line is computed in {line.dtype}, in which rows and single passes round to other texts."
+    if any(hasattr(module, "_hf_hook") for module in line.model.modules()):
+        return "its live model is spread by a device_map."
+    away = {weight.device.type for end in (line.minus, line.plus) for weight in end.weights.values()} - {
+        line.device.type
+    }
+    if away:
+        return f"its ends lie on {away.pop()}, and the live model on {line.device.type}: each pass would move them all."
     vocabulary = line.model.get_input_embeddings().weight.shape[0]
     ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 5]], device=line.device) * (vocabulary // 8)
     try:
@@ -385,6 +399,10 @@ HANDLERS: Mapping[Callable, Callable] = {
 
 def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _base(end: Tensor | LowRank) -> Tensor:
+    return end.base if isinstance(end, LowRank) else end
 
 
 def _factors(end: Tensor | LowRank) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .errors import NotFiniteError, ProbeError
 from .noise import draw_tokens, noise_key
-from .rows import Rows
+from .paths import Line
+from .rows import Rows, reads, refusal
 
+# Up to how many rows an alpha all alphas at once are the faster way, by the table that tests/benchmarks/rows.py prints.
+# A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which rows need a third.
+ROWS_AN_ALPHA = {"cpu": {"low-rank": 32, "dense": 16}, "cuda": {"low-rank": 128, "dense": 64}}
 # Prompts whose lengths differ by at most this many tokens share a batch.
 SPREAD = 8
 
@@ -272,6 +276,37 @@ class Writing:
             self.unusable |= {alpha for alpha, bad in zip(alphas, odd.tolist(), strict=True) if bad}
             logits = logits.masked_fill(odd.unsqueeze(-1), 0.0)  # their tokens are drawn, and not used
             return draw_tokens(logits, keys, steps, self.spec.top_p, self.spec.temperature).tolist()
+
+
+def rows_pay(line: Line, spec: Continuations, alphas: int) -> tuple[bool, str]:
+    """Whether `sample_rows` is the faster way to the texts of a line at so many alphas, and why, in words.
+
+    A decoding step of few rows waits for the weights to be read: then all alphas share the reading. A step of many
+    waits for arithmetic, of which dense ends need twice as much. Nothing is timed: the same question on the same kind
+    of device has the same answer.
+
+    Example:
+        ```python
+        pays, why = rows_pay(line, spec, len(alphas))
+        texts = sample_rows(Rows(line), line.tokenizer, alphas, spec) if pays else ...
+        ```
+    """
+    kind, each = "low-rank" if reads(line) < 1.5 else "dense", min(len(spec.prompts) * spec.draws, spec.rows)
+    device = line.device.type
+    most = ROWS_AN_ALPHA.get(device, ROWS_AN_ALPHA["cpu"])[kind]
+    if alphas <= reads(line):
+        return False, f"one alpha at a time: {alphas} with {kind} ends, nothing to share."
+    if each > most:
+        return (
+            False,
+            f"one alpha at a time: {each} texts an alpha; with {kind} ends on {device}, {most} at most share a pass.",
+        )
+    if why := refusal(line):
+        return False, f"one alpha at a time: {why}"
+    return (
+        True,
+        f"all {alphas} alphas in one pass: {each} texts an alpha, of at most {most} with {kind} ends on {device}.",
+    )
 
 
 def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
