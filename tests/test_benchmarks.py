@@ -13,6 +13,8 @@ FOLDER = Path(__file__).parent / "benchmarks"
 PROGRAMS = {
     "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
     "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
+    "rows.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
+    "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
 }
 
 
@@ -21,9 +23,9 @@ SLOW = {"memory.py"}  # a process a measurement, each with its own imports
 
 @pytest.mark.parametrize("program", [pytest.param(p, marks=[pytest.mark.slow] * (p in SLOW)) for p in PROGRAMS])
 def test_a_benchmark_runs(program):
-    root = FOLDER.parents[1]
+    root, (name, *options) = FOLDER.parents[1], program.split()
     done = subprocess.run(
-        [sys.executable, FOLDER / program, "--tiny"],
+        [sys.executable, FOLDER / name, *options, "--tiny"],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,

@@ -240,7 +240,12 @@ def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
 def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     rows, spec = Rows(line), Continuations(PROMPTS, draws=2, new_tokens=6)
-    found = sample_rows(rows, line.tokenizer, [0.0, 3e38, 1.0], spec)
+
+    def overflow(model, given, output):
+        output.logits.masked_fill_((rows.alphas > 9).view(-1, 1, 1), torch.nan)
+
+    rows.model.register_forward_hook(overflow)
+    found = sample_rows(rows, line.tokenizer, [0.0, 10.0, 1.0], spec)
     assert list(found) == [0.0, 1.0]
     for alpha in found:
         pd.testing.assert_frame_equal(found[alpha], sample(line.at(alpha), line.tokenizer, spec))
