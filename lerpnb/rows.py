@@ -195,6 +195,15 @@ class Matrix(Weight):
             self.left = torch.cat([left for left, _ in factors], 1).to(rows.dtype)
             self.right = torch.cat([right for _, right in factors], 0).to(rows.dtype)
 
+    @property
+    def T(self) -> "Matrix":
+        """The transpose, of the same storage."""
+        self.used, made = True, copy.copy(self)
+        made.shape, made.bases = self.shape[::-1], [base.T for base in self.bases]
+        if any(self.ranks):
+            made.left, made.right = self.right.T, self.left.T
+        return made
+
     def linear(self, x: Tensor) -> Tensor:
         """x (..., in) times the transpose of (out, in)."""
         return self._through(x, F.linear, "right", "left")
@@ -420,4 +429,4 @@ def _same(a: Tensor, b: Tensor) -> bool:
 def _equal(a: Tensor | LowRank, b: Tensor | LowRank) -> bool:
     if isinstance(a, LowRank) or isinstance(b, LowRank):
         return False
-    return _same(a, b) or (a.dim() < 2 and torch.equal(a, b))
+    return _same(a, b) or torch.equal(a, b)

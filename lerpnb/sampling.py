@@ -168,6 +168,8 @@ class Writing:
             (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.draws)
         }
         self.unusable: set[float] = set()
+        takes = inspect.signature(self.model.forward).parameters
+        self._last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}  # a prefill's others are not asked for
 
     def __iter__(self) -> Iterator[None]:
         for group in self._groups():
@@ -260,8 +262,7 @@ class Writing:
             output = self.model(input_ids=ids, past_key_values=cache, use_cache=True)
         else:
             self.rows.alphas = alphas  # anew each time: another one may have had its turn
-            last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self.model.forward).parameters else {}
-            output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **last)
+            output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, **self._last)
         return getattr(output, "past_key_values", None), output.logits[:, -1]
 
     def _draw(

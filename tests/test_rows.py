@@ -12,9 +12,9 @@ from lerpnb.adapter import LowRank
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import ProbeError
 from lerpnb.paths import Line
-from lerpnb.rows import Matrix, Rows, Unmixable, Vector, refusal
+from lerpnb.rows import Matrix, Rows, Unmixable, Vector, reads, refusal
 
-KINDS = "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text gpt2 opt gpt_neox phi phi3".split()
+KINDS = "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text gpt2 opt gpt_neox phi phi3 falcon".split()
 ALPHAS = (-1.0, 0.0, 0.3, 0.5, 1.0, 2.0)
 
 
@@ -112,6 +112,7 @@ def test_values_in_closed_form():
     assert F.linear(x, w, torch.tensor([1.0])).tolist() == [[4.0], [3.5], [0.0]]
     assert F.embedding(torch.zeros(3, 1, dtype=torch.long), w).tolist() == [[[1, 2]], [[1.5, 1]], [[5, -6]]]
     assert torch.matmul(torch.ones(3, 1), w).tolist() == [[1, 2], [1.5, 1], [5, -6]]
+    assert (x @ w.T).tolist() == F.linear(x, w).tolist()
     assert torch.addmm(torch.ones(2), torch.ones(3, 1), w).tolist() == [[2, 3], [2.5, 2], [6, -5]]
     v = stand_in(Vector, [torch.tensor([1.0, 2.0]), torch.tensor([3.0, -2.0])], [0.0, 0.25, 2.0])
     assert (torch.full((3, 1, 2), 2.0) * v).tolist() == [[[2, 4]], [[3, 2]], [[10, -12]]]
@@ -127,7 +128,7 @@ def test_a_low_rank_weight_in_closed_form():
     w = stand_in(Matrix, [low, turned], [0.0, 1.0, 0.5])
     assert len(w.bases) == 1
     x = torch.eye(2)[[0, 0, 0]]
-    assert F.linear(x, w).tolist() == [[3.0], [2.0], [2.5]]
+    assert F.linear(x, w).tolist() == (x @ w.T).tolist() == [[3.0], [2.0], [2.5]]
     assert F.embedding(torch.zeros(3, dtype=torch.long), w).tolist() == [[3, 6], [2, 0], [2.5, 3]]
     w = stand_in(Matrix, [low, torch.tensor([[7.0, 7.0]])], [0.0, 1.0, 0.5])
     assert len(w.bases) == 2
@@ -172,6 +173,15 @@ def test_what_the_ends_share_is_a_plain_parameter(tiny_adapter_pair):
     rows = Rows(line)
     norm, base = rows.model.model.norm.weight, line.base.weights["model.norm.weight"]
     assert type(norm) is nn.Parameter and norm.data_ptr() == base.data_ptr()
+
+
+def test_equal_tensors_are_read_once_though_each_end_has_its_own(tiny):
+    base = tiny.llama()
+    ends = [tiny.moved(base, 0, 0.0) for _ in range(2)]
+    with torch.no_grad():
+        ends[1].model.norm.weight += 1
+    line = Line(*(Checkpoint.from_model(end, tiny.tokenizer()) for end in ends))
+    assert [weight.name for weight in Rows(line).weights] == ["model.norm.weight"]
 
 
 class Scaled(LlamaForCausalLM):
@@ -237,6 +247,19 @@ def test_a_weight_passed_by_in_silence_is_told_however_small_the_deltas(tiny, si
         ends.append(Checkpoint.from_model(tiny.moved(base, seed, 0.05 * size), tiny.tokenizer()))
     told = refusal(Line(*ends))
     assert told.startswith("Scaled computed a row an alpha is ") and told.endswith(" apart at two alphas.")
+
+
+def test_a_line_that_is_spread_or_streams_is_mixed(tiny):
+    spread = line_of(tiny, tiny.llama(), device_map={"": "cpu"})
+    assert refusal(spread) == "its live model is spread by a device_map."
+    line = line_of(tiny, tiny.llama())
+    line.minus.weights = {name: weight.to("meta") for name, weight in line.minus.weights.items()}
+    assert refusal(line) == "its ends lie on meta, and the live model on cpu: each pass would move them all."
+
+
+def test_how_often_weights_are_read(tiny, tiny_adapter_pair):
+    assert reads(line_of(tiny, tiny.llama())) == 2
+    assert reads(Line(*tiny_adapter_pair[1:])) == 1
 
 
 def test_half_precision_lines_are_mixed(tiny):

@@ -96,6 +96,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "gpt_neox": {},
     "phi": {"qk_layernorm": True},
     "phi3": {},
+    "falcon": {},
 }
 
 
