@@ -20,7 +20,7 @@ FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve",
     1: "assets parameters safe picture texttable plots",
     2: "live folder header adapter mixable checkpoint ends corpus splits",
-    3: "paths mixer rows noise sampling training probes probes.*",
+    3: "paths mixer rowweight rows noise sampling training probes probes.*",
     4: "store walks",
     5: "explorer kernel runs report",
     6: "cli __init__",

@@ -12,7 +12,8 @@ from lerpnb.adapter import LowRank
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import ProbeError
 from lerpnb.paths import Line
-from lerpnb.rows import Matrix, Rows, Unmixable, Vector, reads, refusal
+from lerpnb.rows import Rows, reads, refusal
+from lerpnb.rowweight import Batch, Matrix, Unmixable, Vector
 
 KINDS = "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text gpt2 opt gpt_neox phi phi3 falcon".split()
 ALPHAS = (-1.0, 0.0, 0.3, 0.5, 1.0, 2.0)
@@ -92,15 +93,11 @@ def test_adapters_on_embedding_and_head_are_low_rank_too(tiny, tmp_path):
 
 
 def stand_in(kind: type, ends: list, alphas: list[float]):
-    """A weight of made-up ends, in rows of a made-up line."""
-
-    class Ends:
-        dtype, device, model = "float32", torch.device("cpu"), nn.Module()
-
-    rows = Rows(Ends(), check=False)
-    weight = kind("w", ends, rows)
-    rows.weights.append(weight)
-    rows.alphas = alphas
+    """A weight of made-up ends, in a batch with these alphas."""
+    batch = Batch(torch.device("cpu"))
+    weight = kind("w", ends, batch)
+    batch.weights.append(weight)
+    batch.alphas = alphas
     return weight
 
 
