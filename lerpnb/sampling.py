@@ -16,7 +16,7 @@ from .rows import Rows, reads, refusal
 
 # Up to how many rows an alpha all alphas at once are the faster way, by the table that tests/benchmarks/rows.py prints.
 # A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which rows need a third.
-ROWS_AN_ALPHA = {"cpu": {"low-rank": 32, "dense": 16}, "cuda": {"low-rank": 128, "dense": 64}}
+ROWS_AN_ALPHA = {"cpu": {"low-rank": 32, "dense": 8}, "cuda": {"low-rank": 128, "dense": 64}}
 # Prompts whose lengths differ by at most this many tokens share a batch.
 SPREAD = 8
 

@@ -256,8 +256,8 @@ def test_the_way_is_chosen_by_rows_an_alpha_and_told_in_words(tiny_llama_pair, t
     half = Line(*tiny_llama_pair[1:], device="cpu", dtype="bfloat16")
     texts = {n: Continuations([f"text {i}" for i in range(n)], draws=4) for n in (1, 5, 8, 9)}
     for line, n, alphas, pays, why in (
-        (dense, 1, 11, True, "all 11 alphas in one pass: 4 texts an alpha, of at most 16 with dense ends on cpu."),
-        (dense, 5, 11, False, "20 texts an alpha; with dense ends on cpu, 16 at most share a pass."),
+        (dense, 1, 11, True, "all 11 alphas in one pass: 4 texts an alpha, of at most 8 with dense ends on cpu."),
+        (dense, 5, 11, False, "20 texts an alpha; with dense ends on cpu, 8 at most share a pass."),
         (low, 8, 11, True, "all 11 alphas in one pass: 32 texts an alpha, of at most 32 with low-rank ends on cpu."),
         (low, 9, 11, False, "36 texts an alpha; with low-rank ends on cpu, 32 at most share a pass."),
         (dense, 1, 2, False, "2 with dense ends, nothing to share."),

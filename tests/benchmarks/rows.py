@@ -9,6 +9,7 @@ in bfloat16. The table of rows an alpha is where `sampling.ROWS_AN_ALPHA` comes 
 """
 
 import copy
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +228,7 @@ def bfloat16(line: Line) -> dict:
 
 def main() -> None:
     tiny = common.arguments(__doc__).tiny
+    sys.stdout.reconfigure(line_buffering=True)  # what was measured is seen though the rest be stopped
     tokens, of_kind = (4, lines(True)) if tiny else (TOKENS, lines(False))
     result = {
         "speed": [
