@@ -119,6 +119,13 @@ class Matrix(Weight):
 
     The ends are kept as one or two dense tensors and at most one pair of factors,
     bases + left @ (the row's shares * right), which have both ends' ranks side by side.
+
+    Example:
+        >>> batch = Batch(torch.device("cpu"))
+        >>> batch.alphas = [0.0, 0.5, 2.0]
+        >>> weight = Matrix("weight", [torch.tensor([[1.0]]), torch.tensor([[3.0]])], batch)
+        >>> F.linear(torch.ones(3, 1), weight).tolist()
+        [[1.0], [2.0], [5.0]]
     """
 
     def __init__(self, name: str, ends: Sequence[Tensor | LowRank], batch: Batch):
