@@ -24,6 +24,7 @@ _HOME = {
     "Recipe": "training",
     "Store": "store",
     "alpha_grid": "alpha",
+    "explore": "explorer.panel",
     "fine_tune": "training",
     "held_out": "splits",
     "prompts": "splits",

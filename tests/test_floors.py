@@ -22,7 +22,7 @@ FLOORS = {
     2: "live folder header adapter mixable checkpoint ends corpus splits",
     3: "paths mixer rowweight rows noise sampling training probes probes.*",
     4: "store walks",
-    5: "explorer kernel runs report",
+    5: "explorer explorer.* kernel runs report",
     6: "cli __init__",
 }
 NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "kernel", "runs", "report", "__init__"]
