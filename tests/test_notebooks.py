@@ -43,6 +43,15 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "new_tokens": 5,
             "device": "cpu",
         },
+        "04_explore": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "prompt": "the film was",
+            "n_points": 4,
+            "new_tokens": 12,
+            "device": "cpu",
+        },
     }
 
 

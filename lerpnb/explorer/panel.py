@@ -132,7 +132,7 @@ class Explorer:
         self._kept.append(dict(zip(KEPT, [*row, settings.top_p, settings.new_tokens], strict=True)))
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / "kept.csv"
-        self.kept[-1:].to_csv(path, mode="a", header=not path.exists(), index=False)
+        pd.DataFrame(self._kept[-1:], columns=KEPT).to_csv(path, mode="a", header=not path.exists(), index=False)
         return path
 
     @property

@@ -66,19 +66,19 @@ function render({ model, el }) {
   chart.setAttribute("role", "img");
   const legend = make("div", { class: "legend" });
   const curves = make("div", { class: "curves" });
-  const right = make("div", { class: "right" },
-    make("div", { class: "scale" }, slider, ruler), make("div", { class: "bars" }, heading, chart, legend), curves);
+  const scale = make("div", { class: "scale" }, slider, ruler);
   const root = make("div", { class: "lerp-explorer", "data-lm-suppress-shortcuts": "true" },
     make("div", { class: "ask" }, make("label", { class: "prompt" }, "Prompt", prompt),
       make("div", { class: "controls" }, tokensLabel, heatLabel, massLabel, seedLabel, stop, status)),
     error,
-    make("div", { class: "body" },
-      make("div", { class: "left" }, name, text, key, make("div", { class: "buttons" }, keep, open), form, said), right));
+    make("div", { class: "body" }, make("div", { class: "left" }, name, text, key,
+      make("div", { class: "buttons" }, keep, open), form, said), scale,
+    make("div", { class: "charts" }, make("div", { class: "bars" }, heading, chart, legend), curves)));
   form.hidden = true;
   el.append(root);
 
   // where an alpha stands, on the slider and under every chart
-  const wide = () => Math.max(right.clientWidth, 260);
+  const wide = () => Math.max(scale.clientWidth, 260);
   const at = (i) => {
     const from = LEFT + THUMB, length = wide() - LEFT - RIGHT - 2 * THUMB;
     return from + length * i / (setup.alphas.length - 1);
@@ -147,16 +147,18 @@ function render({ model, el }) {
   function drawBars() {
     const height = 96, n = setup.alphas.length;
     sized(chart, height + 4);
+    const most = Math.max(...setup.alphas.map((_, i) => (bars ? bars.p.reduce((sum, p) => sum + (p[i] ?? 0), 0) : 1)));
+    const top = [0.1, 0.2, 0.5].find((share) => most <= share) ?? 1;
     for (const share of [0, 0.5, 1]) {
-      const y = 2 + height * (1 - share);
+      const y = 2 + height * (1 - share), label = `${Number((100 * share * top).toPrecision(2))} %`;
       draw(chart, "line", { x1: LEFT, x2: wide() - RIGHT, y1: y, y2: y, class: "grid" });
-      draw(chart, "text", { x: LEFT - 6, y: share === 1 ? y + 9 : share ? y + 4 : y, class: "side" }, `${100 * share} %`);
+      draw(chart, "text", { x: LEFT - 6, y: share === 1 ? y + 9 : share ? y + 4 : y, class: "side" }, label);
     }
     const step = n > 1 ? at(1) - at(0) : 30, width = Math.min(26, 0.72 * step);
     if (bars) for (let i = 0; i < n; i++) {
       let y = 2 + height;
       bars.p.forEach((p, t) => {
-        const tall = height * (p[i] ?? 0);
+        const tall = height * (p[i] ?? 0) / top;
         y -= tall;
         draw(chart, "rect", { x: at(i) - width / 2, y, width, height: tall, fill: TOKENS[t], class: "bar" });
       });
@@ -230,14 +232,14 @@ function render({ model, el }) {
   }
 
   function drawAll() {
-    if (!setup || !right.clientWidth) return;
+    if (!setup || !scale.clientWidth) return;
     drawRuler(); drawText(); drawBars(); drawCurves();
   }
 
   function reserve() { // room for the longest text, so that nothing moves while it is written
     const letters = prompt.value.length + 5.5 * (tokens.valueAsNumber || 40);
     const lines = Math.ceil(letters / Math.max(20, text.clientWidth / 8)) + 2;
-    text.style.height = `${Math.min(18, Math.max(5, lines)) * 1.6}em`;
+    text.style.minHeight = `${Math.min(18, Math.max(5, lines)) * 1.6}em`;
   }
 
   // what a person does
@@ -270,7 +272,10 @@ function render({ model, el }) {
   for (const input of [prompt, tokens, heat, mass, seed]) input.addEventListener("input", () => {
     error.textContent = "";
     reserve();
-    write();
+    if (prompt.value.trim()) return write();
+    write.cancel();
+    say({ kind: "stop" });
+    error.textContent = "Type a word or more for the model to continue.";
   });
   text.addEventListener("click", (event) => {
     const span = event.target.closest(".word");
@@ -296,6 +301,7 @@ function render({ model, el }) {
 
   // what the kernel tells
   function tell(stopped = false) {
+    if (!setup) return;
     const n = setup.alphas.length;
     root.classList.toggle("busy", busy);
     stop.disabled = !busy;
@@ -319,8 +325,13 @@ function render({ model, el }) {
     },
     page(told) { page = told; busy = !told.done; root.classList.remove("old"); drawText(); tell(); },
     bars(told) { bars = told; drawBars(); },
-    stopped() { busy = false; tell(true); },
-    error(told) { busy = false; error.textContent = told.text; tell(true); },
+    stopped() { const stopped = busy; busy = false; tell(stopped); },
+    error(told) {
+      const stopped = busy && page && !page.done;
+      busy = false;
+      error.textContent = told.text.replaceAll("\n", " ");
+      tell(stopped);
+    },
     kept(told) {
       said.className = "said";
       said.textContent = `Alpha ${told.alpha} is kept (${told.count} in all): explorer.kept, and ${told.path}`;
@@ -331,7 +342,7 @@ function render({ model, el }) {
   const heard = (message) => { if (setup || message.kind === "setup") answers[message.kind]?.(message); };
   model.on("msg:custom", heard);
   const watch = new ResizeObserver(() => drawAll());
-  watch.observe(right);
+  watch.observe(scale);
   say({ kind: "hello" });
   return () => { model.off("msg:custom", heard); watch.disconnect(); write.cancel(); look.cancel(); sayAt.cancel(); };
 }
