@@ -175,8 +175,8 @@ def test_where_rows_cannot_be_computed_it_writes_one_alpha_after_the_other_and_s
     assert [bool(text) for text in first["words"]] == [False, False, True, False]  # where the slider stands comes first
 
 
-def test_an_alpha_whose_weights_are_unusable_is_said_and_the_others_go_on(tiny_llama_pair, monkeypatch):
-    line = Line(*(str(path) for path in tiny_llama_pair[1:]), device="cpu")
+def test_an_alpha_whose_weights_are_unusable_is_said_and_the_others_go_on(tiny_gpt2_pair, monkeypatch):
+    line = Line(*(str(path) for path in tiny_gpt2_pair[1:]), device="cpu")
     for way in ("rows", "one by one"):
         if way == "one by one":
             monkeypatch.setattr(engines, "refusal", lambda line: "no")
