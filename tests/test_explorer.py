@@ -224,7 +224,7 @@ def test_save_calls_line_save_on_a_line_of_its_own(line, explorer, tmp_path, mon
     explorer.hear({"kind": "save", "index": 3, "to": " out/model "})
     settle(explorer)
     assert saved == [(False, 1.0, "out/model")] and line.alpha == 0.25
-    assert explorer.said[-1]["kind"] == "saved" and explorer.said[-1]["text"].startswith(f"Alpha 1 is saved in {tmp_path}")
+    assert explorer.said == [{"kind": "saved", "text": f"Alpha 1 is saved in {tmp_path} (0 MB)."}]
 
 
 def test_a_saved_model_is_the_lines(line, explorer, tmp_path):
@@ -261,8 +261,8 @@ def test_saving_to_nowhere_is_refused(explorer):
         ({"top_p": 1.5}, "Continuations(top_p): got 1.5.\nIt takes more than 0 and at most 1."),
         (
             {"prompt": "a film " * 40},
-            "sample(): 200 tokens of 'a film a film a film a film a ' and 8 new ones, but the model has 128 positions.\n"
-            "Shorten the prompt, or ask for fewer new_tokens.",
+            "sample(): 200 tokens of 'a film a film a film a film a ' and 8 new ones, but the model has 128 "
+            "positions.\nShorten the prompt, or ask for fewer new_tokens.",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -304,7 +304,7 @@ def test_an_error_in_the_work_is_told_and_raised_where_one_waits(explorer, monke
         (
             {"alphas": [0.5]},
             AlphaError,
-            "explore(alphas): got 1.\nA slider needs two or more, such as alpha_grid(-1, 2, 13).",
+            "explore(alphas): got 1.\nIt takes two or more, such as alpha_grid(-1, 2, 13).",
         ),
         ({"alphas": [0.5, 1, 0.5]}, AlphaError, "explore(alphas): 0.5 is given twice.\nGive each alpha once."),
         ({"prompt": ""}, ProbeError, "explore(prompt): got ''.\nType a word or more for the model to continue."),
@@ -382,7 +382,12 @@ def test_words_and_marks():
     assert changed([], ["a"]) == [] and changed(["a"], []) == [True]
     assert changed([" a"], ["a"]) == [False]  # the space before a word is not the word
     texts = [["x", "b"], ["a", "b"], ["a", "c"], ["a", "c"]]
-    assert marks(texts, (0, 3)) == [[AFTER + PLUS] * 1 + [PLUS], [BEFORE + MINUS, AFTER + PLUS], [MINUS, BEFORE + MINUS], [MINUS] * 2]
+    assert marks(texts, (0, 3)) == [
+        [AFTER + PLUS] * 1 + [PLUS],
+        [BEFORE + MINUS, AFTER + PLUS],
+        [MINUS, BEFORE + MINUS],
+        [MINUS] * 2,
+    ]
     assert ends([0.25, 0.5, 1.0]) == (0, 2) and ends([-1.0, 0.0, 1.0, 2.0]) == (1, 2)
 
 

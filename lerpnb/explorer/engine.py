@@ -94,10 +94,10 @@ class Engine:
 
     @torch.inference_mode()
     def bars(self, page: Page, i: int = 0, letters: int = 0) -> Bars:
-        """The likeliest next tokens, at every alpha, after the prompt and the first `letters` of the text at alpha i."""
+        """The likeliest next tokens at every alpha, after the prompt and the first `letters` of alpha i's text."""
         prompt, written = context_ids(self.tokenizer, page.spec.prompts[0]), page.tokens[i]
         start = len(self._text(prompt))
-        n = max(k for k in range(len(written) + 1) if k == 0 or len(self._text(prompt + written[:k])) - start <= letters)
+        n = max(k for k in range(len(written) + 1) if not k or len(self._text(prompt + written[:k])) <= start + letters)
         context = prompt + written[:n]
         ids = torch.tensor([context], device=self.line.device)
         if self.rows:

@@ -285,7 +285,9 @@ class Explorer:
 
     def __repr__(self) -> str:
         low, high = show(self.alphas[0]), show(self.alphas[-1])
-        return f"Explorer: {len(self.alphas)} alphas from {low} to {high}. It lives in a running notebook: run this cell."
+        return (
+            f"Explorer: {len(self.alphas)} alphas from {low} to {high}. It lives in a running notebook: run the cell."
+        )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if not somebody_is_here():
@@ -326,7 +328,7 @@ def _grid(alphas: Sequence[float] | None, curve: Curve | None) -> list[float]:
     if twice:
         raise AlphaError(f"explore(alphas): {', '.join(twice[:3])} is given twice.\nGive each alpha once.")
     if len(grid) < 2:
-        raise AlphaError(f"explore(alphas): got {len(grid)}.\nA slider needs two or more, such as alpha_grid(-1, 2, 13).")
+        raise AlphaError(f"explore(alphas): got {len(grid)}.\nIt takes two or more, such as alpha_grid(-1, 2, 13).")
     return grid
 
 

@@ -49,7 +49,7 @@ def twin_figure(
         steps.append(dict(method="update", label=number(alpha), args=[cells, marker, [len(fig.data) - 1]]))
     grid = dict(gridcolor=look.FAINT, zeroline=False, linecolor=look.FAINT, showline=True)
     fig.update_layout(
-        meta=dict(alt=f"What {len(alphas)} alphas from {number(alphas[0])} to {number(alphas[-1])} write after a prompt."),
+        meta=dict(alt=f"Texts at {len(alphas)} alphas from {number(alphas[0])} to {number(alphas[-1])}, by a slider."),
         height=paper + 80,
         margin=dict(t=70, b=10, l=70, r=30),
         barmode="stack",
@@ -62,12 +62,16 @@ def twin_figure(
         sliders=[_slider(active, steps, 1 - upper / paper)],
     )
     if labels:
-        here = dict(x0=active - 0.45, x1=active + 0.45, y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, width=1.5))
-        fig.add_shape(type="rect", fillcolor=look.CLEAR, **here)
+        frame = dict(type="rect", y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, width=1.5))
+        fig.add_shape(x0=active - 0.45, x1=active + 0.45, **frame)
         fig.update_layout(
             xaxis=dict(title=dict(text="alpha (no unit)", standoff=6), type="category", anchor="y", **grid),
             yaxis=dict(
-                title="next token,<br>probability 0 to 1", range=[0, 1], domain=[1 - BARS / paper, 1], dtick=0.25, **grid
+                title="next token,<br>probability 0 to 1",
+                range=[0, 1],
+                domain=[1 - BARS / paper, 1],
+                dtick=0.25,
+                **grid,
             ),
         )
     return fig

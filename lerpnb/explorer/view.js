@@ -67,7 +67,7 @@ function render({ model, el }) {
   const legend = make("div", { class: "legend" });
   const curves = make("div", { class: "curves" });
   const scale = make("div", { class: "scale" }, slider, ruler);
-  const root = make("div", { class: "lerp-explorer", "data-lm-suppress-shortcuts": "true" },
+  const root = make("div", { class: "lerp-explorer" },
     make("div", { class: "ask" }, make("label", { class: "prompt" }, "Prompt", prompt),
       make("div", { class: "controls" }, tokensLabel, heatLabel, massLabel, seedLabel, stop, status)),
     error,
@@ -76,6 +76,8 @@ function render({ model, el }) {
     make("div", { class: "charts" }, make("div", { class: "bars" }, heading, chart, legend), curves)));
   form.hidden = true;
   el.append(root);
+  for (const element of [prompt, tokens, heat, mass, seed, stop, slider, text, keep, open, to, save, cancel])
+    element.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's arrow keys would walk to another cell
 
   // where an alpha stands, on the slider and under every chart
   const wide = () => Math.max(scale.clientWidth, 260);
