@@ -120,9 +120,12 @@ def test_bars_at_a_word_follow_the_text_up_to_it(line, explorer):
     bars = told(explorer, "bars")[-1]
     assert (bars["index"], bars["word"]) == (1, 1)
     assert bars["context"] == "the film was" + text[0]
-    written = explorer._page.tokens[1]
-    n = next(k for k in range(9) if line.tokenizer.decode(written[:k]).strip() == text[0].strip())
-    assert any(label.strip() in "".join(text[1:]) for label in bars["labels"]) and n < len(written)
+    prompt, written = line.tokenizer("the film was")["input_ids"], explorer._page.tokens[1]
+    decode = line.tokenizer.decode
+    n = max(k for k in range(9) if decode(prompt + written[:k], skip_special_tokens=True) == bars["context"])
+    assert (
+        explorer.engine._label(bars["context"], prompt + written[:n], written[n]) in bars["labels"]
+    )  # what comes next
 
 
 def test_a_new_prompt_stops_the_old_work(explorer):
@@ -366,6 +369,17 @@ def test_where_nobody_is_at_the_kernel_it_is_a_figure_with_the_same_texts(line, 
         plain = cell.replace("<b>", "").replace("</b>", "").replace("<i>", "").replace("</i>", "")
         assert plain.split() == f"the film was {text}".split()
     assert table[0]["cells"]["values"] == steps[2]["args"][0]["cells.values"][0]
+
+
+def test_another_prompts_texts_and_figure_leave_the_widget_alone(explorer):
+    explorer.hear({"kind": "hello"})
+    settle(explorer)
+    said = len(explorer.said)
+    other = explorer.texts("nobody")
+    assert other["prompt"].tolist() == ["nobody"] * 4 and len(explorer.said) == said
+    cells = explorer.figure("nobody").layout.sliders[0].steps[0].args[0]["cells.values"]
+    assert cells[0][0][0].startswith("<i>nobody</i> ")
+    assert explorer.texts()["prompt"][0] == "the film was"
 
 
 def test_hostile_texts_are_escaped_in_the_twin():

@@ -48,6 +48,7 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "plus": plus,
             "base": base,
             "prompt": "the film was",
+            "another": "nobody",
             "n_points": 4,
             "new_tokens": 12,
             "device": "cpu",

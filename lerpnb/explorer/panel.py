@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..progress import is_batch
 from ..sampling import Continuations
 from .engine import Bars, Engine, Page
 from .marks import ends, marks, words
-from .turns import ONE_AT_A_TIME, Turns
+from .turns import ONE_AT_A_TIME, Turns, in_turn
 from .twin import twin_figure
 
 HERE = Path(__file__).parent
@@ -112,15 +113,19 @@ class Explorer:
         """What 'Keep this alpha' recorded: alpha, prompt, text and the sampling; kept.csv has the same rows."""
         return pd.DataFrame(self._kept, columns=KEPT)
 
-    def texts(self) -> pd.DataFrame:
-        """What each alpha writes, as a table: alpha, prompt, text, n_tokens. Waits until all is written."""
-        page = self._finished()
+    def texts(self, prompt: str | None = None) -> pd.DataFrame:
+        """What each alpha writes, as a table: alpha, prompt, text, n_tokens. Waits until all is written.
+
+        Args:
+            prompt: another one than the widget's, which is left alone.
+        """
+        page = self._finished(prompt)
         columns = {"alpha": self.alphas, "prompt": page.spec.prompts[0], "text": page.texts}
         return pd.DataFrame({**columns, "n_tokens": [len(ids) for ids in page.tokens]})
 
-    def figure(self) -> Any:
+    def figure(self, prompt: str | None = None) -> Any:
         """The static twin: the texts and the next-token bars as a figure that needs no kernel. Waits likewise."""
-        page = self._finished()
+        page = self._finished(prompt)
         with ONE_AT_A_TIME:
             bars = self.engine.bars(page)
         return twin_figure(page.spec.prompts[0], self.alphas, page.texts, bars.labels, bars.p)
@@ -276,8 +281,13 @@ class Explorer:
         told = str(error) if isinstance(error, LerpError) else f"{type(error).__name__}: {error}"
         self.tell({"kind": "not saved", "text": told})
 
-    def _finished(self) -> Page:
-        """The page of the present prompt, written to its end."""
+    def _finished(self, prompt: str | None = None) -> Page:
+        """The page of a prompt, by default the present one, written to its end."""
+        if prompt is not None:
+            spec = replace(self.spec, prompts=(_asked(prompt),))
+            self.engine.check(spec)
+            *_, page = in_turn(self.engine.write(spec))
+            return page
         if not self._writing.working and not (self._page.done and self._page.spec == self.spec):
             self._writing.start(self._write(self.spec))
         self._writing.wait()

@@ -6,6 +6,21 @@ from collections.abc import Callable, Iterator
 ONE_AT_A_TIME = threading.Lock()  # two passes side by side on the same cores would both be slower
 
 
+def in_turn(steps: Iterator) -> Iterator:
+    """The steps of a job that is waited for, each taken when it is its turn.
+
+    >>> list(in_turn(iter([1, 2])))
+    [1, 2]
+    """
+    end = object()
+    while True:
+        with ONE_AT_A_TIME:
+            step = next(steps, end)
+        if step is end:
+            return
+        yield step
+
+
 class Turns:
     """Runs a job, which is an iterator of steps, in a thread; a newer job stops an older one before its next step.
 

@@ -156,7 +156,7 @@ function render({ model, el }) {
       draw(chart, "line", { x1: LEFT, x2: wide() - RIGHT, y1: y, y2: y, class: "grid" });
       draw(chart, "text", { x: LEFT - 6, y: share === 1 ? y + 9 : share ? y + 4 : y, class: "side" }, label);
     }
-    const step = n > 1 ? at(1) - at(0) : 30, width = Math.min(26, 0.72 * step);
+    const step = n > 1 ? at(1) - at(0) : 30, width = Math.min(2 * THUMB, 0.72 * step);
     if (bars) for (let i = 0; i < n; i++) {
       let y = 2 + height;
       bars.p.forEach((p, t) => {
