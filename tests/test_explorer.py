@@ -23,8 +23,8 @@ ASK = dict(prompt="the film was", new_tokens=8, temperature=1.0, top_p=0.9, seed
 
 
 @pytest.fixture(scope="module")
-def line(tiny, tiny_adapter_pair) -> Line:
-    base, minus, plus = tiny_adapter_pair
+def line(tiny_llama_pair) -> Line:
+    base, minus, plus = tiny_llama_pair
     return Line(minus, plus, base, device="cpu")
 
 
@@ -114,13 +114,13 @@ def test_bars_are_the_models_own_probabilities_at_every_alpha(line, explorer):
 def test_bars_at_a_word_follow_the_text_up_to_it(line, explorer):
     explorer.hear({"kind": "hello"})
     settle(explorer)
-    text = told(explorer, "page")[-1]["words"][1]
-    explorer.hear({"kind": "cursor", "index": 1, "word": 1})
+    text = told(explorer, "page")[-1]["words"][2]
+    explorer.hear({"kind": "cursor", "index": 2, "word": 1})
     settle(explorer)
     bars = told(explorer, "bars")[-1]
-    assert (bars["index"], bars["word"]) == (1, 1)
+    assert (bars["index"], bars["word"]) == (2, 1)
     assert bars["context"] == "the film was" + text[0]
-    prompt, written = line.tokenizer("the film was")["input_ids"], explorer._page.tokens[1]
+    prompt, written = line.tokenizer("the film was")["input_ids"], explorer._page.tokens[2]
     decode = line.tokenizer.decode
     n = max(k for k in range(9) if decode(prompt + written[:k], skip_special_tokens=True) == bars["context"])
     assert (
