@@ -425,3 +425,46 @@ def test_turns_stop_an_old_job_before_its_next_step():
     turns.wait()
     first.join(5)
     assert done == [0, 1, 2] and errors == [] and not turns.working
+
+
+@pytest.mark.slow
+def test_the_kernel_and_any_front_end_that_knows_widgets_talk_as_the_protocol_says(tiny_llama_pair):
+    """What JupyterLab, Notebook 7 and VS Code share: an anywidget, custom messages, and no word of any other kind."""
+    from jupyter_client.manager import start_new_kernel
+
+    base, minus, plus = map(str, tiny_llama_pair)
+    code = f"""
+import lerpnb as ln
+line = ln.Line({minus!r}, {plus!r}, {base!r}, device="cpu")
+explorer = ln.explore(line, "the film was", alphas={GRID}, new_tokens=8, seed=3)
+explorer"""
+    manager, client = start_new_kernel()
+    heard = []
+
+    def hear(message):
+        if message["msg_type"] in ("comm_open", "comm_msg", "display_data", "execute_result", "error"):
+            heard.append((message["msg_type"], message["content"]))
+
+    try:
+        for allow_stdin in (False, True):  # nbclient's way, then a person's
+            heard.clear()
+            reply = client.execute_interactive(code, allow_stdin=allow_stdin, output_hook=hear, timeout=120)
+            assert reply["content"]["status"] == "ok"
+            kinds = [kind for kind, _ in heard]
+            data = heard[kinds.index("execute_result")][1]["data"]
+            if not allow_stdin:
+                assert kinds == ["execute_result"] and set(data) == {"application/vnd.plotly.v1+json", "text/plain"}
+        assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
+        told = {c["comm_id"]: c["data"]["state"] for kind, c in heard if kind == "comm_open"}
+        comm = data["application/vnd.jupyter.widget-view+json"]["model_id"]
+        assert told[comm]["_model_module"] == "anywidget" and "function render(" in told[comm]["_esm"]
+        hello = {"comm_id": comm, "data": {"method": "custom", "content": {"kind": "hello"}}}
+        client.shell_channel.send(client.session.msg("comm_msg", hello))
+        heard.clear()
+        while not heard or not heard[-1][1]["data"].get("content", {}).get("done"):
+            hear(client.get_iopub_msg(timeout=60))
+        messages = [content["data"]["content"] for kind, content in heard if kind == "comm_msg"]
+        assert [message["kind"] for message in messages[:2]] == ["setup", "page"] and messages[-1]["kind"] == "page"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

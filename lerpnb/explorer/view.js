@@ -32,7 +32,7 @@ const percent = (p) => p == null ? "–" : p >= 0.0995 ? `${Math.round(100 * p)}
 const short = (value) => value.toPrecision(3).replace("-", "−");
 
 function render({ model, el }) {
-  let setup = null, page = null, bars = null, index = 0, came = -1, word = 0, busy = false;
+  let setup = null, page = null, bars = null, index = 0, came = -1, word = 0, busy = false, stale = false;
 
   // what stands where
   const number = (text, name, help, attributes) => {
@@ -178,7 +178,7 @@ function render({ model, el }) {
     heading.replaceChildren("next token after ", make("bdi", { class: "context" }, spacedOut(context)));
     chart.setAttribute("aria-label", bars ? `Probability of the next token at alpha ${setup.labels[index]}: ` +
       bars.labels.map((label, t) => `${label.trim()} ${percent(bars.p[t][index])}`).join(", ") : "no bars yet");
-    chart.classList.toggle("old", Boolean(bars && bars.word && bars.index !== index));
+    root.classList.toggle("stale", Boolean(bars) && (stale || (bars.word > 0 && bars.index !== index)));
   }
   const spacedOut = (context) => `“${context.replaceAll("\n", "↵")}”`;
 
@@ -325,8 +325,14 @@ function render({ model, el }) {
       busy = true;
       reserve(); drawAll(); tell();
     },
-    page(told) { page = told; busy = !told.done; root.classList.remove("old"); drawText(); tell(); },
-    bars(told) { bars = told; drawBars(); },
+    page(told) {
+      stale ||= Boolean(page) && page.prompt !== told.prompt; // the bars are still of the prompt before
+      page = told;
+      busy = !told.done;
+      drawText(); tell();
+      root.classList.toggle("stale", stale);
+    },
+    bars(told) { bars = told; stale = false; drawBars(); },
     stopped() { const stopped = busy; busy = false; tell(stopped); },
     error(told) {
       const stopped = busy && page && !page.done;
