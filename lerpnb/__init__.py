@@ -27,6 +27,7 @@ _HOME = {
     "compare": "comparison",
     "deltas": "layers",
     "deltas_figure": "heatmap",
+    "explore": "explorer.panel",
     "fine_tune": "training",
     "held_out": "splits",
     "items_figure": "by_item",

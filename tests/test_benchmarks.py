@@ -14,6 +14,7 @@ PROGRAMS = {
     "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
     "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
     "rows.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
+    "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
     "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
     "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
     "adaptive.py": ["kinked 0", "demo line", "covered 3"],

@@ -23,11 +23,11 @@ FLOORS = {
     2: "live halving folder header adapter mixable checkpoint ends corpus splits",
     3: "paths layers mixer rowweight rows noise sampling training probes probes.*",
     4: "store points walks",
-    5: "explorer files runfolder kernel_main outputs watch kernel runs report gallery "
+    5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",
     6: "cli cli_runs __init__",
 }
-HEAVY = {"explorer", "assets"}  # of the floors that are light otherwise
+HEAVY = {"explorer", "explorer.*", "assets"}  # of the floors that are light otherwise
 NO_TORCH = [room for floor in (0, 1, 5) for room in FLOORS[floor].split() if room not in HEAVY]
 NO_TORCH += ["cli_runs", "__init__"]
 

@@ -63,6 +63,16 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "device": "cpu",
         },
         "03_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
+        "04_explore": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "prompt": "the film was",
+            "another": "nobody",
+            "n_points": 4,
+            "new_tokens": 12,
+            "device": "cpu",
+        },
     }
 
 
