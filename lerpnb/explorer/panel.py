@@ -62,11 +62,17 @@ def explore(
         ProbeError: no tokenizer, an empty prompt, one too long for the model, a number out of range.
 
     Example:
-        ```python
-        explorer = ln.explore(line, "The film", curve=curve)
-        explorer  # in a cell of its own
-        explorer.texts()  # the same as a table
-        ```
+        >>> import lerpnb as ln
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> ends = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> explorer = ln.explore(ln.Line(*ends, device="cpu"), "a film", alphas=[0, 1], new_tokens=2)
+        >>> len(explorer.texts())  # the same as a table; the explorer itself goes last in a cell
+        2
     """
     return Explorer(
         line,
