@@ -25,7 +25,17 @@ FLOORS = {
     5: "explorer explorer.* kernel runs report",
     6: "cli __init__",
 }
-NO_TORCH = [*FLOORS[0].split(), "parameters", "safe", "plots", "kernel", "runs", "report", "__init__"]
+NO_TORCH = [
+    *FLOORS[0].split(),
+    "parameters",
+    "safe",
+    "plots",
+    *"explorer.turns explorer.marks explorer.twin explorer.face".split(),
+    "kernel",
+    "runs",
+    "report",
+    "__init__",
+]
 
 
 def rooms_of(package: Path) -> dict[str, Path]:

@@ -122,10 +122,12 @@ def use_the_explorer(seen, panel, name: str) -> None:
     explorer.locator(".word").last.click()
     seen.expect(heading).not_to_have_text(before)
 
-    explorer.locator("textarea").fill("<b>nobody</b> in this picture")
-    seen.expect(text.locator(".given")).to_have_text("<b>nobody</b> in this picture")
+    hostile = 'nobody <b>in</b> <img src=x onerror="window.hacked = true"> this picture'
+    explorer.locator("textarea").fill(hostile)
+    seen.expect(text.locator(".given")).to_have_text(hostile)
     page.wait_for_function(IDLE)
-    assert text.locator("b").count() == 0 and text.inner_text() != read["α = −1"]
+    assert text.locator("b, img").count() == 0 and page.evaluate("window.hacked") is None
+    assert text.inner_text() != read["α = −1"]
     seen.expect(heading).to_contain_text("nobody")
 
     box = text.bounding_box()
