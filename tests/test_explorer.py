@@ -10,8 +10,8 @@ from lerpnb import Checkpoint, Line
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import AlphaError, CheckpointError, LerpError, ProbeError
 from lerpnb.explorer import engine as engines
-from lerpnb.explorer import panel as panels
 from lerpnb.explorer.engine import UNUSABLE, Engine
+from lerpnb.explorer.face import lines_of
 from lerpnb.explorer.marks import AFTER, BEFORE, MINUS, PLUS, changed, ends, marks, words
 from lerpnb.explorer.panel import explore
 from lerpnb.explorer.turns import Turns
@@ -347,12 +347,12 @@ def test_the_curve_gives_the_grid_and_is_drawn(line):
     }
     explorer = explore(line, curve=Curve.from_measures(points))
     assert explorer.alphas == [0.0, 0.5, 1.0] and explorer.alpha == 0.5
-    strength, loss = panels._lines(explorer.curve)
+    strength, loss = lines_of(explorer.curve)
     assert strength["name"] == "strength/y" and strength["value"] == [0.5, None, None]
     assert (loss["unit"], loss["alpha"], loss["value"]) == ("nats/token", [0.0, 0.5, 1.0], [0.5, 1.0, 1.5])
     json.dumps([strength, loss], allow_nan=False)
     only = Curve.from_measures({a: {"words": Measure([1.0], unit="words")} for a in (0.0, 1.0)})
-    assert [found["name"] for found in panels._lines(only)] == ["words"]
+    assert [found["name"] for found in lines_of(only)] == ["words"]
 
 
 def test_where_nobody_is_at_the_kernel_it_is_a_figure_with_the_same_texts(line, explorer):

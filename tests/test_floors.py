@@ -29,7 +29,7 @@ FLOORS = {
 }
 HEAVY = {"explorer", "explorer.*", "assets"}  # of the floors that are light otherwise
 NO_TORCH = [room for floor in (0, 1, 5) for room in FLOORS[floor].split() if room not in HEAVY]
-NO_TORCH += ["cli_runs", "__init__"]
+NO_TORCH += "explorer.turns explorer.marks explorer.twin explorer.face cli_runs __init__".split()
 
 
 def rooms_of(package: Path) -> dict[str, Path]:

@@ -2,13 +2,11 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import pandas as pd
 
@@ -17,16 +15,14 @@ from ..curve import Curve
 from ..errors import AlphaError, LerpError, ProbeError
 from ..kernel import RUN_DIR
 from ..paths import Line
-from ..progress import is_batch
 from ..sampling import Continuations
 from .engine import Bars, Engine, Page
+from .face import Face, lines_of, somebody_is_here
 from .marks import ends, marks, words
 from .turns import ONE_AT_A_TIME, Turns, in_turn
 from .twin import twin_figure
 
-HERE = Path(__file__).parent
 KEPT = ["alpha", "prompt", "text", "seed", "temperature", "top_p", "new_tokens"]
-MOST_LINES = 6  # of a walk, that are drawn
 
 
 def explore(
@@ -183,7 +179,7 @@ class Explorer:
                 "ends": ends(self.alphas),
                 "prompt": self.spec.prompts[0],
                 "settings": settings,
-                "curve": _lines(self.curve),
+                "curve": lines_of(self.curve),
                 "refusal": self.engine.refusal,
                 "to": f"out/alpha_{show(self.alpha)}",
                 "kept": len(self._kept),
@@ -313,28 +309,6 @@ class Explorer:
         return {**data, "text/plain": repr(self)}, metadata
 
 
-class Face(anywidget.AnyWidget):
-    """The widget: it carries messages, and has no state that a saved notebook could hold."""
-
-    _esm = HERE / "view.js"
-    _css = HERE / "view.css"
-
-
-def somebody_is_here() -> bool:
-    """Whether a person is at this kernel: no runner started it, and the cell's front end could ask for input.
-
-    nbconvert, papermill and other programs that execute notebooks tell the kernel that they take no input.
-
-    >>> somebody_is_here()
-    False
-    """
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None or is_batch():
-        return False
-    return bool((kernel.get_parent("shell") or {}).get("content", {}).get("allow_stdin"))
-
-
 def _grid(alphas: Sequence[float] | None, curve: Curve | None) -> list[float]:
     if alphas is None:
         alphas = curve.alphas if curve is not None else alpha_grid(-1, 2, 13)
@@ -352,16 +326,3 @@ def _asked(prompt: Any) -> str:
     if not isinstance(prompt, str) or not prompt.strip():
         raise ProbeError(f"explore(prompt): got {prompt!r}.\nType a word or more for the model to continue.")
     return re.sub(r"\s+$", "", prompt)  # tokenizers put a word's space before it
-
-
-def _lines(curve: Curve | None) -> list[dict]:
-    """Strengths and losses of a curve, else its first quantity and those that share its unit, for the face to draw."""
-    if curve is None:
-        return []
-    names = [q for kind in ("strength/", "loss/") for q in curve.quantities if q.startswith(kind)]
-    names = names or [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
-    found = []
-    for name in names[:MOST_LINES]:
-        columns = {column: [v if np.isfinite(v) else None for v in curve[name][column]] for column in curve[name]}
-        found.append({"name": name, "unit": curve.unit(name), **columns})
-    return found

@@ -42,9 +42,10 @@ def twin_figure(
         style = dict(marker=dict(color=colour), hovertext=told, hoverinfo="text", hoverlabel=look.HOVER)
         fig.add_bar(x=[number(a) for a in alphas], y=list(values), name=name, **style)
     fig.add_trace(table.trace(alphas[active], 1 - (upper + SLIDER) / paper))
+    fig.data[-1].header.values = _header(alphas[active], active)
     steps = []
     for i, alpha in enumerate(alphas):
-        cells = {"header.values": [table.header(alpha)], "cells.values": [table.columns[alpha]]}
+        cells = {"header.values": [_header(alpha, i)], "cells.values": [table.columns[alpha]]}
         marker = {"shapes[0].x0": i - 0.45, "shapes[0].x1": i + 0.45} if labels else {}
         steps.append(dict(method="update", label=number(alpha), args=[cells, marker, [len(fig.data) - 1]]))
     grid = dict(gridcolor=look.FAINT, zeroline=False, linecolor=look.FAINT, showline=True)
@@ -58,23 +59,23 @@ def twin_figure(
         plot_bgcolor=look.CLEAR,
         font=dict(color=look.TEXT, size=13),
         modebar=dict(bgcolor=look.CLEAR, color=look.FAINT, activecolor=look.TEXT, remove=["select2d", "lasso2d"]),
-        legend=dict(orientation="h", x=0, xanchor="left", y=1 + 8 / paper, yanchor="bottom"),
-        sliders=[_slider(active, steps, 1 - upper / paper)],
+        legend=dict(orientation="h", traceorder="normal", x=0, xanchor="left", y=1 + 8 / paper, yanchor="bottom"),
+        sliders=[_slider(active, steps, 1 - upper / paper, 0.5 / len(alphas) if labels else 0)],
     )
     if labels:
         frame = dict(type="rect", y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, width=1.5))
         fig.add_shape(x0=active - 0.45, x1=active + 0.45, **frame)
         fig.update_layout(
-            xaxis=dict(title=dict(text="alpha (no unit)", standoff=6), type="category", anchor="y", **grid),
+            xaxis=dict(title=_title("alpha (no unit)"), type="category", anchor="y", **grid),
             yaxis=dict(
-                title="next token,<br>probability 0 to 1",
-                range=[0, 1],
-                domain=[1 - BARS / paper, 1],
-                dtick=0.25,
-                **grid,
+                title=_title("next token, probability"), rangemode="tozero", domain=[1 - BARS / paper, 1], **grid
             ),
         )
     return fig
+
+
+def _title(text: str) -> dict:
+    return dict(text=text, standoff=6, font=dict(size=14))
 
 
 def _known(values: Sequence) -> list[float]:
@@ -93,12 +94,17 @@ def _cells(prompt: str, texts: Sequence[str]) -> list[str]:
     return cells
 
 
-def _slider(active: int, steps: list[dict], top: float) -> dict:
+def _header(alpha: float, i: int) -> list[str]:
+    beside = "before" if i else "after"
+    return [f"what the model at alpha {number(alpha)} writes; <b>bold</b> is not in the text of the alpha {beside}"]
+
+
+def _slider(active: int, steps: list[dict], top: float, inset: float) -> dict:
     return dict(
         active=active,
         steps=steps,
-        x=0,
-        len=1,
+        x=inset,  # its knob then stands under the bars
+        len=1 - 2 * inset,
         y=top,
         yanchor="top",
         pad=dict(t=0, b=0),
