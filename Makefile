@@ -1,12 +1,13 @@
 # `make` lists the targets. Another interpreter: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
+N ?= 1
 READY := .venv/ready
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help demo assets test check gallery lab format adapters clean
+.PHONY: help demo assets test check browser bench gallery lab format adapters clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,11 +21,20 @@ assets: $(READY) ## Fetch the demo's model, reviews and encoder, once
 test: assets ## Run all tests
 	$(BIN)/pytest
 
+browser: $(READY) ## Run the browser's tests N times and count the passes (make browser N=10)
+	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser && passed=$$((passed + 1)); done; \
+	echo "the browser's tests: $$passed of $(N) passed"; [ $$passed -eq $(N) ]
+
 check: $(READY) ## Lint and run the quick tests (under 90 s)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
-	$(BIN)/pytest -m "not slow and not browser"
+	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist loadscope -q
+
+bench: assets ## Run the CPU benchmarks beside the peers and print one table (10 minutes at most)
+	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
+	for name in mix memory walk rows adaptive; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	$(BIN)/python tests/benchmarks/table.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
 	$(BIN)/python -m lerpnb.gallery runs/demo

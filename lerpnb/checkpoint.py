@@ -4,17 +4,18 @@ import copy
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from .adapter import add_adapter, merge
+from .adapter import Dense, LowRank, add_adapter, merge
 from .errors import CheckpointError
-from .header import Header, few, first_line
-from .live import admit_untied, borrow, pick_device, quiet, ties, untie
+from .folder import read_folder
+from .header import Header
+from .live import admit_untied, borrow, move, pick_device, ties, untie
 from .mixable import network, refuse_not_finite, tokenizer_text
 
 
@@ -23,11 +24,12 @@ class Checkpoint:
 
     Attributes:
         header: what was known before the weights were read.
-        model: a frozen float32 model in eval mode that holds the weights; use `new_model` for one to write into.
         tokenizer: a transformers tokenizer, or None.
         base: the base of an adapter, else None; tensors that the adapter leaves alone are the base's own storage.
         tied: {alias: name} of parameters that are one parameter under two names.
-        tensors: {name: float32 tensor}: each parameter once, under its first name, then the float buffers.
+        weights: {name: float32 tensor, or `LowRank`}: what is held. Each parameter once, under its first name, then the
+            float buffers. An adapter's plain LoRA stays low-rank.
+        tensors: the same as dense tensors; those of low-rank weights are made anew each time they are asked for.
         buffers: {name: tensor}: the integer and bool buffers.
 
     Example:
@@ -45,10 +47,15 @@ class Checkpoint:
         model: nn.Module,
         tokenizer: Any = None,
         base: "Checkpoint | None" = None,
+        low: Mapping[str, LowRank] | None = None,
     ):
-        self.header, self.model, self.tokenizer, self.base = header, model, tokenizer, base
+        self.header, self.tokenizer, self.base = header, tokenizer, base
+        self._bare, self._low = model, low or {}  # where a weight is low-rank, the bare model has its base's tensor
         self.tied = ties(model)
-        self.tensors = {n: t for n, t in _named(model) if t.is_floating_point()}
+        self.weights: dict[str, torch.Tensor | LowRank] = {
+            n: self._low.get(n, t) for n, t in _named(model) if t.is_floating_point()
+        }
+        self.tensors = Dense(self.weights)
         self.buffers = {n: t for n, t in _named(model) if not t.is_floating_point()}
 
     @classmethod
@@ -57,7 +64,7 @@ class Checkpoint:
     ) -> "Checkpoint":
         """Load a checkpoint from files, through transformers, in float32.
 
-        An adapter becomes its base plus its dense delta, theta = theta_base + scaling * B A.
+        An adapter is its base's own tensors and its factors, theta = theta_base + scaling * B A (see `LowRank`).
 
         Args:
             name: a hub id, folder, GGUF file, PEFT adapter folder, or built-in such as `"smollm2-135m-instruct"`.
@@ -85,11 +92,11 @@ class Checkpoint:
         call = f"Checkpoint.load({header.name!r})"
         if header.base:
             base = base or cls.of_header(header.base, None, device)
-            model = add_adapter(base.model, header.folder, call)
+            model, low = add_adapter(base.model, header.folder, call)
         else:
-            base, model = None, _from_pretrained(header, call).to(pick_device(device))
+            base, model, low = None, read_folder(header.folder, call).to(pick_device(device)), None
         tokenizer = header.tokenizer if header.tokenizer is not None else base and base.tokenizer
-        made = cls(header, model, tokenizer, base)
+        made = cls(header, model, tokenizer, base, low)
         refuse_not_finite(made.tensors, call)
         return made
 
@@ -98,7 +105,7 @@ class Checkpoint:
         """Wrap a live model without changing it.
 
         Its float32 tensors are referenced, not copied (do not train it on meanwhile); others become float32 copies. A
-        `PeftModel` becomes its base plus its active adapters' dense delta.
+        `PeftModel` becomes its base with its active adapters on it.
 
         Raises:
             CheckpointError: not a transformers model, quantised, on the meta device, or NaN or infinite weights.
@@ -116,13 +123,13 @@ class Checkpoint:
                 f"{call}: its weights are quantised or not in memory ({', '.join(sorted(kinds))}).\n"
                 "Load it dequantised, without offloading."
             )
-        twin = borrow(model)
+        twin, low = borrow(model), None
         if hasattr(twin, "merge_and_unload"):
             untie(twin)
-            twin = merge(twin, call)
+            twin, low = merge(twin, call)
         admit_untied(twin)
         shapes = {parameter: tuple(value.shape) for parameter, value in twin.named_parameters()}
-        made = cls(Header(name, None, twin.config, shapes, frozenset(kinds)), twin, tokenizer)
+        made = cls(Header(name, None, twin.config, shapes, frozenset(kinds)), twin, tokenizer, low=low)
         refuse_not_finite(made.tensors, call)
         return made
 
@@ -143,19 +150,25 @@ class Checkpoint:
 
     @property
     def config(self) -> Any:
-        """The transformers configuration of `model`."""
-        return self.model.config
+        """The transformers configuration of the model."""
+        return self._bare.config
+
+    @property
+    def architecture(self) -> str:
+        """The name of the model's class, e.g. `"LlamaForCausalLM"`."""
+        return type(self._bare).__name__
 
     @property
     def n_parameters(self) -> int:
         """How many numbers the parameters hold, tied ones counted once."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(parameter.numel() for parameter in self._bare.parameters())
 
     @functools.cached_property
     def sha256(self) -> str:
         """Hash over the names, dtypes, shapes and bytes of all tensors and buffers."""
         digest = hashlib.sha256()
-        for name, tensor in sorted({**self.tensors, **self.buffers}.items()):
+        for name in sorted([*self.weights, *self.buffers]):
+            tensor = self.tensors[name] if name in self.weights else self.buffers[name]
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()
@@ -163,65 +176,70 @@ class Checkpoint:
     @functools.cached_property
     def identity(self) -> str:
         """Hash of all that a value measured on it depends on: weights, network, tokenizer and end-of-text tokens."""
-        ends = getattr(self.model.generation_config, "eos_token_id", None) if self.model.can_generate() else None
+        ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
         told = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
-    def new_model(self) -> nn.Module:
-        """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into."""
-        return copy.deepcopy(self.model)
+    @functools.cached_property
+    def model(self) -> nn.Module:
+        """A frozen float32 model in eval mode that holds the weights; use `new_model` for one to write into.
 
-    def to(self, device: str | torch.device) -> "Checkpoint":
-        """This checkpoint where it is on that device already, else a copy of it there."""
-        device = pick_device(device)
-        if all(tensor.device.type == device.type for tensor in self.tensors.values()):
+        Where weights are low-rank it is made when first asked for, and kept: dense copies of those.
+        """
+        if not self._low:
+            return self._bare
+        twin = borrow(self._bare)
+        for name, weight in self._low.items():
+            twin.get_parameter(name).data = weight.tensor()
+        return twin
+
+    def new_model(self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into.
+
+        Args:
+            device: where it goes; None puts each tensor where the checkpoint has it.
+            dtype: of its parameters; float buffers, such as rotary frequencies, stay float32.
+        """
+        device = None if device is None else pick_device(device)
+        memo = {
+            id(p): nn.Parameter(torch.empty_like(p, device=device, dtype=dtype), requires_grad=False)
+            for p in self._bare.parameters()
+        }
+        memo |= {id(b): b.to(device, copy=True) for b in self._bare.buffers()}
+        live = copy.deepcopy(self._bare, memo)
+        for name, parameter in live.named_parameters():
+            parameter.data.copy_(self.tensors[name])
+        return live
+
+    def to(self, device: str | torch.device | Mapping[str, torch.device], moved: dict | None = None) -> "Checkpoint":
+        """This checkpoint where it is on that device already, else one with copies there.
+
+        Args:
+            device: a device for all, or for each tensor by name.
+            moved: pass one dict for all checkpoints that share tensors, and they still do.
+        """
+        if not isinstance(device, Mapping):
+            device = dict.fromkeys([*self.weights, *self.buffers], pick_device(device))
+        moved = {} if moved is None else moved
+        twin = move(self._bare, lambda name: device.get(name, torch.device("cpu")), moved)
+        if all(a.data_ptr() == b.data_ptr() for a, b in zip(twin.parameters(), self._bare.parameters(), strict=True)):
             return self
-        return Checkpoint(self.header, self.new_model().to(device), self.tokenizer, self.base)
+        low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
+        return Checkpoint(self.header, twin, self.tokenizer, self.base, low)
 
     def untied(self) -> "Checkpoint":
         """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""
-        twin = borrow(self.model)
+        twin = borrow(self._bare)
         untie(twin)
         admit_untied(twin)
-        return Checkpoint(self.header, twin, self.tokenizer, self.base)
+        return Checkpoint(self.header, twin, self.tokenizer, self.base, self._low)
 
     def __repr__(self) -> str:
         dtypes = ", ".join(sorted(self.stored_dtypes))
-        return f"Checkpoint({self.name!r}: {type(self.model).__name__}, {self.n_parameters:,} parameters, {dtypes})"
+        return f"Checkpoint({self.name!r}: {self.architecture}, {self.n_parameters:,} parameters, {dtypes})"
 
 
 def _named(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
     """Each parameter once under its first name, detached, then each buffer."""
     yield from ((name, parameter.detach()) for name, parameter in model.named_parameters())
     yield from model.named_buffers()
-
-
-def _from_pretrained(header: Header, call: str) -> nn.Module:
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
-                header.folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # to name them ourselves
-            )
-    except Exception as error:
-        raise CheckpointError(
-            f"{call}: transformers cannot load it as a causal language model.\n  {first_line(error)}\n"
-            "A checkpoint is what save_pretrained of such a model writes."
-        ) from error
-    odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]
-    odd += [f"{name}: in the files, not in {type(model).__name__}" for name in sorted(info["unexpected_keys"])]
-    odd += [f"{name}: files {tuple(a)}, model {tuple(b)}" for name, a, b in sorted(info["mismatched_keys"])]
-    if odd:
-        raise CheckpointError(
-            f"{call}: its tensors are not those of a {type(model).__name__}.\n{few(odd)}\n"
-            "Missing ones would be made up at random: copy or download the folder again, or save the whole model."
-        )
-    model.requires_grad_(False)
-    admit_untied(model)
-    return model.eval()

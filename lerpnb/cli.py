@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from . import cli_runs
 from .errors import LerpError, RunError
 
 ROWS = 20  # of a curve, in the terminal
@@ -27,6 +29,8 @@ Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YA
 Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
 Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
 To = Annotated[Path, typer.Option(help="The folder of runs.")]
+TimeLimit = Annotated[str | None, typer.Option(metavar="TIME", help="End it after 2h, 90m, 1h30m, or seconds.")]
+MemoryLimit = Annotated[float | None, typer.Option(metavar="GIB", help="End it when it holds more than this many GiB.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to; by default beside its source.")]
 Code = Annotated[bool, typer.Option("--code/--no-code", help="Fold the code, or leave it out.")]
 
@@ -43,6 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
+cli_runs.add_to(app)
+
+
 @app.command()
 def assets() -> None:
     """Fetch the demo's model, reviews and scorer, once."""
@@ -51,22 +58,46 @@ def assets() -> None:
     assets.fetch()
 
 
-@app.command()
+class WithParameters(TyperCommand):
+    """`lerpnb run NOTEBOOK --help` lists the notebook's own parameters below the command's options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--help" in args and len(args) > 1:
+            ctx.meta["notebook"] = _positional([arg for arg in args if arg != "--help"], self, ctx)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        if notebook := ctx.meta.get("notebook"):
+            print(_parameters(notebook))
+
+
+@app.command(cls=WithParameters)
 def run(
-    notebook: Annotated[str, typer.Argument(help="A path, or the name of one of the project's notebooks.")],
+    notebook: Annotated[
+        str, typer.Argument(help="A path, or the name of one of the project's; with --help: its parameters.")
+    ],
     parameter: Pairs = None,
     yaml: Yaml = None,
     file: Values = None,
     name: Name = None,
     to: To = Path("runs"),
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
 ) -> None:
     """Execute a notebook into a run folder and print its result."""
     from . import runs
+    from .progress import seconds_of
+
+    try:
+        seconds = None if time_limit is None else seconds_of(time_limit)
+    except ValueError as error:
+        raise RunError(f"lerpnb run --time-limit: {error}") from error
 
     parameters = _mapping(_text(file), f"-f {file}") if file else {}
     parameters |= _mapping(yaml, "-y") if yaml else {}
     parameters |= dict(pair.split("=", 1) for pair in parameter or [])
-    print(_result(runs.run(notebook, parameters, name, to)))
+    print(_result(runs.run(notebook, parameters, name, to, time_limit=seconds, memory_limit=memory_limit)))
 
 
 @app.command()
@@ -127,6 +158,38 @@ def _paired(arguments: list[str]) -> list[str]:
                 raise RunError(f"lerpnb run {' '.join(paired[-1:] + [name]).strip()}: no value.\nWrite -p NAME VALUE.")
             paired.append(value if "=" in name else f"{name}={value}")
     return paired
+
+
+def _positional(arguments: list[str], command: Any, ctx: Any) -> str | None:
+    """The first argument that is neither an option nor an option's value."""
+    valued = {name for option in command.get_params(ctx) if option.param_type_name == "option" for name in option.opts}
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            return argument
+        if argument in valued:
+            next(rest, None)
+    return None
+
+
+def _parameters(notebook: str) -> str:
+    """A notebook's parameters: a line each, with type, default and help."""
+    import nbformat
+
+    from .parameters import parameters_of
+    from .runs import find_notebook
+
+    source = find_notebook(notebook)
+    found = parameters_of(nbformat.read(source, as_version=4), f'run("{source.stem}")').values()
+    if not found:
+        return f"{source.stem} takes no parameters: no cell is tagged 'parameters'."
+    told = [(f"-p {p.name}", p.type or "any", repr(p.default), p.help) for p in found]
+    widths = [max(len(row[i]) for row in told) for i in range(3)]
+    lines = [f"Parameters of {source.stem}: name, type, default, meaning"]
+    for *cells, meaning in told:
+        columns = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append("  ".join(["", *columns, meaning]).rstrip())
+    return "\n".join(lines)
 
 
 def _text(file: Path) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from . import assets
 from .errors import CorpusError
 
+ENOUGH = 128  # tokens; a smaller batch is not ended for its padding
 READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 READERS[".jsonl"] = READERS[".json"] = lambda path: pd.read_json(path, lines=True)
 
@@ -192,6 +193,8 @@ def token_batches(
 ) -> Iterator[tuple[list[int], list]]:
     """Groups of token lists sorted by length, each group at most `max_tokens` when padded to its longest.
 
+    A group of `ENOUGH` tokens ends sooner where more than an eighth of it would be padding, as dear as text.
+
     Yields:
         The texts' places and their token ids. Longest first, so that what does not fit in memory fails at once.
     """
@@ -200,7 +203,14 @@ def token_batches(
     start = 0
     while start < len(order):
         longest = max(1, len(ids[order[start]]))
-        group = order[start : start + max(1, max_tokens // longest)]
+        group, tokens = [], 0
+        for i in order[start:]:
+            padded = longest * (len(group) + 1)
+            sparse = tokens >= ENOUGH and tokens + len(ids[i]) < 7 / 8 * padded
+            if group and (padded > max_tokens or sparse):
+                break
+            group.append(i)
+            tokens += len(ids[i])
         yield group, [ids[i] for i in group]
         start += len(group)
 

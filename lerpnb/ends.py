@@ -126,11 +126,11 @@ def _compare_headers(a: Header, b: Header, compare: Comparison) -> None:
 
 
 def _compare_tensors(a: Checkpoint, b: Checkpoint, compare: Comparison) -> tuple[Checkpoint, Checkpoint]:
-    compare.architectures(type(a.model).__name__, type(b.model).__name__)
+    compare.architectures(a.architecture, b.architecture)
     if a.base and b.base and a.base is not b.base and a.base.sha256 != b.base.sha256:
         compare.bases(a.base.name, b.base.name)
     a, b = same_ties(a, b)
-    shapes = [{name: tuple(tensor.shape) for name, tensor in end.tensors.items()} for end in (a, b)]
+    shapes = [{name: tuple(weight.shape) for name, weight in end.weights.items()} for end in (a, b)]
     compare.shapes(*shapes, (_vocabulary(a), _vocabulary(b)))
     compare.configs(a.config, b.config)
     compare.integer_buffers(a.buffers, b.buffers)

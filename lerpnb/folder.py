@@ -1,4 +1,4 @@
-"""Writing a live model as an ordinary Hugging Face folder, whole or not at all."""
+"""A model in an ordinary Hugging Face folder: reading it, and writing one whole or not at all."""
 
 import os
 import shutil
@@ -11,7 +11,50 @@ from safetensors import SafetensorError
 from torch import nn
 
 from .errors import CheckpointError
-from .live import borrow, quiet
+from .header import few, first_line
+from .live import admit_untied, borrow, quiet
+
+
+def read_folder(folder: Path, call: str) -> nn.Module:
+    """The frozen float32 causal language model in a folder, through transformers, in eval mode.
+
+    Weights stored as float32 safetensors stay in their memory-mapped files; others become float32 copies.
+
+    Args:
+        folder: what save_pretrained wrote.
+        call: what the first line of an error names.
+
+    Raises:
+        CheckpointError: transformers cannot load it, or its tensors are not those of the model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # to name them ourselves
+            )
+    except Exception as error:
+        raise CheckpointError(
+            f"{call}: transformers cannot load it as a causal language model.\n  {first_line(error)}\n"
+            "A checkpoint is what save_pretrained of such a model writes."
+        ) from error
+    odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]
+    odd += [f"{name}: in the files, not in {type(model).__name__}" for name in sorted(info["unexpected_keys"])]
+    odd += [f"{name}: files {tuple(a)}, model {tuple(b)}" for name, a, b in sorted(info["mismatched_keys"])]
+    if odd:
+        raise CheckpointError(
+            f"{call}: its tensors are not those of a {type(model).__name__}.\n{few(odd)}\n"
+            "Missing ones would be made up at random: copy or download the folder again, or save the whole model."
+        )
+    model.requires_grad_(False)
+    admit_untied(model)
+    return model.eval()
 
 
 def write_folder(

@@ -1,45 +1,56 @@
-"""A batch kernel: papermill's engine runs a notebook's cells in it, and a watch looks on from outside."""
+"""A batch kernel: papermill's engine runs a notebook's cells in this very Python, while a watch looks on."""
 
 import functools
-import json
+import importlib.util
 import logging
 import os
-import re
-import shutil
 import signal
+import subprocess
 import sys
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-from nbformat import NotebookNode
-
-from .progress import FILE, time_text
+from .kernel_main import DEVICE
+from .outputs import Printed, joined, shorten
+from .progress import FILE
+from .watch import Watch
 
 RUN_DIR = "LERPNB_RUN_DIR"  # environment variable: the folder into which a batch run's notebook records
 KERNEL = "python3"
-CLEAR = "\r\x1b[2K"  # a terminal's line, emptied
+TRIES = 3  # to start a kernel: another run may have taken its ports
+WHY = 300  # characters of an error's first line
 
 
-def execute(source: Path, given: dict[str, Any], work: Path, watch: "Watch") -> dict | None:
+def execute(source: Path, given: dict[str, Any], work: Path, watch: Watch, environment: dict[str, str]) -> dict | None:
     """Run the notebook's cells, writing executed.ipynb as they end; None, or what went wrong and where."""
+    if importlib.util.find_spec("ipykernel") is None:
+        why = f"there is no ipykernel in the Python that runs it, {sys.executable}. Install it: pip install ipykernel."
+        return {"cell": None, "kind": "NoSuchKernel", "why": why}
+    for _ in range(TRIES):
+        error = _execute(source, given, work, watch, environment)
+        if not (error and watch.cell == 0 and "Address already in use" in error["why"]):
+            break
+    return error
+
+
+def _execute(source: Path, given: dict[str, Any], work: Path, watch: Watch, environment: dict[str, str]) -> dict | None:
     import papermill  # takes seconds: not at the top, since notebooks import this module to record
-    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    environment = os.environ | {RUN_DIR: str(work), FILE: str(watch.file), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment = os.environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"} | environment
+    environment |= {RUN_DIR: str(work), FILE: str(watch.file), DEVICE: str(work / ".device.json")}
     package = Path(__file__).resolve().parent.parent
     if package.name not in ("site-packages", "dist-packages"):  # the kernel takes this very lerpnb
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), environment.get("PYTHONPATH")]))
     try:
-        with open(work / "kernel.log", "w", encoding="utf-8") as log:
+        with _ended_by_signals(), open(work / "kernel.log", "w", encoding="utf-8") as log:
             papermill.execute_notebook(
                 str(source).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
-                str(work / "executed.ipynb").replace("{", "{{").replace("}", "}}"),
+                WHOLE + str(work / "executed.ipynb").replace("{", "{{").replace("}", "}}"),
                 parameters=given,
                 engine_name=_engine(),
                 kernel_name=KERNEL,
@@ -52,133 +63,132 @@ def execute(source: Path, given: dict[str, Any], work: Path, watch: "Watch") -> 
             )
     except PapermillExecutionError as error:
         first = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
-        return {"cell": error.exec_count, "kind": error.ename, "why": f"{error.ename}: {first}"}
-    except NoSuchKernel:
-        why = f"there is no Jupyter kernel named {KERNEL}. Install ipykernel into this environment."
-        return {"cell": None, "kind": "NoSuchKernel", "why": why}
-    except (Exception, KeyboardInterrupt) as error:
+        return {"cell": error.exec_count, "kind": error.ename, "why": f"{error.ename}: {first}"[:WHY]}
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind that complains later
         kind, died = type(error).__name__, isinstance(error, DeadKernelError) or "Kernel died" in str(error)
-        why = watch.death(work / "kernel.log") if died else f"{kind}: {error}".strip(": ")
+        if watch.ended or died:
+            why, kind = watch.death(work / "kernel.log"), (watch.ended or {"kind": kind})["kind"]
+        elif isinstance(error, SystemExit):
+            name = signal.Signals(error.code - 128).name
+            told = {"kind": "Terminated", "signal": name, "why": f"the run was ended from outside ({name})."}
+            return {"cell": watch.cell or None} | told
+        elif isinstance(error, KeyboardInterrupt):
+            kind, why = "Interrupted", "the run was interrupted (Ctrl-C)."
+        else:
+            why = f"{kind}: {error}".strip(": ")[:WHY]
         return {"cell": watch.cell or None, "kind": kind, "why": why}
+    finally:
+        watch.kill()  # whatever still runs: a second Ctrl-C came, or the notebook left a process behind
     return None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP leave by SystemExit, so that the kernel is ended; only the main thread can see to that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup's is left alone
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+WHOLE = "whole:"  # what a path begins with that papermill hands to `_Whole`
+
+
+class _Whole:
+    """How papermill writes executed.ipynb: whole or not at all, so that a full disk leaves the last one readable."""
+
+    def write(self, text: str, path: str) -> None:
+        from .report import write_whole
+
+        write_whole(Path(path.removeprefix(WHOLE)), text)
+
+    def pretty_path(self, path: str) -> str:
+        return path.removeprefix(WHOLE)
 
 
 @functools.cache
 def _engine() -> str:
-    """Papermill's engine, with an environment, a folder and a log for the kernel, and somebody who watches it."""
+    """Papermill's engine with an environment, a folder and a log for the kernel, and somebody who watches it."""
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.iorw import papermill_io
+
+    class Manager(AsyncKernelManager):
+        """Starts this Python, whatever environment a kernel called python3 on this machine belongs to."""
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            argv = [sys.executable, "-m", "lerpnb.kernel_main", "-f", "{connection_file}"]
+            return KernelSpec(**get_kernel_dict() | {"argv": argv})
+
+    class Client(PapermillNotebookClient):
+        """Shows the kernel to the watch as soon as it is there, and keeps no more of a cell's texts than is useful."""
+
+        watch: Watch
+        printed = Printed()
+
+        def start_new_kernel(self, **kwargs: Any) -> None:
+            super().start_new_kernel(**kwargs)
+            self.watch.kernel_started(self.km.provisioner.process)
+
+        def execute_cell(self, cell: Any, cell_index: int) -> Any:
+            try:
+                return super().execute_cell(cell, cell_index)
+            finally:
+                if cell.get("outputs"):
+                    cell.outputs = joined(cell.outputs)
+
+        def process_message(self, msg: dict, cell: Any, cell_index: int) -> Any:
+            shorten(msg["content"])
+            return super().process_message(msg, cell, cell_index)
+
+        def output(self, outs: list, msg: dict, display_id: str | None, cell_index: int) -> Any:
+            if msg["msg_type"] != "stream":
+                return super().output(outs, msg, display_id, cell_index)
+            if not outs or self.clear_before_next_output:
+                self.printed = Printed()
+            msg["content"]["text"], rest = self.printed.split(msg["content"]["text"])
+            shown = super().output(outs, msg, display_id, cell_index) if msg["content"]["text"] else None
+            if rest:
+                if self.printed.note is None:
+                    self.printed.note = super().output(outs, msg, display_id, cell_index)
+                self.printed.note["text"] = self.printed.rest()
+            return shown
 
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
             cls, nb_man, kernel_name, *, environment, folder, log, watch, log_output=False, start_timeout=60, **_
         ):
-            client = PapermillNotebookClient(
+            client = Client(
                 nb_man,
                 kernel_name=kernel_name,
+                kernel_manager_class=Manager,
                 startup_timeout=start_timeout,
                 iopub_timeout=60,
                 store_widget_state=False,
-                coalesce_streams=True,
-                on_notebook_start=lambda notebook: watch.kernel_started(client.km.provisioner.process),
                 on_cell_start=lambda cell, cell_index: watch.cell_started(cell),
             )
-            client.execute(env=environment, cwd=str(folder), stderr=log)
+            client.watch = watch
+            client.execute(env=environment, cwd=str(folder), stdout=subprocess.DEVNULL, stderr=log)
 
     papermill_engines.register("lerpnb", Engine)
+    papermill_io.register(WHOLE, _Whole())
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters that only it could not read
     return "lerpnb"
-
-
-class Watch:
-    """Watches a kernel from outside: its peak memory, and how far it is, drawn on stderr."""
-
-    EVERY = 0.5  # seconds between two looks
-    LINES = 15.0  # seconds between two lines of the same work, where stderr is no terminal
-
-    def __init__(self, name: str, cells: int, file: Path):
-        self.name, self.cells, self.file = name, cells, file
-        self.cell, self.peak, self.process = 0, None, None
-        self._stopped, self._start, self._end = threading.Event(), time.monotonic(), None
-        self._drawn, self._said = False, ("", 0, 0.0)
-        self._thread = threading.Thread(target=self._look_on, daemon=True)
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._stopped.set()
-        self._thread.join()
-        self._end = time.monotonic()
-        if self._drawn:
-            print(CLEAR, end="", file=sys.stderr, flush=True)
-
-    def seconds(self) -> float:
-        return (self._end or time.monotonic()) - self._start
-
-    def kernel_started(self, process: Any) -> None:
-        self.process = process
-
-    def cell_started(self, cell: NotebookNode) -> None:
-        self.cell += is_run(cell)
-        self._measure()
-
-    def death(self, log: Path) -> str:
-        """Why the kernel is gone, in words."""
-        if self.process is None:
-            words = log.read_text(encoding="utf-8", errors="replace").split("\n")
-            return f"the kernel did not start: {next(filter(str.strip, reversed(words)), 'it said nothing')}"
-        code = self.process.poll()
-        if code == -signal.SIGKILL:
-            peak = f"; it held {self.peak / 2**30:.2f} GiB" if self.peak else ""
-            return f"the kernel was killed (SIGKILL), as a system does when memory runs out{peak}."
-        if code is not None and code < 0:
-            return f"the kernel crashed ({signal.Signals(-code).name})."
-        return f"the kernel ended by itself, with exit code {code}."
-
-    def _look_on(self) -> None:
-        while not self._stopped.wait(self.EVERY):
-            self._measure()
-            with suppress(OSError):  # a closed terminal must not stop the run
-                self._show()
-
-    def _measure(self) -> None:
-        if self.process is None:
-            return
-        with suppress(psutil.Error, OSError):
-            memory = psutil.Process(self.process.pid).memory_info()
-            now = getattr(memory, "peak_wset", memory.rss)
-            status = Path(f"/proc/{self.process.pid}/status")
-            if status.exists() and (kept := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
-                now = int(kept[1]) * 1024  # Linux keeps the peak itself
-            self.peak = max(self.peak or 0, now)
-
-    def _show(self) -> None:
-        state = None
-        with suppress(OSError, ValueError):
-            state = json.loads(self.file.read_text(encoding="utf-8"))
-        done, total = (state["done"], state["total"]) if state else (max(self.cell - 1, 0), self.cells)
-        where = text = f"{self.name}: cell {max(self.cell, 1)} of {self.cells}"
-        if state:
-            text += f", {state['label'] or 'work'} {done}" + (f" of {total}" if total else "")
-            if done and total:
-                left = (total / done - 1) * (state["now"] - state["started"]) - (time.time() - state["now"])
-                text += f", about {time_text(max(left, 0))} left"
-        if sys.stderr.isatty():
-            full, empty = "█░" if (sys.stderr.encoding or "").lower().startswith("utf") else "#-"
-            filled = round(20 * done / total) if total else 0
-            line = f"{full * filled}{empty * (20 - filled)} {text}, {time_text(self.seconds())}"
-            print(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
-            self._drawn = True
-        elif self.cell and (where != self._said[0] or self.seconds() - self._said[2] >= self.LINES):
-            if (where, done) != self._said[:2]:
-                self._said = (where, done, self.seconds())
-                print(text, file=sys.stderr, flush=True)
-
-
-def is_run(cell: NotebookNode) -> bool:
-    """Whether a kernel gets this cell, and so counts it."""
-    return cell.cell_type == "code" and bool(cell.source.strip())

@@ -3,12 +3,13 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from .errors import LerpError
+from .errors import CheckpointError, LerpError
 
 # Wrappers that trainers put on an instance; a copied one would still call the model that it was copied from.
 WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
@@ -53,6 +54,30 @@ def borrow(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     return twin
 
 
+def move(model: nn.Module, where: Callable[[str], torch.device], moved: dict) -> nn.Module:
+    """A twin of a frozen float32 model with each tensor on the device that `where` has for its name.
+
+    A tensor stays the model's own where it is there already. `moved` remembers the others by their memory, so that
+    models that share tensors still do when they are moved with one dict.
+    """
+    memo = {
+        id(parameter): nn.Parameter(move_tensor(parameter.detach(), where(name), moved), requires_grad=False)
+        for name, parameter in model.named_parameters()
+    }
+    memo |= {id(buffer): move_tensor(buffer, where(name), moved) for name, buffer in model.named_buffers()}
+    return copy.deepcopy(model, memo)
+
+
+def move_tensor(tensor: torch.Tensor, device: torch.device, moved: dict) -> torch.Tensor:
+    """The tensor on a device, moved once for all tensors on its memory; `moved` remembers."""
+    if tensor.device.type == device.type and device.index in (None, tensor.device.index):
+        return tensor
+    key = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, str(device)
+    if key not in moved:
+        moved[key] = tensor, tensor.to(device)  # with the first one, else its memory could be another's by then
+    return moved[key][1]
+
+
 def ties(model: nn.Module) -> dict[str, str]:
     """Which parameter names are aliases: {alias: the first name of the same parameter}."""
     first: dict[int, str] = {}
@@ -70,12 +95,12 @@ def untie(model: nn.Module) -> None:
             seen.add(id(parameter))
 
 
-def retie(model: nn.Module) -> None:
-    """Make parameters on one storage one parameter again."""
+def retie(model: nn.Module, apart: Collection[int] = ()) -> None:
+    """Make parameters on one storage one parameter again, but for those whose ids are in `apart`."""
     first: dict[tuple, nn.Parameter] = {}
     for module in model.modules():
         for key, parameter in module._parameters.items():
-            if parameter is not None and parameter.numel() and not parameter.is_meta:
+            if parameter is not None and parameter.numel() and not parameter.is_meta and id(parameter) not in apart:
                 where = (parameter.data_ptr(), parameter.shape, parameter.stride())
                 module._parameters[key] = first.setdefault(where, parameter)
 
@@ -85,6 +110,79 @@ def admit_untied(model: nn.Module) -> None:
     if getattr(model.config, "tie_word_embeddings", False) and not ties(model):
         model.config.tie_word_embeddings = False
         model.all_tied_weights_keys = {}
+
+
+def places(model: nn.Module) -> dict[str, torch.Tensor]:
+    """{name: the memory of each parameter and float buffer of a live model}, to be written to in place.
+
+    What accelerate offloaded to the host's memory is found there. Tied parameters are one, under their first name.
+
+    Raises:
+        CheckpointError: a tensor that is on disk or nowhere.
+    """
+    found = {name: parameter.data for name, parameter in model.named_parameters()}
+    found |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    if not any(hasattr(module, "_hf_hook") for module in model.modules()):
+        return found
+    found = {name: _offloaded(model, name, t) if t.is_meta else t for name, t in found.items()}
+    lost = sorted(name for name, tensor in found.items() if tensor is None)
+    if lost:
+        raise CheckpointError(
+            f"places(model): {len(lost)} of {len(found)} tensors are offloaded to disk.\n"
+            f"They cannot be mixed in place: {', '.join(lost[:3])}.\n"
+            'Leave "disk" out of the device_map: a walk needs the live model in memory.'
+        )
+    first: dict[int, str] = {}  # offloading parts ties, but not the memory behind them
+    return {name: t for name, t in found.items() if t.is_meta or first.setdefault(t.data_ptr(), name) == name}
+
+
+def _offloaded(model: nn.Module, name: str, tensor: torch.Tensor) -> torch.Tensor | None:
+    """Where accelerate's hook keeps a parameter that is on the meta device between two uses; None if on disk."""
+    path = name.split(".")
+    for depth in range(len(path) - 1, -1, -1):
+        hook = getattr(model.get_submodule(".".join(path[:depth])), "_hf_hook", None)
+        for one in getattr(hook, "hooks", [hook]):
+            weights, key = getattr(one, "weights_map", None), ".".join(path[depth:])
+            if weights is not None and key in weights:
+                kept = weights[key]
+                return kept if kept.data_ptr() == weights[key].data_ptr() else None  # from disk: made anew
+    return tensor  # it is there to stay
+
+
+def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
+    """Spread a live model over devices, by accelerate: its hooks move the activations.
+
+    Args:
+        model: a transformers model in the host's memory; its parameters are moved.
+        device_map: {module's name: device}, or "auto" for as much as fits on each device, as transformers has it.
+
+    Raises:
+        CheckpointError: a module for the disk, or the embeddings offloaded.
+    """
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
+
+    if isinstance(device_map, str):
+        if device_map != "auto":
+            raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
+        whole = list(model._no_split_modules or [])
+        memory = get_balanced_memory(model, no_split_module_classes=whole)
+        device_map = infer_auto_device_map(model, memory, no_split_module_classes=whole)
+    if "disk" in device_map.values():
+        names = [name for name, device in device_map.items() if device == "disk"]
+        raise CheckpointError(
+            f"spread(device_map): the disk is to hold {len(names)} of its modules: {', '.join(names[:3])}.\n"
+            "A walk writes to every weight at every point: the live model needs the memory of the devices and the host."
+        )
+    with quiet():
+        dispatch_model(model, dict(device_map), force_hooks=True)
+    first, parameter = next(model.named_parameters())
+    if places(model)[first].device != parameter.device:
+        raise CheckpointError(
+            f"spread(device_map): {first} is offloaded to the host.\n"
+            "Name a device for its module: that is where the tokens go."
+        )
+    return model
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:

@@ -1,8 +1,53 @@
-"""Noise as a function of what it is for: the same at every alpha, in every batch and on every device."""
+"""Tokens drawn with noise that is a function of what it is for: the same at every alpha, batch and device."""
 
 import hashlib
 
 import torch
+
+from .errors import NotFiniteError
+
+# Candidates looked at, one width after the other, until they hold the nucleus.
+WIDTHS = (256, 4096)
+
+
+def draw_tokens(
+    logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, top_p: float, temperature: float
+) -> torch.Tensor:
+    """One token a row by nucleus sampling with keyed Gumbel noise.
+
+    Args:
+        logits: (rows, vocabulary), any float dtype; worked on in float32.
+        keys: (rows,) int64, see `noise_key`.
+        steps: (rows,) int64, the place of the token within its continuation.
+
+    Returns:
+        (rows,) int64 token ids.
+
+    Raises:
+        NotFiniteError: the logits hold NaN or infinity.
+    """
+    logits = logits.float()
+    if logits.isnan().any() or logits.isposinf().any():
+        raise NotFiniteError(
+            "sample(): the model's logits hold NaN or infinity.\n"
+            "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
+        )
+    if temperature == 0:
+        return logits.argmax(-1)
+    logp = torch.log_softmax(logits / temperature, -1)
+    keys, drawn = keys + steps * 0x632BE59BD9B4E019, torch.empty_like(keys)
+    rows = torch.arange(len(keys), device=keys.device)
+    for width in (*WIDTHS, logp.shape[-1]):  # few nuclei are wide: only those pay for a long sort
+        top, tokens = logp[rows].topk(min(width, logp.shape[-1]), -1)
+        before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
+        whole = (before[:, -1] >= top_p) | (top.shape[-1] == logp.shape[-1])
+        top = top.masked_fill(before >= top_p, -torch.inf)[whole]
+        best = (top + gumbel(keys[rows[whole]], tokens[whole])).argmax(-1, keepdim=True)
+        drawn[rows[whole]] = tokens[whole].gather(-1, best).squeeze(-1)
+        rows = rows[~whole]
+        if not len(rows):
+            break
+    return drawn
 
 
 def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

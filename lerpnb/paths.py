@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint
 from .ends import load_ends
 from .errors import AlphaError
 from .folder import write_folder
-from .live import borrow, pick_device
+from .live import pick_device, places, spread
 from .mixer import Mixer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,11 +32,17 @@ class Line:
         minus, plus: what lies at 0 and 1: a name (`assets.resolve`), a `Checkpoint`, or a live transformers model.
         base: the pre-trained model that both share; left out, the base that two adapters share, else none. It is the
             default judge of fluency, and the origin of the two deltas.
-        device: "auto" takes cuda, then mps, then cpu.
+        device: the live model's; "auto" takes cuda, then mps, then cpu.
         dtype: the live model's, "float32" by default; see `resolution` before choosing "bfloat16".
+        ends_device: where the ends and the base lie; None has each tensor where the live model has it. "cpu" leaves
+            them in the host's memory (float32 safetensors in memory-mapped files, which are read when needed), and each
+            point streams into the live model tensor by tensor: for models that do not fit three times.
+        device_map: spreads the live model over several devices, instead of `device`: "auto", or {module: device} as in
+            transformers. Each tensor is mixed where its ends lie, and what accelerate offloads to the host, in there.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as `load_ends` says, before any long work.
+        CheckpointError: a device_map with the disk in it, or one that offloads the embeddings.
 
     Example:
         >>> from transformers import LlamaConfig, LlamaForCausalLM
@@ -56,16 +62,27 @@ class Line:
         *,
         device: str = "auto",
         dtype: str = "float32",
+        ends_device: str | None = None,
+        device_map: str | Mapping[str, Any] | None = None,
     ):
         if dtype not in DTYPES:
             raise AlphaError(f"Line(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
         self.device, self.dtype = pick_device(device), dtype
-        ends = load_ends(minus, plus, base, self.device)
-        self.minus, self.plus, self.base = (end and end.to(self.device) for end in ends)
+        home = pick_device(ends_device or ("cpu" if device_map else self.device))
+        ends = load_ends(minus, plus, base, home)
+        moved: dict = {}
+        self.minus, self.plus, self.base = (end and end.to(home, moved) for end in ends)
         self.tokenizer = self.minus.tokenizer or self.plus.tokenizer or (self.base and self.base.tokenizer)
         self.alpha: float | None = None  # where the live model stands
-        self.model = borrow(self.minus.new_model(), DTYPES[dtype])  # buffers, such as rotary frequencies, stay float32
-        self._mixer = Mixer(self.model, [self.minus.tensors, self.plus.tensors])
+        self.model = self.minus.new_model("cpu" if device_map else self.device, DTYPES[dtype])
+        if device_map:
+            self.device = next(spread(self.model, device_map).parameters()).device
+            if ends_device is None:
+                where = {name: tensor.device for name, tensor in places(self.model).items()}
+                self.minus, self.plus, self.base = (
+                    end and end.to(where, moved) for end in (self.minus, self.plus, self.base)
+                )
+        self._mixer = Mixer(self.model, [self.minus.weights, self.plus.weights])
 
     def coefficients(self, alpha: float) -> tuple[float, float]:
         """What minus and plus are multiplied by: (1 - alpha, alpha).
@@ -99,7 +116,11 @@ class Line:
         kind = DTYPES.get(dtype) if dtype else None
         if dtype and kind is None:
             raise AlphaError(f"Line.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
-        return write_folder(self.at(alpha), self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
+        model = self.at(alpha)
+        if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
+            model = self.minus.new_model("cpu", DTYPES[self.dtype])
+            Mixer(model, [self.minus.weights, self.plus.weights]).put(self.coefficients(alpha))
+        return write_folder(model, self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
 
     def identity(self) -> dict:
         """What every value on this line depends on: the ends (weights, network, tokenizer), device kind and dtype."""
@@ -118,11 +139,12 @@ class Line:
         1 - |round(theta(1/2)) - theta(1/2)| / |theta_plus - theta_minus|, Euclidean norms over all tensors.
         """
         lost = moved = 0.0
-        for _, a, b, _ in self._parameters():
+        for _, a, b, _ in self._blocks():
             if a.data_ptr() != b.data_ptr():
-                middle = torch.lerp(a.double(), b.double(), 0.5)
+                a, b = a.double(), b.double()
+                middle = torch.lerp(a, b, 0.5)
                 lost += (middle.to(DTYPES[self.dtype]).double() - middle).square().sum().item()
-                moved += (b.double() - a.double()).square().sum().item()
+                moved += (b - a).square().sum().item()
         return max(0.0, 1.0 - math.sqrt(lost / moved)) if moved else 1.0
 
     def summary(self) -> pd.DataFrame:
@@ -132,8 +154,11 @@ class Line:
         |theta_minus|, and with a base the cosine of the deltas theta_minus - theta_base and theta_plus - theta_base.
         """
         rows: dict[str, dict[str, Any]] = {}
-        for name, a, b, o in self._parameters():
-            found = {"tensors": 1, "parameters": a.numel(), "distance": _square(b - a), "relative": _square(a)}
+        seen: set[str] = set()
+        for name, a, b, o in self._blocks():
+            found = {"tensors": int(name not in seen), "parameters": a.numel()}
+            found |= {"distance": _square(b - a), "relative": _square(a)}
+            seen.add(name)
             if o is not None:
                 found |= {"dot": _dot(a - o, b - o), "minus": _square(a - o), "plus": _square(b - o)}
             for block in (block_of(name), "all"):
@@ -151,11 +176,13 @@ class Line:
             frame = frame.drop(columns=["dot", "minus", "plus"])
         return frame.rename_axis("block")
 
-    def _parameters(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        """name, minus, plus, base of each parameter; buffers are left out."""
-        for name, _ in self.minus.model.named_parameters():
-            base = self.base.tensors[name] if self.base else None
-            yield name, self.minus.tensors[name], self.plus.tensors[name], base
+    def _blocks(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        """name, minus, plus, base of each parameter in blocks of rows, which take little memory; no buffers."""
+        for name, parameter in self.model.named_parameters():
+            ends = [end.tensors[name] for end in (self.minus, self.plus, self.base) if end]
+            rows = max(1, 2**20 * len(parameter) // max(1, parameter.numel()))
+            for a, b, *o in zip(*(end.split(rows) for end in ends), strict=True):
+                yield name, a, b, o[0] if o else None
 
     def _facts(self) -> list[str]:
         kinds = sorted(self.minus.stored_dtypes | self.plus.stored_dtypes)

@@ -6,6 +6,7 @@ It knows tqdm and the standard library only.
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -71,6 +72,22 @@ def time_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def seconds_of(text: str) -> float:
+    """A length of time that a person wrote, in seconds: `2h`, `1h30m`, `90 min`, `45s` or plain seconds.
+
+    >>> [seconds_of(text) for text in ("2h", "1h30m", "90 min", "0.5")]
+    [7200.0, 5400.0, 5400.0, 0.5]
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    number = r"(\d+\.?\d*|\.\d+)\s*"
+    found = re.fullmatch(rf"\s*(?:{number}h\s*)?(?:{number}m(?:in)?\s*)?(?:{number}s?)?\s*", text)
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{text!r} is no length of time; write it as 2h, 90m, 1h30m or as seconds.")
+    return sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
 
 
 def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:

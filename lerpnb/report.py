@@ -71,7 +71,7 @@ def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True)
 
 def facts_beside(notebook: Path) -> dict:
     """What the `run.json` beside a run's executed.ipynb holds; empty for any other notebook."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError):  # TypeError: damaged, so that it holds something else
         if notebook.name == "executed.ipynb":
             return dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8")))
     return {}

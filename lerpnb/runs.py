@@ -7,11 +7,14 @@ run.json, which is written last and is the mark that a run is whole. A run that 
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
-import re
 import shutil
+import signal
+import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,34 +24,53 @@ import nbformat
 from nbformat import NotebookNode
 
 from .assets import project_root
+from .chief import chief_numbers
 from .curve import Curve
 from .errors import RunError
-from .kernel import RUN_DIR, Watch, execute, is_run
+from .files import contents, located
+from .kernel import RUN_DIR, execute
 from .parameters import checked, parameters_of
+from .runfolder import RUNNING, abandoned, run_folder, say, swap, workshop
 from .safe import scrub
+from .watch import Watch, is_run
 
-KEPT = 86_400  # seconds for which a killed run's temporary folder is left alone
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 
 
 def run(
-    notebook: str | Path, parameters: dict[str, Any] | None = None, name: str | None = None, to: str | Path = "runs"
+    notebook: str | Path,
+    parameters: dict[str, Any] | None = None,
+    name: str | None = None,
+    to: str | Path = "runs",
+    *,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    environment: dict[str, str] | None = None,
+    also: dict[str, Any] | None = None,
+    before_placing: Callable[[], None] | None = None,
 ) -> Path:
     """Execute a notebook with papermill and return its run folder, `to`/`name`.
 
-    Parameters are checked against the notebook's own parameters cell before a kernel starts. The kernel stands in the
-    notebook's folder. A run of the same name is replaced when this one has succeeded, not before.
+    Parameters are checked against the notebook's own parameters cell before a kernel starts. The kernel is this very
+    Python and stands in the notebook's folder; a relative path that leads to a file from where you stand, and to none
+    from there, is made absolute. A run of the same name is replaced when this one has succeeded, not before. The
+    kernel and its children end with the run, whatever ends it.
 
     Args:
         notebook: a path, or the name of one of the project's notebooks.
         parameters: name -> value; a text is converted to the declared type where nothing is lost, else refused.
         name: of the run; by default the notebook's.
         to: the folder of runs.
+        time_limit: seconds that the notebook may take in all.
+        memory_limit: GiB that the kernel and its children may hold together.
+        environment: variables of the kernel's environment, beside those of this process.
+        also: what else run.json shall hold.
+        before_placing: called when the folder is whole, just before it is put in place; what it raises prevents that.
 
     Raises:
         RunError: no such notebook, an unknown parameter or a wrong type, a name that would leave `to`, a cell that
-            failed, a kernel that died. What was done until then is in `to`/`name`.failed.
+            failed, a limit that was passed, a kernel that died. What was done until then is in `to`/`name`.failed.
 
     >>> run("02_walk_the_line", {"n_point": 5})
     Traceback (most recent call last):
@@ -57,40 +79,44 @@ def run(
     """
     source = find_notebook(notebook)
     call = f'run("{source.stem}")'
+    for limit, value, unit in (("time_limit", time_limit, "seconds"), ("memory_limit", memory_limit, "GiB")):
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            raise RunError(f"{call}: {limit} is {value!r}.\nIt takes {unit}, a number above 0, or None for no limit.")
     node = _read(source, call)
     takes = parameters_of(node, call)
-    given = checked(parameters or {}, takes, call)
-    folder = _place(source.stem if name is None else name, Path(to), call)
+    given = located(checked(parameters or {}, takes, call), source.parent, call)
+    folder = run_folder(source.stem if name is None else name, Path(to), call)
     failed = folder.with_name(f"{folder.name}.failed")
-    work = _workshop(folder, call)
-    started = time.time()
+    before = failed.stat().st_ino if failed.exists() else None
+    facts = _facts(source, node, {key: parameter.default for key, parameter in takes.items()} | given)
+    facts = {"status": "failed", "name": folder.name} | facts | (also or {})
+    facts["limits"] = {key: v for key, v in (("seconds", time_limit), ("memory_gib", memory_limit)) if v is not None}
+    work = workshop(folder, facts, call)
+    _recover(folder)
     cells = sum(map(is_run, node.cells)) + bool(given)  # papermill adds a cell for what is given
-    with Watch(folder.name, cells, work / ".progress.json") as watch:
-        error = execute(source, given, work, watch)
-    facts = {
-        "status": "failed" if error else "done",
-        "name": folder.name,
-        "notebook": {"name": source.name, "sha256": source_hash(node)},
-        "parameters": {key: parameter.default for key, parameter in takes.items()} | given,
-        "started": _clock(started),
-        "finished": _clock(started + watch.seconds()),
-        "seconds": round(watch.seconds(), 1),
-        "peak_memory_bytes": watch.peak,
-        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": _versions(),
-        "error": error,
-    }
+    with Watch(folder.name, cells, work / ".progress.json", time_limit, memory_limit) as watch:
+        error = execute(source, given, work, watch, environment or {})
+    facts |= {"status": "failed" if error else "done", "error": error, "peak_memory_bytes": watch.peak}
+    facts |= {"finished": _clock(_seconds(facts["started"]) + watch.seconds()), "seconds": round(watch.seconds(), 1)}
     try:
         error = _finish(work, folder, facts)
-        _swap(work, failed if error else folder)
+        if before_placing:
+            _allowed(before_placing, work)
+        swap(work, failed if error else folder)
     except OSError as trouble:  # a full disk, say: what was done stays where it is
-        told = f"cannot write the run: {trouble.strerror}.\nWhat was done until then is in {work}."
+        first = f"{error['why'].rstrip('.')}; then " if error else ""
+        told = f"{first}cannot write the run: {trouble.strerror}.\nWhat was done until then is in {work}."
         raise RunError(f"{call}: {told}") from trouble
     if not error:
-        shutil.rmtree(failed, ignore_errors=True)  # an older attempt's, which this run has made good
+        if before and failed.exists() and failed.stat().st_ino == before:
+            shutil.rmtree(failed, ignore_errors=True)  # an older attempt's, which this run has made good
         return folder
-    if error["kind"] == "KeyboardInterrupt":
+    if error["kind"] in ("Interrupted", "Terminated"):
+        say(f"{call}: {error['why']}\nWhat was done until then is in {failed}.")
+    if error["kind"] == "Interrupted":
         raise KeyboardInterrupt
+    if error["kind"] == "Terminated":
+        raise SystemExit(128 + signal.Signals[error["signal"]])
     where = f"cell [{error['cell']}] failed: " if error["cell"] else ""
     raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\nWhat was done until then is in {failed}.")
 
@@ -128,40 +154,59 @@ def source_hash(notebook: NotebookNode) -> str:
 
 def _read(source: Path, call: str) -> NotebookNode:
     try:
-        return nbformat.read(source, as_version=4)
+        node = nbformat.read(source, as_version=4)
     except Exception as error:  # nbformat raises whatever its parts raise
         raise RunError(f"{call}: {source.name} is no notebook: {str(error).splitlines()[0]}") from error
+    language = node.metadata.get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise RunError(f"{call}: {source.name} is written in {language}.\nOnly Python notebooks are run.")
+    return node
 
 
-def _place(name: str, to: Path, call: str) -> Path:
-    """The run's folder, refused where the name would leave `to` or somebody else's folder would be replaced."""
-    if not re.fullmatch(r"\w[\w .,=+-]*", name) or name.endswith((".failed", ".", " ")):
-        raise RunError(
-            f"{call}: {name!r} is no name for a run.\n"
-            "It starts with a letter or digit, holds letters, digits, spaces and .,_-+= and does not end in .failed."
-        )
-    for folder in (to / name, to / f"{name}.failed"):
-        if folder.exists() and not (folder / "run.json").is_file():
-            raise RunError(f"{call}: {folder} is there and is no run: it holds no run.json.\nChoose another name.")
-    return to / name
+def _facts(source: Path, node: NotebookNode, parameters: dict[str, Any]) -> dict:
+    """What run.json tells that is known before a kernel starts."""
+    parameters = json.loads(json.dumps(parameters, default=str))  # a default may be anything
+    return {
+        "notebook": {"name": source.name, "sha256": source_hash(node)} | _commit(source),
+        "parameters": parameters,
+        "files": contents(parameters, source.parent),
+        "seeds": {key: value for key, value in parameters.items() if key.split("_")[-1] in ("seed", "seeds")},
+        "started": _clock(time.time()),
+        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": _versions(),
+    }
 
 
-def _workshop(folder: Path, call: str) -> Path:
-    """A new temporary folder beside the run's, after clearing up what a killed process left."""
-    work = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+def _commit(source: Path) -> dict:
+    """The git commit that a notebook is at, and whether it differs from it; nothing where git does not know it."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(source.parent), *words]
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=10).stdout
+
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for old in folder.parent.glob(f".{folder.name}.old-*"):
-            if not folder.exists():  # killed between the two renames of _swap
-                old.rename(folder)
-        for left in folder.parent.glob(f".{folder.name}.tmp-*"):
-            quiet = time.time() - max(file.stat().st_mtime for file in (left, *left.iterdir()))
-            if left == work or quiet > KEPT:  # its process may run on another machine: only age tells
+        git("ls-files", "--error-unmatch", "--", source.name)
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("diff", "HEAD", "--", source.name))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _recover(folder: Path) -> None:
+    """Make failed runs of what killed processes left of this run, so that nothing they did is lost."""
+    failed = folder.with_name(f"{folder.name}.failed")
+    for left, facts in abandoned(folder):
+        with suppress(OSError):
+            if not facts and not (left / "run.json").exists():  # killed before it began
                 shutil.rmtree(left)
-        work.mkdir()
-    except OSError as error:
-        raise RunError(f"{call}: cannot write to {folder.parent}: {error.strerror}.") from error
-    return work.resolve()
+                continue
+            if not (left / "run.json").exists():  # else it was whole, and could not take its place
+                last = max(file.stat().st_mtime for file in left.iterdir())
+                facts |= {"finished": _clock(last), "seconds": round(max(last - _seconds(facts["started"]), 0), 1)}
+                facts["error"] = {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
+                _finish(left, folder, facts)
+            swap(left, failed)
+            say(f"{folder.name}: an earlier attempt was killed; what it had done is in {failed}")
 
 
 def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
@@ -179,39 +224,46 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
         )
         write_whole(notebook, nbformat.writes(node))
         if (work / "curve.parquet").exists():
-            provenance = Curve.load(work).provenance
+            curve = Curve.load(work)
+            provenance = curve.provenance
+            facts["chief"] = chief_numbers(curve)
         told = ("device", "dtype", "seeds", "hashes", "ends", "settings")
-        facts |= {key: provenance[key] for key in told if key in provenance}
+        facts |= _device(work) | {key: provenance[key] for key in told if key in provenance}
         if not facts["error"]:
             write_whole(work / "report.html", render(node, facts, work))
     except Exception as error:
         if not facts["error"]:
             facts["error"] = {"cell": None, "kind": type(error).__name__, "why": f"{type(error).__name__}: {error}"}
             facts["status"] = "failed"
-    for leftover in (*work.glob(".progress.json*"), work / "kernel.log"):
+    for leftover in (*work.glob(".progress.json*"), work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
-    text = json.dumps(json.loads(json.dumps(scrub(facts, also)), parse_constant=str), indent=2, ensure_ascii=False)
-    write_whole(work / "run.json", text + "\n")
+    plain = json.loads(json.dumps(scrub(facts, also)), parse_constant=str)  # NaN is no JSON
+    write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    (work / RUNNING).unlink(missing_ok=True)
     return facts["error"]
 
 
-def _swap(work: Path, folder: Path) -> None:
-    """Put a finished folder in place of the last one, which is set aside until then."""
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
+def _allowed(before_placing: Callable[[], None], work: Path) -> None:
     try:
-        work.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
+        before_placing()
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _device(work: Path) -> dict:
+    """What the kernel told at its end of the device it computed on; a curve knows better."""
+    with suppress(OSError, ValueError):
+        return dict(json.loads((work / ".device.json").read_text(encoding="utf-8")))
+    return {}
 
 
 def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _seconds(clock: str) -> float:
+    return datetime.fromisoformat(clock).timestamp()
 
 
 def _versions() -> dict[str, str]:

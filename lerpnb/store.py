@@ -20,8 +20,10 @@ from .errors import LerpError
 class Store:
     """A folder of records, each a finished measurement, keyed by the hash of all that its value depends on.
 
-    A record is one JSON file with a checksum, written under a temporary name and renamed. A damaged one is said, and
-    its point is computed again. Two processes on one store do no harm: they write equal records.
+    A record is one JSON file with its key and a checksum, written under a temporary name and renamed: it is whole or
+    not there, whenever the process is killed. It is not forced to the disk (fsync): a machine that loses power may lose
+    the last seconds' records, or leave damaged ones. A damaged record is said, and its point is computed again. Two
+    processes on one store do no harm: they write equal records.
 
     Args:
         folder: None takes `$LERPNB_STORE`, else `.lerpnb/` beside the project.
@@ -47,10 +49,10 @@ class Store:
             return None
         except (OSError, ValueError):
             body, checksum = "", ""
-        if checksum != _digest(body):
+        record = json.loads(body) if checksum == _digest(body) else {}
+        if record.get("key") != json.loads(json.dumps(key)):  # or it lies under another's name
             warnings.warn(f"The store's record {path.name} is damaged: its point is computed again.", stacklevel=2)
             return None
-        record = json.loads(body)
         measures = {
             name: Measure(np.array(m["values"]), np.array(m["weights"]), m["unit"], m["items"], m["transform"])
             for name, m in record["measures"].items()
@@ -102,8 +104,8 @@ class Store:
         return sum(1 for _ in self._files())
 
     def __repr__(self) -> str:
-        size = sum(file.stat().st_size for file in self._files())
-        return f"Store({self.folder.name}: {len(self)} records, {size / 1e6:.1f} MB)"
+        sizes = [file.stat().st_size for file in self._files()]
+        return f"Store({self.folder.name}: {len(sizes)} records, {sum(sizes) / 1e6:.1f} MB)"
 
     def _files(self):
         return (self.folder / "points").glob("*/*.json")

@@ -1,29 +1,24 @@
 """Walks: the one loop. Probes are measured along a path; a Curve comes back."""
 
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from .alpha import alpha_grid, number, show
-from .curve import Curve, Measure
-from .errors import AlphaError, NotFiniteError, ProbeError
+from .alpha import alpha_grid, listed, number, show
+from .curve import Curve
+from .errors import AlphaError, ProbeError
 from .paths import Line
-from .picture import plain
-from .probes.base import Probe, TextProbe, as_probe
+from .placement import INTERPOLATION, Placement, parts
+from .points import Point, Points
+from .probes.base import as_probe
 from .progress import track
-from .sampling import Continuations, sample
 from .store import Store
-
-Point = tuple[dict[str, Measure], pd.DataFrame | None]
 
 
 def walk(
@@ -31,6 +26,10 @@ def walk(
     alphas: Sequence[float] | None = None,
     probes: Sequence[Any] = (),
     *,
+    between: tuple[float, float] | None = None,
+    tol: float | None = None,
+    most: int | None = None,
+    rows: bool | None = None,
     store: Store | str | Path | None | bool = True,
     check: bool = True,
 ) -> Curve:
@@ -40,10 +39,19 @@ def walk(
     grid or one more probe pays only for what is new. Text probes with equal `Continuations` share their texts.
     Ctrl-C returns the curve of what is done.
 
+    With `between` the alphas are placed where the curve is known least (`Placement`), until every `loss/...`, or where
+    there is none the first probe's first quantity, is believed to be known to `tol`. How many points that took and the
+    error believed are printed and kept in the provenance, under "placement".
+
     Args:
         line: the path.
         alphas: coordinates, without unit; by default `alpha_grid(-1, 2, 13)`.
         probes: `Loss`, `Attribute`, `OfTexts`, functions of (model, tokenizer), or objects like them.
+        between: first and last alpha of a walk that places its own; 0 and 1 are among them where they lie inside.
+        tol: the error that such a walk may leave, in the quantity's unit; 0.003 (nats a token) if left out.
+        most: alphas that it takes at most, 50 if left out.
+        rows: whether all alphas' texts share each decoding step (`sample_rows`); None decides as `rows_pay` says. The
+            choice and its reason are printed and kept in the provenance, under "sampling".
         store: where finished points are kept: a `Store`, a folder, True for the default folder, False for nowhere.
         check: first measure each new probe twice at alpha 0 on a few items, and refuse one that does not repeat.
 
@@ -52,7 +60,8 @@ def walk(
         samples and the provenance.
 
     Raises:
-        AlphaError: an alpha that is not a finite number, or one given twice.
+        AlphaError: an alpha that is not a finite number, or one given twice; `between`, `tol` or `most` out of range,
+            or beside `alphas`.
         ProbeError: no probes, two with one name, one that does not repeat or that returns no measurement.
 
     Example:
@@ -70,7 +79,8 @@ def walk(
         [0.0, 0.5, 1.0]
     """
     started = time.time()
-    grid = _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
+    place = _placement(alphas, between, tol, most)
+    grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
     probes = [as_probe(probe) for probe in probes]
     _check_names(probes)
     if line.tokenizer is None:
@@ -78,160 +88,83 @@ def walk(
             "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
         )
     probes = [probe.prepare(line.base) if hasattr(probe, "prepare") else probe for probe in probes]
-    work = _Work(line, probes, _store(store))
+    work = Points(line, probes, _store(store))
     if check:
         work.check_repeats(grid)
     points: dict[float, Point] = {}
     order = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))  # the ends first: a barrier needs both
+    total = place.most if place else len(order)
     try:
-        for alpha in track(order, label="walk"):
+        if not place:
+            work.write_ahead(order, rows)
+        for alpha in track(_placed(place, points, work, rows) if place else order, total, label="walk"):
             points[alpha] = work.point(alpha)
     except KeyboardInterrupt:
         if not points:
             raise
-        print(f"Interrupted: {len(points)} of {len(grid)} alphas are done.")
+        print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
+    told = work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)}
+    if place:
+        told["placement"] = _told(place, points)
     _fill_gaps(points)
     samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
     return Curve.from_measures(
         {alpha: measures for alpha, (measures, _) in points.items()},
         pd.concat(samples, ignore_index=True) if samples else None,
-        work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)},
+        told,
     )
 
 
-class _Work:
-    """One walk's line, probes and store."""
+def _placement(alphas: Any, between: Any, tol: float | None, most: int | None) -> Placement | None:
+    if between is None:
+        for argument, value in (("tol", tol), ("most", most)):
+            if value is not None:
+                raise AlphaError(f"walk({argument}): got {value!r} without between.\nPass between=(-1, 2), say.")
+        return None
+    if alphas is not None:
+        raise AlphaError(
+            "walk(alphas, between): both are given.\n"
+            "alphas is a grid; a walk with between=(lo, hi) places its own. Pass one of them."
+        )
+    try:
+        lo, hi = between
+    except (TypeError, ValueError):
+        raise AlphaError(f"walk(between): got {between!r}.\nIt takes two alphas, such as (-1, 2).") from None
+    return Placement(lo, hi, 0.003 if tol is None else tol, 50 if most is None else most)
 
-    def __init__(self, line: Line, probes: list[Probe | TextProbe], store: Store | None):
-        self.line, self.probes, self.store = line, probes, store
-        self.known, self.new = 0, 0
 
-    def point(self, alpha: float) -> Point:
-        """All probes at one alpha, from the store where it has them; none of texts where no text can be sampled."""
-        measures: dict[str, Measure] = {}
-        texts: dict[Continuations, pd.DataFrame] = {}
-        unusable: set[Continuations] = set()
-        for probe in self.probes:
-            spec = probe.continuations if isinstance(probe, TextProbe) else None
-            try:
-                if spec and spec not in unusable and spec not in texts:
-                    texts[spec] = self._texts(spec, alpha)
-            except NotFiniteError as error:
-                unusable.add(spec)
-                warnings.warn(f"alpha {show(alpha)}: {error}", stacklevel=4)
-            if spec in unusable:
-                continue
-            found, columns = self._measured(probe, alpha, texts)
-            twice = sorted(set(found) & set(measures))
-            if twice:
-                raise ProbeError(f"walk(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
-            measures |= found
-            if columns is not None:
-                texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
-        return measures, self._joined(texts)
+def _placed(place: Placement, points: dict[float, Point], work: Points, rows: bool | None) -> Iterator[float]:
+    """The alphas that a placement asks for, each told to it when it is measured."""
+    while alphas := place.ask():
+        work.write_ahead(alphas, rows)
+        for alpha in alphas:
+            yield alpha
+            measures = points[alpha][0]
+            missing = [[np.nan]]  # nothing could be measured there
+            place.tell(alpha, [parts(measures[name]) for name in _watched(points) if name in measures] or missing)
 
-    def _joined(self, texts: dict[Continuations, pd.DataFrame]) -> pd.DataFrame | None:
-        """All samples of one alpha; of several samplings each has prompt_ids of its own."""
-        frames, taken = [], 0
-        for place, spec in enumerate(dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe))):
-            if spec in texts:
-                frames.append(texts[spec].assign(prompt_id=texts[spec]["prompt_id"] + taken, sampling=place))
-            taken += len(spec.prompts)
-        if not frames:
-            return None
-        joined = pd.concat(frames, ignore_index=True)
-        return joined if joined["sampling"].any() or len(frames) > 1 else joined.drop(columns="sampling")
 
-    def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
-        key, found = self._probe_key(probe, alpha), self._stored(probe, alpha)
-        if found:
-            self.known += 1
-            return found
-        self.new += 1
-        if isinstance(probe, TextProbe):
-            measures, columns = probe.score(texts[probe.continuations])
-            found = _checked(probe, measures), pd.DataFrame(columns)
-        else:
-            found = _checked(probe, probe.measure(self._model(alpha), self.line.tokenizer)), None
-        if self.store is not None and key:
-            self.store.put(key, *found)
-        return found
+def _watched(points: dict[float, Point]) -> list[str]:
+    """The quantities that are to be known to the tolerance."""
+    names = list(dict.fromkeys(name for measures, _ in points.values() for name in measures))
+    return [name for name in names if name.startswith("loss/")] or names[:1]
 
-    def _probe_key(self, probe: Any, alpha: float) -> dict | None:
-        identity = probe.identity()
-        spec = probe.continuations if isinstance(probe, TextProbe) else None
-        return None if identity is None else self._key(alpha, identity, spec)
 
-    def _stored(self, probe: Any, alpha: float) -> Point | None:
-        key = self._probe_key(probe, alpha)
-        return self.store.get(key) if self.store is not None and key else None
-
-    def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
-        key = self._key(alpha, {"texts": spec.identity()}, None)
-        stored = None if self.store is None else self.store.get(key)
-        if stored:
-            return stored[1]
-        found = sample(self._model(alpha), self.line.tokenizer, spec)
-        if self.store is not None:
-            self.store.put(key, {}, found)
-        return found
-
-    def _model(self, alpha: float) -> torch.nn.Module:
-        return self.line.model if self.line.alpha == alpha else self.line.at(alpha)
-
-    def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
-        key = self.line.identity() | {"alpha": alpha, "measured": identity}
-        return key | {"texts": spec.identity()} if spec else key
-
-    def check_repeats(self, grid: list[float]) -> None:
-        """Measure each probe without a stored point on the grid twice at alpha 0, and refuse one that differs."""
-        for probe in self.probes:
-            if any(self._stored(probe, alpha) for alpha in grid):
-                continue  # it was checked before its first point was stored
-            few = probe.few() if hasattr(probe, "few") else probe
-            first, second = (self._once(few) for _ in range(2))
-            for name in first:
-                if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):
-                    other = second[name].value() if name in second else "nothing"
-                    raise ProbeError(
-                        f"walk(probes): {name!r} does not repeat: at alpha 0 it is {first[name].value()!r}, "
-                        f"then {other!r}.\n"
-                        "Fix its seed, or pass check=False to walk through its noise."
-                    )
-
-    def _once(self, probe: Any) -> dict[str, Measure]:
-        if isinstance(probe, TextProbe):
-            texts = sample(self._model(0.0), self.line.tokenizer, probe.continuations)
-            return _checked(probe, probe.score(texts)[0])
-        return _checked(probe, probe.measure(self._model(0.0), self.line.tokenizer))
-
-    def provenance(self) -> dict:
-        """Where the numbers come from, as JSON."""
-        line = self.line
-        ends = {"minus": line.minus, "plus": line.plus} | ({"base": line.base} if line.base else {})
-        settings = {probe.name: probe.identity() for probe in self.probes}
-        told = [(name, key, value) for name, found in settings.items() for key, value in (found or {}).items()]
-        hashes = {key: end.sha256 for key, end in ends.items()}
-        hashes |= {f"texts of {name}": value for name, key, value in told if key == "texts"}
-        hashes |= {key: value for _, key, value in told if key in ("scorer", "judge") and value}
-        samplings = [probe.continuations for probe in self.probes if isinstance(probe, TextProbe)]
-        return {
-            "ends": {key: end.name for key, end in ends.items()},
-            "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in ends.items()},
-            "hashes": hashes,
-            "dtype": line.dtype,
-            "device": _device_name(line.device),
-            "seeds": {"sampling": sorted({spec.seed for spec in samplings})},
-            "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
-            "item_names": {
-                probe.name: [plain(text, 160) for text in probe.corpus.texts]
-                for probe in self.probes
-                if hasattr(probe, "corpus")
-            },
-            "measured": self.new,
-            "from_store": self.known,
-            "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},
-        }
+def _told(place: Placement, points: dict[float, Point]) -> dict:
+    """What a walk that placed its own alphas says of it: printed, and as JSON."""
+    watched = _watched(points)
+    error = float(place.error) if np.isfinite(place.error) else None
+    print(f"walk(between, tol, most): {place} ({listed(watched)}; by {INTERPOLATION})")
+    return {
+        "between": [place.lo, place.hi],
+        "tol": place.tol,
+        "most": place.most,
+        "points": len(points),
+        "error_believed": error,
+        "reached": place.reached,
+        "quantities": watched,
+        "interpolation": INTERPOLATION,
+    }
 
 
 def _fill_gaps(points: dict[float, Point]) -> None:
@@ -241,15 +174,6 @@ def _fill_gaps(points: dict[float, Point]) -> None:
         for name in known.keys() - measures.keys():
             like = known[name]
             measures[name] = replace(like, values=np.full(len(like.values), np.nan), weights=np.ones(len(like.values)))
-
-
-def _checked(probe: Any, measures: Any) -> dict[str, Measure]:
-    if not isinstance(measures, dict) or not all(isinstance(m, Measure) for m in measures.values()):
-        raise ProbeError(
-            f"probe {probe.name!r}: it returned {type(measures).__name__}.\n"
-            "A probe returns a dict of name to ln.Measure."
-        )
-    return measures
 
 
 def _checked_alphas(alphas: Sequence[float]) -> list[float]:
@@ -280,12 +204,6 @@ def _store(store: Store | str | Path | None | bool) -> Store | None:
     if isinstance(store, (str, Path)):
         return Store(store)
     raise ProbeError(f"walk(store): got {store!r}.\nIt takes a folder, a Store, True for the default one, or False.")
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def _utc(seconds: float) -> str:

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Tab:
     def shoot(self, name: str, whole: bool = False) -> None:
         """A screenshot, where LERPNB_SHOTS names a folder for them."""
         if folder := os.environ.get("LERPNB_SHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=whole)
 
     def expect(self, place):
@@ -124,13 +126,23 @@ class Lab:
     def run_all(self, tab: Tab, seconds: int = 60) -> None:
         assert tab.page.evaluate(RUN_ALL, seconds) == "done"
 
+    def save(self, tab: Tab) -> None:
+        tab.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        tab.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+
 
 @pytest.fixture(scope="session")
 def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
     """A fresh JupyterLab, with no settings but its own, whose kernels find this lerpnb."""
-    home = tmp_path_factory.mktemp("lab")
-    root, settings = home / "root", home / "settings"
-    root.mkdir()
+    with serve(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@contextmanager
+def serve(home: Path, root: Path | None = None) -> Iterator[Lab]:
+    """A JupyterLab whose settings, trust and history lie in `home`, an empty folder; on a new folder, or on `root`."""
+    root, settings = root or home / "root", home / "settings"
+    root.mkdir(exist_ok=True)
     news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text(NO_NEWS, encoding="utf-8")

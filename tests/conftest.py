@@ -37,7 +37,7 @@ def tiny():
     import torch
     from transformers.utils import logging
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     logging.disable_progress_bar()
     return tiny
 

@@ -1,4 +1,4 @@
-"""An adapter is its base plus a dense delta; the base is not touched, and what is left alone is shared with it."""
+"""An adapter is its base and low-rank factors; the base is not touched, and what is left alone is shared with it."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from lerpnb.adapter import Dense, LowRank
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import CheckpointError
 
@@ -92,6 +93,70 @@ def test_the_dense_model_does_what_peft_does_unmerged(tiny, llama, tmp_path, nam
     assert largest_gap(dense.base.model, unmerged) > 1e-2
     assert dense.base.sha256 == Checkpoint.load(llama).sha256  # the base was not touched
     assert Checkpoint.from_model(dense.new_model()).tied == dense.tied
+
+
+PLAIN = {
+    "rank-stabilised": 4,
+    "a rank and an alpha a layer": 4,
+    "every linear layer": 14,
+    "biases of all layers": 4,
+    "an adapter on the embedding": 3,
+    "an adapter on the head": 3,
+    "a head trained whole": 4,
+    "weight-decomposed": 0,
+    "a bias inside the adapter": 0,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+@pytest.mark.parametrize("name", [*PLAIN, "conv1d", "conv1d and embedding"])
+def test_low_rank_weights_are_what_peft_merges_bit_for_bit(tiny, llama, tiny_gpt2_pair, tmp_path, name):
+    base = tiny_gpt2_pair.base if "conv1d" in name else llama
+    settings = SETTINGS[name] if name in SETTINGS else {"target_modules": ["c_attn", "c_fc"]}
+    if name == "conv1d and embedding":
+        settings = {"target_modules": ["c_attn", "wte"]}
+    loaded = Checkpoint.load(tiny.adapter(base, tmp_path / "adapter", 3, settings, False))
+    low = {n: weight for n, weight in loaded.weights.items() if isinstance(weight, LowRank)}
+    assert len(low) == PLAIN.get(name, 4 if name == "conv1d" else 3)
+    # Untied, as an adapter on one of two tied layers parts them.
+    plain = (
+        Checkpoint.load(base).untied().new_model() if loaded.tied == {} else AutoModelForCausalLM.from_pretrained(base)
+    )
+    merged = dict(PeftModel.from_pretrained(plain, loaded.folder).merge_and_unload().named_parameters())
+    assert set(merged) <= set(loaded.weights)
+    for parameter, weight in loaded.tensors.items():
+        if parameter in merged:
+            assert torch.equal(weight.view(torch.int32), merged[parameter].view(torch.int32)), parameter
+    for parameter, weight in low.items():
+        assert (
+            weight.base.data_ptr() == loaded.base.tensors[parameter.replace("lm_head", "model.embed_tokens")].data_ptr()
+        )
+        out, scratch = torch.full(weight.shape, torch.nan), torch.empty(weight.numel() + 5)
+        assert weight.tensor(out, scratch) is out and torch.equal(out, loaded.tensors[parameter])
+
+
+def test_low_rank_weights_move_and_are_made_dense_when_asked_for():
+    low = LowRank(torch.ones(3, 2), torch.ones(2, 1), torch.tensor([[1.0, 2.0, 3.0]]), 0.5, transposed=True)
+    assert low.tensor().tolist() == [[1.5, 1.5], [2.0, 2.0], [2.5, 2.5]]
+    assert (low.shape, low.numel(), low.device.type) == ((3, 2), 6, "cpu")
+    assert low.to(torch.device("meta")).tensor().is_meta
+    dense = Dense({"a": low, "b": low.base})
+    assert list(dense) == ["a", "b"] and len(dense) == 2 and dense["b"] is low.base
+    assert dense["a"] is not dense["a"] and torch.equal(dense["a"], low.tensor())
+
+
+def test_a_checkpoint_of_an_adapter_keeps_no_dense_copy(tiny_adapter_pair):
+    plus = Checkpoint.load(tiny_adapter_pair.plus)
+    assert plus.sha256 and plus.identity and repr(plus) and plus.n_parameters and plus.untied().tied == {}
+    fresh = plus.new_model()
+    assert all(torch.equal(p, plus.tensors[n]) for n, p in fresh.named_parameters())
+    assert "model" not in vars(plus)  # it was never built
+    assert Checkpoint.from_model(fresh).sha256 == plus.sha256
+    assert all(torch.equal(p, plus.tensors[n]) for n, p in plus.model.named_parameters())
+    assert (
+        plus.model is plus.model
+        and plus.model.model.norm.weight.data_ptr() == plus.base.model.model.norm.weight.data_ptr()
+    )
 
 
 @pytest.mark.parametrize(

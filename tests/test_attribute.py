@@ -80,7 +80,7 @@ def test_degenerate_perplexities_are_dropped_and_a_nan_is_not(scorer, tiny_llama
     values = {" a": 10.0, " b": 30.0, " c": 1e4, " d": 50.0, "": math.nan}
     monkeypatch.setattr(
         "lerpnb.probes.attribute.continuation_perplexity",
-        lambda model, words, pairs: [values[text] for _, text in pairs],
+        lambda model, words, pairs, halving: [values[text] for _, text in pairs],
     )
     measure = probe.score(samples({0: [" a", " b"], 1: [" c", " d"], 2: ["", " c"]}))[0]["perplexity/continuations"]
     assert measure.weights.tolist() == [2, 1, 0] and measure.value() == 30.0  # an empty text cannot be judged

@@ -36,7 +36,7 @@ def folder(tmp_path) -> Path:
 def asked(monkeypatch, folder) -> list:
     """What `runs.run` was asked; it answers with a finished folder."""
     calls = []
-    monkeypatch.setattr(runs, "run", lambda *arguments: calls.append(arguments) or folder)
+    monkeypatch.setattr(runs, "run", lambda *given, **limits: calls.append((*given, limits)) or folder)
     return calls
 
 
@@ -54,17 +54,17 @@ def test_run_hands_on_every_parameter_and_p_goes_before_y_before_f(asked, tmp_pa
     with pytest.raises(SystemExit) as stop:
         cli.main(
             ["run", "02", "-f", str(file), "-y", "{n: 2, lo: -2}", "-p", "lo", "-3", "--name", "a", "--to", "x"]
-            + ["-p", "text=a=b", "--parameter", "minus", "-p"]
+            + ["-p", "text=a=b", "--parameter", "minus", "-p", "--time-limit", "1h30m", "--memory-limit", "7.5"]
         )
     assert stop.value.code == 0
     given = {"n": 2, "lo": "-3", "alphas": [0, 1], "base": None, "text": "a=b", "minus": "-p"}
-    assert asked == [("02", given, "a", Path("x"))]
+    assert asked == [("02", given, "a", Path("x"), {"time_limit": 5400.0, "memory_limit": 7.5})]
 
 
 def test_run_without_options_takes_the_notebooks_own_values(asked):
     with pytest.raises(SystemExit):
         cli.main(["run", "notebooks/02.ipynb"])
-    assert asked == [("notebooks/02.ipynb", {}, None, Path("runs"))]
+    assert asked == [("notebooks/02.ipynb", {}, None, Path("runs"), {"time_limit": None, "memory_limit": None})]
 
 
 def test_run_prints_the_result_in_a_few_lines(asked, folder, capsys):
@@ -100,7 +100,7 @@ def test_a_walk_without_its_ends_is_told_and_no_curve_is_no_error(asked, folder,
 
 
 def test_an_error_is_one_message_without_a_traceback(monkeypatch, capsys):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise RunError('run("02"): no such notebook.')
 
     monkeypatch.setattr(runs, "run", refuse)
@@ -115,6 +115,10 @@ def test_an_error_is_one_message_without_a_traceback(monkeypatch, capsys):
         (
             ["run", "02", "-y", "5"],
             "error: lerpnb run -y: no mapping of names to values.\nWrite it as 'name: value'.\n",
+        ),
+        (
+            ["run", "02", "--time-limit", "soon"],
+            "error: lerpnb run --time-limit: 'soon' is no length of time; write it as 2h, 90m, 1h30m or as seconds.\n",
         ),
         (["run", "02", "-f", "no.yaml"], "error: lerpnb run -f no.yaml: No such file or directory.\n"),
     ],
@@ -193,6 +197,31 @@ def test_picture_draws_the_runs_curve(monkeypatch, folder, capsys):
     quantities = ["loss/x", "strength/good", "dist-2"]
     assert drawn == [(quantities, Path("curve.png")), (quantities, Path("a.svg"))]
     assert capsys.readouterr().out == "curve.png\na.svg\n"
+
+
+def test_the_help_of_a_notebook_lists_its_parameters(tmp_path, capsys):
+    cell = nbformat.v4.new_code_cell(
+        "n: int = 3  # points\nbase: str | None = None\nfree = None  # any thing", metadata={"tags": ["parameters"]}
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "mine.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "bare.ipynb")
+    for before in ([], ["--to", "x", "-p", "n", "3", "--time-limit", "2h"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["run", *before, str(tmp_path / "mine.ipynb"), "--help"])
+        out = capsys.readouterr().out
+        assert stop.value.code == 0 and "--memory-limit" in out
+        assert out.rstrip().splitlines()[-4:] == [
+            "Parameters of mine: name, type, default, meaning",
+            "  -p n     int         3     points",
+            "  -p base  str | None  None",
+            "  -p free  any         None  any thing",
+        ]
+    with pytest.raises(SystemExit):
+        cli.main(["run", str(tmp_path / "bare.ipynb"), "--help"])
+    assert capsys.readouterr().out.rstrip().endswith("bare takes no parameters: no cell is tagged 'parameters'.")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run", "nowhere", "--help"])
+    assert stop.value.code == 1 and 'error: run("nowhere"): no such notebook.' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"]])

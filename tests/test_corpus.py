@@ -173,3 +173,13 @@ def test_what_trained_the_adapters_the_scorer_and_what_is_evaluated_never_share_
             assert a == b or not letters[a] & letters[b]
     least = {"adapters": 2000, "scorer": 1000, "held-out": 600}
     assert all(len(corpus.only(x)) >= least[name] for name, corpus in splits.items() for x in corpus.label_names)
+
+
+def test_batches_hold_little_padding(tiny):
+    words = tiny.tokenizer()
+    texts = tuple("film " * n for n in range(2, 60))
+    found = [ids for _, ids in token_batches(words, texts, max_tokens=1024, max_length=512)]
+    assert sum(map(len, found)) == len(texts) and max(len(ids) * len(ids[0]) for ids in found) <= 1024
+    for ids in found:
+        padded, tokens = len(ids) * len(ids[0]), sum(map(len, ids))
+        assert tokens >= 7 / 8 * padded or padded <= 128 + len(ids[0]) * 2

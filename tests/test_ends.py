@@ -25,7 +25,7 @@ def no_load(monkeypatch):
     def load(*args):
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(checkpoint_module, "_from_pretrained", load)
+    monkeypatch.setattr(checkpoint_module, "read_folder", load)
 
 
 def refusal(call) -> str:

@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import CheckpointError
-from lerpnb.folder import write_folder
+from lerpnb.folder import read_folder, write_folder
 
 IDS = torch.arange(3, 33).view(2, 15)
 
@@ -25,6 +26,17 @@ def refusal(call) -> str:
     with pytest.raises(CheckpointError) as caught:
         call()
     return str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux shows what is mapped")
+def test_float32_weights_stay_in_their_memory_mapped_file(tiny_llama_pair, tiny_half_pair):
+    model = read_folder(tiny_llama_pair.minus, "here")
+    maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [row[0].split("-") for row in maps if row[-1] == str(tiny_llama_pair.minus / "model.safetensors")]
+    inside = [any(int(a, 16) <= p.data_ptr() < int(b, 16) for a, b in spans) for p in model.parameters()]
+    assert len(inside) == 20 and all(inside)
+    half = read_folder(tiny_half_pair.minus, "here")  # what is stored in bfloat16 becomes a copy, and is let go of
+    assert half.dtype == torch.float32 and str(tiny_half_pair.minus) not in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.parametrize("kind", ["llama", "untied", "gpt2"])

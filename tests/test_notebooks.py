@@ -7,7 +7,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lerpnb.curve import Curve
+from lerpnb.curve import Curve, Measure
 from lerpnb.runs import run
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -22,6 +22,10 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
     texts.to_csv(tmp_path / "texts.csv")
     (tmp_path / "prompts.txt").write_text("the film\nnobody\na good cast\n")
     base, minus, plus = map(str, tiny_adapter_pair)
+    for seed in (0, 1):
+        points = {a: {"loss/x": Measure([a, a + seed]), "strength/y": Measure([a, a])} for a in (0.0, 0.5, 1.0)}
+        folder = Curve.from_measures(points).save(tmp_path / "compared" / f"seed{seed}")
+        (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
     scorer = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
     return {
         "00_start_here": {
@@ -56,6 +60,17 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "n_prompts": 3,
             "draws": 2,
             "new_tokens": 5,
+            "device": "cpu",
+        },
+        "03_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
+        "04_explore": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "prompt": "the film was",
+            "another": "nobody",
+            "n_points": 4,
+            "new_tokens": 12,
             "device": "cpu",
         },
     }
@@ -110,6 +125,18 @@ def test_the_main_one_records_its_curve(parameters, tmp_path):
     assert curve.provenance["item_names"]["loss/negative"][0].endswith(tuple("0123456789"))
 
 
+@pytest.mark.slow
+def test_the_main_one_gives_the_same_numbers_twice(parameters, tmp_path):
+    folders = [
+        run("02_walk_the_line", parameters["02_walk_the_line"], name, tmp_path, environment={"LERPNB_STORE": store})
+        for name, store in (("a", str(tmp_path / "store-a")), ("b", str(tmp_path / "store-b")))
+    ]
+    one, two = map(Curve.load, folders)
+    assert one.provenance["from_store"] == two.provenance["from_store"] == 0  # each was measured
+    pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
+    pd.testing.assert_frame_equal(one.samples, two.samples, check_exact=True)
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_reads_as_a_notebook_should(notebook):
     cells = nbformat.read(notebook, 4).cells
@@ -130,4 +157,15 @@ def test_the_guide_is_short():
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"00_start_here", "01_fine_tune", "02_walk_the_line"}
+    assert {path.stem for path in NOTEBOOKS} >= {"00_start_here", "01_fine_tune", "02_walk_the_line", "03_compare_runs"}
+
+
+@pytest.mark.slow
+def test_the_main_one_places_its_alphas(parameters, tmp_path):
+    notebook = next(path for path in NOTEBOOKS if path.stem == "02_walk_the_line")
+    folder = run(notebook, parameters[notebook.stem] | {"tol": 0.05}, to=tmp_path / "runs")
+    curve = Curve.load(folder)
+    told = curve.provenance["placement"]
+    assert told["points"] == len(curve.alphas) >= 7 and told["quantities"] == ["loss/negative", "loss/positive"]
+    executed = (folder / "executed.ipynb").read_text()
+    assert "error believed" in executed

@@ -7,10 +7,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lerpnb.adapter import LowRank
 from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
+from lerpnb.corpus import Corpus
 from lerpnb.errors import AlphaError, CheckpointError
+from lerpnb.live import places
 from lerpnb.paths import Line, block_of
+from lerpnb.probes.loss import Loss
 
 PAIRS = ["tiny_llama_pair", "tiny_untied_pair", "tiny_gpt2_pair", "tiny_half_pair", "tiny_adapter_pair"]
 
@@ -44,7 +48,13 @@ def test_every_element_agrees_with_float64(line, alpha):
     for name, tensor in live.items():
         a, b = line.minus.tensors[name].double(), line.plus.tensors[name].double()
         error = ((1 - alpha) * a + alpha * b - tensor.double()).abs()
-        assert (error <= 1e-6 * torch.maximum(a.abs(), b.abs()) + 1e-300).all(), name
+        size = torch.maximum(a.abs(), b.abs())
+        if isinstance(line.minus.weights[name], LowRank):  # a rounding is a share of what is added up: base and deltas
+            ends = (line.minus.weights[name], line.plus.weights[name])
+            added = [end.scaling * (end.up.abs() @ end.down.abs()) for end in ends]
+            added = [delta.T if end.transposed else delta for delta, end in zip(added, ends, strict=True)]
+            size = line.base.tensors[name].abs() + abs(1 - alpha) * added[0] + abs(alpha) * added[1]
+        assert (error <= 1e-6 * size + 1e-300).all(), name
 
 
 def test_tied_weights_are_mixed_once_and_stay_tied(tiny_llama_pair, tiny_gpt2_pair):
@@ -183,3 +193,77 @@ def test_a_checkpoint_moves_to_the_lines_device(tiny_llama_pair):
     line = Line(*ends, device="meta")  # a device without values: where things are is all there is to see
     assert {t.device.type for t in (*line.minus.tensors.values(), *line.model.parameters())} == {"meta"}
     assert line.at(0.5).device.type == "meta" and ends[0].model.device.type == "cpu"
+
+
+def test_adapters_share_their_base_where_they_are_moved(tiny_adapter_pair):
+    minus = Checkpoint.load(tiny_adapter_pair.minus)
+    plus = Checkpoint.load(tiny_adapter_pair.plus, base=minus.base)
+    moved: dict = {}
+    for end in (minus, plus, minus.base):
+        assert {weight.device.type for weight in end.to("meta", moved).weights.values()} == {"meta"}
+    assert len(moved) == 22 + 2 * 2 * 4  # the base once, and two factors of four layers an end
+
+
+@pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
+def test_ends_that_stay_in_host_memory_stream_into_the_live_model(request, pair):
+    line = Line(*request.getfixturevalue(pair)[1:], device="meta", ends_device="cpu")
+    assert {weight.device.type for weight in (*line.minus.weights.values(), *line.plus.weights.values())} == {"cpu"}
+    for alpha in (0, 0.5, 1):
+        assert {parameter.device.type for parameter in line.at(alpha).parameters()} == {"meta"}
+    assert line.device.type == "meta" and line.summary().loc["all", "distance"] > 1
+
+
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}])
+def test_a_model_that_accelerate_dispatched_is_mixed_measured_and_saved(tiny_llama_pair, tmp_path, device_map):
+    plain = Line(*tiny_llama_pair, device="cpu")
+    spread = Line(plain.minus, plain.plus, device_map=device_map)
+    assert spread.device.type == "cpu" and (spread.minus, spread.plus) == (plain.minus, plain.plus)
+    texts = Corpus(("a good film", "a slow and lovely thing"), (0, 0), ("any",), "texts")
+    for alpha in (0.3, 1.0):
+        assert torch.equal(spread.at(alpha)(input_ids=ids()).logits, plain.at(alpha)(input_ids=ids()).logits)
+        losses = [Loss(texts).measure(line.at(alpha), line.tokenizer) for line in (spread, plain)]
+        assert losses[0]["loss/texts"].value() == losses[1]["loss/texts"].value()
+    saved = AutoModelForCausalLM.from_pretrained(spread.save(0.3, tmp_path / "model"))
+    assert torch.equal(saved(input_ids=ids()).logits, plain.at(0.3)(input_ids=ids()).logits)
+
+
+def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
+    """The meta device stands for a card; the layer that accelerate offloads to the host is mixed in the host."""
+    device_map = {"model.embed_tokens": "meta", "model.layers.0": "cpu", "model.layers.1": "meta"}
+    device_map |= {"model.norm": "meta", "model.rotary_emb": "meta", "lm_head": "meta"}
+    spread, plain = Line(*tiny_untied_pair[1:], device_map=device_map), Line(*tiny_untied_pair[1:], device="cpu")
+    lives, expected = places(spread.at(0.3)), dict(plain.at(0.3).named_parameters())
+    for name, tensor in lives.items():
+        inside = ".layers.0." in name
+        assert tensor.device.type == ("cpu" if inside else "meta"), name
+        assert {end.weights[name].device.type for end in (spread.minus, spread.plus)} == {tensor.device.type}
+        assert not inside or torch.equal(tensor, expected[name])
+    assert len(lives) == 23 and spread.device.type == "meta"
+    host = Line(*tiny_untied_pair[1:], device_map=device_map, ends_device="cpu")
+    assert {weight.device.type for weight in host.minus.weights.values()} == {"cpu"}
+    assert torch.equal(
+        places(host.at(0.3))["model.layers.0.mlp.up_proj.weight"], lives["model.layers.0.mlp.up_proj.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("device_map", "text"),
+    [
+        ("balanced", "spread(device_map='balanced'): expected \"auto\" or {module: device}."),
+        (
+            {"model": "cpu", "lm_head": "disk"},
+            "spread(device_map): the disk is to hold 1 of its modules: lm_head.\n"
+            "A walk writes to every weight at every point: the live model needs the memory of the devices and "
+            "the host.",
+        ),
+        (
+            {"model": "cpu", "lm_head": "meta"},
+            "spread(device_map): model.embed_tokens.weight is offloaded to the host.\n"
+            "Name a device for its module: that is where the tokens go.",
+        ),
+    ],
+)
+def test_a_device_map_that_cannot_be_walked_is_refused(tiny_untied_pair, device_map, text):
+    with pytest.raises(CheckpointError) as error:
+        Line(*tiny_untied_pair[1:], device_map=device_map)
+    assert str(error.value) == text

@@ -1,10 +1,12 @@
 """Runs: parameters checked before a kernel starts, one tiny notebook a fault, folders whole or not at all."""
 
+import hashlib
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,11 +15,11 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lerpnb import progress, report, runs
+from lerpnb import progress, report, runfolder, runs
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import RunError
-from lerpnb.kernel import Watch
 from lerpnb.parameters import Parameter, checked, parameters_of
+from lerpnb.watch import Watch
 
 CELL = """\
 n_points: int = 13  # points, at least 2, n = 13 for the demo
@@ -229,16 +231,54 @@ def test_a_folder_that_cannot_be_written_is_told(written, no_kernel, tmp_path):
     assert refused(written("x = 1")) == 'run("small"): cannot write to runs: File exists.'
 
 
-def test_what_a_killed_process_left_is_cleared_up_and_put_back(tmp_path):
-    old, new, other, aside = (tmp_path / name for name in (".demo.tmp-1", ".demo.tmp-2", ".x.tmp-1", ".demo.old-1"))
-    for folder in (old, new, other, aside):
-        folder.mkdir()
-        os.utime(folder, (0, 0))
-    (new / "executed.ipynb").touch()
-    work = runs._workshop(tmp_path / "demo", "run")
-    found = sorted(p.name for p in tmp_path.iterdir())
-    assert found == sorted([".demo.tmp-2", ".x.tmp-1", "demo", f".demo.tmp-{os.getpid()}"])
-    assert work == tmp_path / f".demo.tmp-{os.getpid()}" and not list(work.iterdir())
+def left_behind(folder: Path, **told) -> Path:
+    """A temporary folder as a process leaves it that is killed, with a first cell done and a curve recorded."""
+    facts = {"status": "failed", "name": "demo", "started": "2026-01-01T00:00:00+00:00"}
+    work = runfolder.workshop(folder, facts | {"notebook": {"name": "small.ipynb"}}, "run")
+    nbformat.write(new_notebook(cells=[new_markdown_cell("done so far")]), work / "executed.ipynb")
+    (work / runfolder.RUNNING).write_text(json.dumps(json.loads((work / runfolder.RUNNING).read_text()) | told))
+    return work
+
+
+def test_what_a_killed_process_left_becomes_a_failed_run(tmp_path, capsys):
+    left = left_behind(tmp_path / "demo", pid=2**22 + 1)
+    runs._recover(tmp_path / "demo")
+    assert not left.exists() and [p.name for p in tmp_path.iterdir()] == ["demo.failed"]
+    facts = facts_of(tmp_path / "demo.failed")
+    assert facts["error"] == {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
+    assert facts["notebook"] == {"name": "small.ipynb"} and facts["status"] == "failed"
+    assert {p.name for p in (tmp_path / "demo.failed").iterdir()} == {"executed.ipynb", "run.json"}
+    assert capsys.readouterr().err == (
+        f"demo: an earlier attempt was killed; what it had done is in {tmp_path}/demo.failed\n"
+    )
+
+
+def test_a_whole_run_that_could_not_take_its_place_is_kept_as_it_is(tmp_path):
+    left, empty = left_behind(tmp_path / "demo"), tmp_path / ".demo.tmp-7-0"
+    (left / runfolder.RUNNING).unlink()
+    (left / "run.json").write_text('{"status": "done"}')
+    empty.mkdir()
+    for file in (empty, left, *left.iterdir()):
+        os.utime(file, (0, 0))
+    runs._recover(tmp_path / "demo")
+    assert [p.name for p in tmp_path.iterdir()] == ["demo.failed"]
+    assert facts_of(tmp_path / "demo.failed") == {"status": "done"}
+
+
+def test_a_live_process_and_another_machine_keep_their_folders(tmp_path):
+    left_behind(tmp_path / "demo")  # by this process, which lives
+    other = left_behind(tmp_path / "demo", machine="another", pid=2**22 + 1)
+    assert runfolder.abandoned(tmp_path / "demo") == []
+    for file in (other, *other.iterdir()):
+        os.utime(file, (time.time() - 1000,) * 2)
+    assert [path for path, _ in runfolder.abandoned(tmp_path / "demo")] == [other]  # silent for a quarter of an hour
+
+
+def test_a_run_set_aside_by_a_killed_process_is_put_back(tmp_path):
+    (tmp_path / ".demo.old-1").mkdir()
+    work = runfolder.workshop(tmp_path / "demo", {}, "run")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([work.name, "demo"])
+    assert re.fullmatch(rf"\.demo\.tmp-{os.getpid()}-[0-9a-f]{{8}}", work.name)
 
 
 def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
@@ -249,14 +289,15 @@ def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    def recorded(source, given, work, watch):
+    def recorded(source, given, work, *_):
         nbformat.write(new_notebook(), work / "executed.ipynb")
         Curve.from_measures({0.0: {"x": Measure([1.0])}}).save(work)
 
     monkeypatch.setattr(runs, "execute", recorded)
-    monkeypatch.setattr(runs, "_swap", full)
-    kept = Path(f"runs/.small.tmp-{os.getpid()}").resolve()
-    assert refused(written("x = 1")) == (
+    monkeypatch.setattr(runs, "swap", full)
+    message = refused(written("x = 1"))
+    kept = next(Path("runs").glob(".small.tmp-*")).resolve()
+    assert message == (
         f'run("small"): cannot write the run: No space left on device.\nWhat was done until then is in {kept}.'
     )
     assert Curve.load(kept).quantities == ["x"] and (good / "run.json").read_text() == "{}"
@@ -267,7 +308,7 @@ def test_the_last_run_comes_back_when_the_new_one_cannot_take_its_place(tmp_path
     good.mkdir()
     (good / "run.json").touch()
     with pytest.raises(FileNotFoundError):
-        runs._swap(tmp_path / "never made", good)
+        runfolder.swap(tmp_path / "never made", good)
     assert [p.name for p in tmp_path.iterdir()] == ["demo"] and (good / "run.json").exists()
 
 
@@ -322,6 +363,37 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<title>A title</title>" in page and facts["notebook"]["sha256"] in page
     assert re.fullmatch(r"(demo: cell \d of 4\n)*", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_a_run_tells_commit_files_seeds_and_limits(written, tmp_path):
+    notebook = written("x = 1", parameters="data: str = 'texts.csv'\nseed: int = 0\nout: str = 'texts.csv'\nodd = {1}")
+    Path("texts.csv").write_text("text")
+    assert "commit" not in facts_of(runs.run(notebook))["notebook"]  # git does not know it
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(["git", *who, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    assert "commit" not in facts_of(runs.run(notebook))["notebook"]
+    git("add", "small.ipynb")
+    git("commit", "-m", "first")
+    facts = facts_of(runs.run(notebook, {"seed": 7}, time_limit=100, memory_limit=50))
+    assert (facts["notebook"]["commit"], facts["notebook"]["dirty"]) == (git("rev-parse", "HEAD"), False)
+    assert facts["files"] == {"data": hashlib.sha256(b"text").hexdigest()}
+    assert facts["seeds"] == {"seed": 7} and facts["limits"] == {"seconds": 100, "memory_gib": 50}
+    assert facts["parameters"] == {"data": "texts.csv", "seed": 7, "out": "texts.csv", "odd": "{1}"}
+    written("x = 2", parameters="data: str = 'texts.csv'")
+    assert facts_of(runs.run(notebook))["notebook"]["dirty"] is True
+
+
+def test_a_notebook_in_another_language_is_refused(written, no_kernel):
+    path = written("x <- 1")
+    notebook = nbformat.read(path, 4)
+    notebook.metadata.kernelspec = {"name": "ir", "display_name": "R", "language": "R"}
+    nbformat.write(notebook, path)
+    assert refused(path) == 'run("small"): small.ipynb is written in R.\nOnly Python notebooks are run.'
 
 
 @pytest.mark.slow
@@ -400,7 +472,7 @@ def test_ctrl_c_ends_the_kernel_and_keeps_what_was_done(written):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("pid").read_text()), 0)
-    assert facts_of(Path("runs/small.failed"))["error"]["kind"] == "KeyboardInterrupt"
+    assert facts_of(Path("runs/small.failed"))["error"]["kind"] == "Interrupted"
 
 
 @pytest.mark.slow
@@ -417,6 +489,7 @@ def test_nothing_tells_whose_machine_it_was(written, tmp_path, monkeypatch):
         f"# written in {home}\nfrom IPython.display import HTML\nHTML('<b>' + os.environ['HOME'] + '</b>')",
         "raise ValueError(os.environ['HOME'] + ' ' + os.environ['USER'])",
     ]
+    (home / "model").mkdir()
     notebook = written(*cells[:3], parameters="model: str = ''")
     folder = runs.run(notebook, {"model": str(home / "model")})
     message = refused(written(*cells, name="fails"))

@@ -1,14 +1,26 @@
 """Sampling: the right distribution, the same noise at every alpha, nothing padded, no matter the batch."""
 
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lerpnb.errors import ProbeError
 from lerpnb.noise import gumbel, noise_key
-from lerpnb.sampling import Continuations, draw_tokens, sample
+from lerpnb.paths import Line
+from lerpnb.rows import Rows
+from lerpnb.sampling import Continuations, Writing, draw_tokens, rows_pay, sample, sample_rows
 
 PROMPTS = ("the film", "a warm and funny story about", "nobody", "it wants to be clever and ends up being merely long")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Models so small wait longer for a second thread than it helps."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=["tiny_llama_pair", "tiny_gpt2_pair", "tiny_untied_pair"])
@@ -170,3 +182,86 @@ def test_what_does_not_fit_the_model_is_said(tiny_llama_pair):
     with pytest.raises(ProbeError) as error:
         Continuations("the film")
     assert str(error.value) == "Continuations(prompts): got one text, 'the film'.\nIt takes a list of texts."
+
+
+@pytest.fixture(params=["tiny_llama_pair", "tiny_gpt2_pair", "tiny_adapter_pair"])
+def line(request):
+    trio = request.getfixturevalue(request.param)
+    return Line(trio.minus, trio.plus, trio.base, device="cpu")
+
+
+def test_all_alphas_at_once_write_what_each_alone_writes(line):
+    """Prompts of one to five tokens, ends of text on the way, batches that part alphas: the same words."""
+    alphas = [-0.5, 0.35, 1.0]
+    rows = Rows(line)
+    for spec in (
+        Continuations(PROMPTS, draws=3, new_tokens=9, seed=4),
+        Continuations(PROMPTS, draws=2, new_tokens=20, rows=7),
+        Continuations(PROMPTS[:1], draws=1, new_tokens=6, temperature=0),
+    ):
+        found = sample_rows(rows, line.tokenizer, alphas, spec)
+        assert list(found) == alphas
+        for alpha in alphas:
+            pd.testing.assert_frame_equal(found[alpha], sample(line.at(alpha), line.tokenizer, spec))
+
+
+def test_batches_are_bounded_and_each_prompt_is_read_once_an_alpha(tiny_llama_pair, monkeypatch):
+    line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
+    rows, sizes = Rows(line), []
+    rows.model.register_forward_pre_hook(
+        lambda model, args, given: sizes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    spec = Continuations(("the film", "the film was"), draws=3, new_tokens=2, rows=12)
+    sample_rows(rows, line.tokenizer, [0.0, 0.5, 1.0], spec)
+    short = len(line.tokenizer("the film")["input_ids"])
+    assert (4, short) in sizes and max(rows for rows, _ in sizes) <= 12
+    assert sum(rows for rows, length in sizes if length > 1) == 6
+
+
+def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
+    line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
+    rows, words = Rows(line), line.tokenizer
+    specs = [Continuations((prompt,), draws=1, new_tokens=6, seed=3) for prompt in ("the film", "nobody in this")]
+    alphas = ([0.0, 0.5, 1.0], [0.25, 0.75])
+    alone = [sample_rows(rows, words, at, spec) for at, spec in zip(alphas, specs, strict=True)]
+    first, second = (Writing(rows, words, spec, at) for at, spec in zip(alphas, specs, strict=True))
+    lengths = []
+    for _ in zip(first, second, strict=False):  # a step of one, a step of the other
+        assert not torch.is_inference_mode_enabled()  # nothing is held between steps
+        lengths.append([len(ids) for ids in first.tokens.values()])
+    assert lengths[0] == [1, 1, 1] and all(
+        b - a <= 1 for x, y in zip(lengths, lengths[1:], strict=False) for a, b in zip(x, y, strict=True)
+    )
+    for writing, found in zip((first, second), alone, strict=True):
+        for alpha, texts in found.items():
+            assert writing.frame(alpha)["continuation"][0] == texts["continuation"][0]
+
+
+def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llama_pair):
+    line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
+    rows, spec = Rows(line), Continuations(PROMPTS, draws=2, new_tokens=6)
+
+    def overflow(model, given, output):
+        output.logits.masked_fill_((rows.alphas > 9).view(-1, 1, 1), torch.nan)
+
+    rows.model.register_forward_hook(overflow)
+    found = sample_rows(rows, line.tokenizer, [0.0, 10.0, 1.0], spec)
+    assert list(found) == [0.0, 1.0]
+    for alpha in found:
+        pd.testing.assert_frame_equal(found[alpha], sample(line.at(alpha), line.tokenizer, spec))
+
+
+def test_the_way_is_chosen_by_rows_an_alpha_and_told_in_words(tiny_llama_pair, tiny_adapter_pair):
+    dense, low = (Line(*trio, device="cpu") for trio in (tiny_llama_pair[1:], tiny_adapter_pair[1:]))
+    half = Line(*tiny_llama_pair[1:], device="cpu", dtype="bfloat16")
+    texts = {n: Continuations([f"text {i}" for i in range(n)], draws=4) for n in (1, 5, 8, 9)}
+    for line, n, alphas, pays, why in (
+        (dense, 1, 11, True, "all 11 alphas in one pass: 4 texts an alpha, of at most 8 with dense ends on cpu."),
+        (dense, 5, 11, False, "20 texts an alpha; with dense ends on cpu, 8 at most share a pass."),
+        (low, 8, 11, True, "all 11 alphas in one pass: 32 texts an alpha, of at most 32 with low-rank ends on cpu."),
+        (low, 9, 11, False, "36 texts an alpha; with low-rank ends on cpu, 32 at most share a pass."),
+        (dense, 1, 2, False, "2 with dense ends, nothing to share."),
+        (low, 1, 1, False, "1 with low-rank ends, nothing to share."),
+        (half, 1, 11, False, "the line is computed in bfloat16, in which rows and single passes round to other texts."),
+    ):
+        assert rows_pay(line, texts[n], alphas) == (pays, why if pays else f"one alpha at a time: {why}")

@@ -64,17 +64,67 @@ def test_a_bfloat16_line_never_drifts(tiny_half_pair):
 
 
 def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
-    from lerpnb import walks
+    from lerpnb import points
 
     calls = []
-    real = walks.sample
-    monkeypatch.setattr(walks, "sample", lambda *args: calls.append(1) or real(*args))
+    real = points.sample
+    monkeypatch.setattr(points, "sample", lambda *args: calls.append(1) or real(*args))
     probes = [OfTexts("words", words, PROMPTS), OfTexts("letters", len, PROMPTS)]
-    curve = walk(line, [0, 0.5, 1], probes, store=tmp_path, check=False)
+    curve = walk(line, [0, 0.5, 1], probes, rows=False, store=tmp_path, check=False)
     assert len(calls) == 3 and len(curve.samples) == 3 * 4
     assert list(curve.samples["letters"]) == [float(len(text)) for text in curve.samples["continuation"]]
     at = curve.samples[curve.samples["alpha"] == 0.5]
     assert curve["words"]["value"][1] == pytest.approx(at["continuation"].map(words).mean())
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_path, store, capsys):
+    grid, probe = [-0.5, 0, 0.25, 1], OfTexts("words", words, PROMPTS)
+    curves = [walk(line, grid, [probe], rows=rows, store=store and tmp_path / str(rows)) for rows in (None, False)]
+    assert curves[0].samples.equals(curves[1].samples) and (curves[0].value("words") == curves[1].value("words")).all()
+    ways = [
+        "all 4 alphas in one pass: 4 texts an alpha, of at most 8 with dense ends on cpu.",
+        "one alpha at a time: rows=False.",
+    ]
+    assert [curve.provenance["sampling"] for curve in curves] == [[way] for way in ways]
+    assert capsys.readouterr().out == "".join(f"texts: {way}\n" for way in ways)
+
+
+def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monkeypatch):
+    from lerpnb import points
+
+    probe = OfTexts("words", words, PROMPTS)
+    walk(line, [0, 1], [probe], rows=False, store=tmp_path, check=False)
+    asked, real = [], points.sample_rows
+    monkeypatch.setattr(
+        points, "sample_rows", lambda rows, words, group, spec: asked.append(group) or real(rows, words, group, spec)
+    )
+    monkeypatch.setattr(points, "sample", None)
+    walk(line, [0, 0.25, 0.5, 0.75, 1], [probe], store=tmp_path, check=False)
+    assert asked == [[0.25, 0.5, 0.75]]
+    walk(line, [0, 0.5, 1], [probe, OfTexts("letters", len, PROMPTS)], rows=False, store=tmp_path, check=False)
+    assert len(asked) == 1
+
+
+def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
+    from lerpnb import points
+
+    groups, real = [], points.sample_rows
+    monkeypatch.setattr(
+        points,
+        "sample_rows",
+        lambda rows, words, group, spec: groups.append(len(group)) or real(rows, words, group, spec),
+    )
+    few = Continuations(PROMPTS.prompts, draws=2, new_tokens=6, rows=8)
+    walk(line, [0, 0.25, 0.5, 0.75, 1], [OfTexts("words", words, few)], rows=True, store=tmp_path, check=False)
+    assert groups == [2, 2, 1]
+
+
+def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, capsys):
+    monkeypatch.setattr("lerpnb.sampling.refusal", lambda line: "Odd cannot be computed a row an alpha.")
+    curve = walk(line, [0, 0.5, 1], [OfTexts("words", words, PROMPTS)], store=False)
+    told = "one alpha at a time: Odd cannot be computed a row an alpha."
+    assert curve.provenance["sampling"] == [told] and f"texts: {told}\n" in capsys.readouterr().out
 
 
 def test_other_samplings_stand_side_by_side(line, tmp_path):
@@ -373,3 +423,77 @@ def test_an_identity_does_not_depend_on_what_the_tokenizer_did_last(tiny, tiny_l
     before = tokenizer_text(words)
     words(["the film", "nobody"], padding=True, truncation=True, max_length=2)
     assert tokenizer_text(words) == before
+
+
+def test_a_walk_places_its_own_alphas_and_says_what_it_believes(line, tmp_path, capsys):
+    from lerpnb.placement import INTERPOLATION
+
+    curve = walk(line, probes=[Loss(CORPUS)], between=(-0.5, 1.5), tol=0.01, store=tmp_path)
+    told = curve.provenance["placement"]
+    assert {-0.5, 0.0, 1.0, 1.5} <= set(curve.alphas) and told["points"] == len(curve.alphas)
+    assert told["reached"] and told["error_believed"] <= told["tol"] == 0.01 and told["most"] == 50
+    assert told["quantities"] == ["loss/all"] and told["interpolation"] == INTERPOLATION
+    said = f"{len(curve.alphas)} alphas, error believed {told['error_believed']:.2g}: within the tolerance of 0.01"
+    assert said in capsys.readouterr().out
+    again = walk(line, probes=[Loss(CORPUS)], between=(-0.5, 1.5), tol=0.01, store=tmp_path)
+    assert again.provenance["measured"] == 0 and again.table().equals(curve.table())
+
+
+def test_a_tolerance_that_is_not_reached_keeps_what_was_found(line, tmp_path, capsys):
+    curve = walk(line, probes=[Loss(CORPUS)], between=(-1, 2), tol=1e-7, most=9, store=tmp_path)
+    assert len(curve.alphas) == 9 and not curve.provenance["placement"]["reached"]
+    assert "the tolerance of 1e-07 is not reached" in capsys.readouterr().out
+    assert walk(line, curve.alphas, [Loss(CORPUS)], store=tmp_path).provenance["measured"] == 0
+
+
+def test_without_a_loss_the_first_probe_is_watched_and_a_nan_ends(line):
+    def hole(model, tokenizer):
+        return {"a": math.nan if line.alpha > 1 else line.alpha**2, "b": line.alpha > 0.3}
+
+    curve = walk(line, probes=[hole, Custom("late", head_sum)], between=(0, 2), tol=0.01, store=False, check=False)
+    told = curve.provenance["placement"]
+    assert told["quantities"] == ["hole/a"] and told["points"] < 20
+    assert (2.0, "hole/a") in curve.nan_points()
+
+
+def test_ctrl_c_ends_a_placement_too(line, capsys):
+    import lerpnb.plots  # noqa: F401  gives curves their figure
+
+    done = []
+
+    def slow(model, tokenizer):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return float(len(done.append(1) or done))
+
+    curve = walk(line, probes=[slow], between=(-1, 2), store=False, check=False)
+    assert curve.alphas.tolist() == [-1.0, 0.0, 1.0] and curve.figure() is not None  # and it plots
+    assert curve.provenance["placement"]["error_believed"] is None
+    assert "Interrupted: 3 of at most 50 alphas are done." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            {"alphas": [0, 1], "between": (0, 1)},
+            "walk(alphas, between): both are given.\n"
+            "alphas is a grid; a walk with between=(lo, hi) places its own. Pass one of them.",
+        ),
+        ({"tol": 0.1}, "walk(tol): got 0.1 without between.\nPass between=(-1, 2), say."),
+        ({"most": 9}, "walk(most): got 9 without between.\nPass between=(-1, 2), say."),
+        ({"between": 3}, "walk(between): got 3.\nIt takes two alphas, such as (-1, 2)."),
+        ({"between": (1, 0)}, "walk(between=(1, 0)): expected the lower alpha first."),
+        (
+            {"between": (0, 1), "tol": -1},
+            "walk(tol): got -1.\nIt is an error above 0, such as 0.003 nats a token.",
+        ),
+    ],
+)
+def test_what_cannot_be_placed_is_said_before_any_work(line, arguments, said):
+    def never(model, tokenizer):
+        raise AssertionError("work was done")
+
+    with pytest.raises(AlphaError) as error:
+        walk(line, probes=[never], store=False, **arguments)
+    assert str(error.value) == said

@@ -5,13 +5,15 @@ test passes that skips all the norms.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     BertConfig,
     BertForSequenceClassification,
     GPT2Config,
@@ -80,6 +82,34 @@ def gpt2(seed: int = 0) -> GPT2LMHeadModel:
     return _made(GPT2LMHeadModel, config, seed)
 
 
+# Settings by which one small network of each kind is made; what is not named here is `network`'s.
+KINDS: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 6},
+    "qwen2": {},
+    "qwen3": {"head_dim": 8},
+    "gemma": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "sliding_window": 6},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 6},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 16},
+    "gpt_neox": {},
+    "phi": {"qk_layernorm": True},
+    "phi3": {},
+    "falcon": {},
+}
+
+
+def network(kind: str, seed: int = 0, **settings: Any) -> PreTrainedModel:
+    """A random causal language model of two layers of any kind that transformers knows, every parameter moved."""
+    common = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "max_position_embeddings": 128}
+    common |= {"num_attention_heads": 4, "num_key_value_heads": 4 if kind in ("opt", "gpt_neox") else 2}
+    common |= {"vocab_size": VOCABULARY, "bos_token_id": None, "eos_token_id": 1, "pad_token_id": 2}
+    config = AutoConfig.for_model(kind, **{**({} if kind == "gpt2" else common), **KINDS.get(kind, {}), **settings})
+    config.vocab_size, config.eos_token_id = VOCABULARY, 1
+    return _made(AutoModelForCausalLM.from_config, config, seed)
+
+
 def classifier(labels: tuple[str, str] = ("negative", "positive")) -> BertForSequenceClassification:
     """A random BERT of one layer that tells two labels apart, somehow."""
     config = BertConfig(
@@ -97,7 +127,7 @@ def classifier(labels: tuple[str, str] = ("negative", "positive")) -> BertForSeq
     return moved(model, 1, 0.3).eval()
 
 
-def _made(kind: type[PreTrainedModel], config: Any, seed: int) -> PreTrainedModel:
+def _made(kind: Callable[[Any], PreTrainedModel], config: Any, seed: int) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = kind(config)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..checkpoint import Checkpoint
 from ..curve import Measure
 from ..errors import ProbeError
+from ..halving import Halving
 from ..live import pick_device
 from ..sampling import Continuations, context_ids
 from .base import by_prompt
@@ -95,6 +96,7 @@ class Attribute:
         self.judge = judge
         self._called = f" ({name})" if name else ""
         self.name = f"strength/{self.label}{self._called}"
+        self._halving = Halving("perplexity/continuations")
         self._strength: dict[str, float] = {}
         self._perplexity: dict[tuple[str, str], float] = {}
 
@@ -151,17 +153,29 @@ class Attribute:
     def _perplexities(self, pairs: list[tuple[str, str]]) -> list[float]:
         new = list({pair for pair in pairs if pair not in self._perplexity})
         if new:
-            self._perplexity |= zip(
-                new, continuation_perplexity(self.judge.model, self.judge.tokenizer, new), strict=True
-            )
+            found = continuation_perplexity(self.judge.model, self.judge.tokenizer, new, halving=self._halving)
+            self._perplexity |= zip(new, found, strict=True)
         return [self._perplexity[pair] for pair in pairs]
 
 
 def continuation_perplexity(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], batch: int = 32
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[tuple[str, str]],
+    batch: int = 32,
+    halving: Halving | None = None,
 ) -> list[float]:
-    """exp(mean negative log-likelihood) of each continuation given its prompt; NaN for an empty continuation."""
-    rows = []
+    """exp(mean negative log-likelihood) of each continuation given its prompt; NaN for an empty continuation.
+
+    Where memory runs out the batches are halved, which is said.
+    """
+    halving, rows = halving or Halving("continuation_perplexity()"), []
+
+    def nll(group: list[int]) -> list[float]:
+        ids, lengths = pad([rows[i][1] for i in group], model.device)
+        starts = torch.tensor([max(1, rows[i][0]) for i in group], device=model.device)
+        return sequence_nll(model, ids, lengths, starts).exp().tolist()
+
     for prompt, continuation in pairs:
         # Together, for a continuation may begin inside a word.
         before, whole = context_ids(tokenizer, prompt), context_ids(tokenizer, prompt + continuation)
@@ -171,10 +185,7 @@ def continuation_perplexity(
     found = [float("nan")] * len(rows)
     for start in range(0, len(order), batch):
         group = order[start : start + batch]
-        ids, lengths = pad([rows[i][1] for i in group], model.device)
-        starts = torch.tensor([max(1, rows[i][0]) for i in group], device=model.device)
-        nll = sequence_nll(model, ids, lengths, starts)
-        for i, value in zip(group, nll.exp().tolist(), strict=True):
+        for i, value in zip(group, halving(nll, group), strict=True):
             found[i] = value
     return found
 

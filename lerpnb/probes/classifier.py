@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from .. import assets
 from ..errors import LerpError, ProbeError
+from ..halving import Halving
 from ..header import few, first_line
 from ..live import pick_device, quiet
 from ..mixable import tokenizer_text
@@ -30,6 +31,7 @@ class Classifier:
         model: in eval mode, float32.
         tokenizer: its tokenizer.
         max_length: tokens a text is cut to.
+        halving: what halves its batches where memory runs out.
 
     Example:
         >>> from tokenizers import Tokenizer, models
@@ -48,6 +50,7 @@ class Classifier:
     model: PreTrainedModel
     tokenizer: Tokenizer
     max_length: int = 256
+    halving: Halving = field(default_factory=lambda: Halving("Classifier.probability()"), repr=False, compare=False)
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto") -> "Classifier":
@@ -121,20 +124,20 @@ class Classifier:
         """The label's probability for each text: softmax over the labels.
 
         Where the configuration's `problem_type` is "multi_label_classification" labels do not exclude each other, and
-        each is the sigmoid of its own logit.
+        each is the sigmoid of its own logit. Where memory runs out the batches are halved, which is said.
         """
         column, found = self.labels.index(label), []
         several = self.model.config.problem_type == "multi_label_classification"
-        for start in range(0, len(texts), batch):
+
+        def scored(part: Sequence[str]) -> list[float]:
             tokens = self.tokenizer(
-                list(texts[start : start + batch]),
-                truncation=True,
-                max_length=self.max_length,
-                padding=True,
-                return_tensors="pt",
+                list(part), truncation=True, max_length=self.max_length, padding=True, return_tensors="pt"
             ).to(self.model.device)
             logits = self.model(**tokens).logits
-            found += (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
+            return (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
+
+        for start in range(0, len(texts), batch):
+            found += self.halving(scored, texts[start : start + batch])
         return found
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:

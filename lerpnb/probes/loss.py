@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..corpus import Corpus, token_batches
 from ..curve import Measure
 from ..errors import ProbeError
+from ..halving import Halving
 
 # Most logits held at once, in numbers: 64 MiB of float32.
 LOGITS = 2**24
@@ -28,7 +30,8 @@ class Loss:
         corpus: the texts; the quantities are called `loss/<corpus.name>` and `perplexity/<corpus.name>`.
         name: another name than the corpus's.
         max_length: tokens a text is cut to.
-        batch_tokens: tokens in one forward pass, padding counted: a matter of speed and memory, not of values.
+        batch_tokens: tokens in one forward pass, padding counted: a matter of speed and memory, not of values. Where
+            memory runs out the batches are halved, which is said.
 
     Raises:
         ProbeError: a number below 2, or, at the walk, a text with fewer than two tokens.
@@ -47,21 +50,23 @@ class Loss:
         self.label = name or corpus.name
         self.name = f"loss/{self.label}"
         self._batches: tuple | None = None
+        self._halving = Halving(self.name)
 
     def identity(self) -> dict:
         return {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
 
     def few(self) -> "Loss":
-        """The same probe of its first texts, to see whether it repeats."""
-        few = replace(self.corpus, texts=self.corpus.texts[:4], labels=self.corpus.labels[:4])
+        """The same probe of its two shortest texts, to see whether it repeats at little cost."""
+        chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
+        texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)
+        few = replace(self.corpus, texts=texts, labels=labels)
         return Loss(few, name=self.label, max_length=self.max_length, batch_tokens=self.batch_tokens)
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
         batches = self._tokenised(model, tokenizer)
         values, weights = np.empty(len(self.corpus)), np.empty(len(self.corpus))
         for places, ids, lengths in batches:
-            starts = torch.ones_like(lengths)
-            values[places] = sequence_nll(model, ids, lengths, starts).cpu().numpy()
+            values[places] = self._halving(partial(_nll, model, ids, lengths), range(len(ids)))
             weights[places] = (lengths - 1).cpu().numpy()
         loss = Measure(values, weights, "nats/token", "texts")
         perplexity = Measure(values, weights, "perplexity", "texts", transform="exp")
@@ -88,6 +93,11 @@ class Loss:
                         )
             self._batches = key, [(places, *pad(ids, model.device)) for places, ids in found]
         return self._batches[1]
+
+
+def _nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, rows: range) -> list[float]:
+    ids, lengths = ids[rows.start : rows.stop], lengths[rows.start : rows.stop]
+    return sequence_nll(model, ids, lengths, torch.ones_like(lengths)).tolist()
 
 
 def pad(ids: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,113 @@
+"""The explorer's static twin: the same texts and bars in a figure whose slider needs no kernel. It knows no torch."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from .. import picture as look
+from ..picture import Picture, escaped, number
+from ..texttable import TextTable
+from .marks import AFTER, BEFORE, marks, words
+
+COLOURS = (look.BLUE, look.ORANGE, look.GREEN, look.PURPLE, look.SKY)
+BARS, AXIS, SLIDER = 200, 56, 92  # pixels, from the top; the table of texts comes last
+
+
+def twin_figure(
+    prompt: str, alphas: Sequence[float], texts: Sequence[str], labels: Sequence[str], p: Sequence[Sequence]
+) -> go.Figure:
+    """Next-token probabilities after a prompt over alpha, and with a slider the text at each alpha.
+
+    Bold are the words that differ from the text at the alpha before (at the first alpha, after).
+
+    Args:
+        prompt: what is continued.
+        alphas: (n,) ascending.
+        texts: (n,) what stands at each; an empty one is told to be none.
+        labels, p: tokens, and for each the (n,) probabilities over alpha, None where not finite.
+
+    >>> fig = twin_figure("The", [0.0, 1.0], [" film", " cast"], [" film"], [[0.5, 0.25]])
+    >>> [trace.type for trace in fig.data], fig.layout.sliders[0].steps[1].label
+    (['bar', 'table'], '1')
+    """
+    alphas = [float(alpha) for alpha in alphas]
+    table = TextTable({alpha: [[cell]] for alpha, cell in zip(alphas, _cells(prompt, texts), strict=True)})
+    upper = BARS + AXIS if labels else 0
+    paper = upper + SLIDER + table.height()
+    active = min(range(len(alphas)), key=lambda i: abs(alphas[i] - 0.5))
+    fig = Picture(layout=dict(template="none"))
+    for label, values, colour in zip(labels, p, COLOURS, strict=False):
+        name = f"“{escaped(label.replace(' ', '␣'), 30)}”"
+        told = [f"At alpha {number(a)}: {name} {number(v)}" for a, v in zip(alphas, _known(values), strict=True)]
+        style = dict(marker=dict(color=colour), hovertext=told, hoverinfo="text", hoverlabel=look.HOVER)
+        fig.add_bar(x=[number(a) for a in alphas], y=list(values), name=name, **style)
+    fig.add_trace(table.trace(alphas[active], 1 - (upper + SLIDER) / paper))
+    steps = []
+    for i, alpha in enumerate(alphas):
+        cells = {"header.values": [table.header(alpha)], "cells.values": [table.columns[alpha]]}
+        marker = {"shapes[0].x0": i - 0.45, "shapes[0].x1": i + 0.45} if labels else {}
+        steps.append(dict(method="update", label=number(alpha), args=[cells, marker, [len(fig.data) - 1]]))
+    grid = dict(gridcolor=look.FAINT, zeroline=False, linecolor=look.FAINT, showline=True)
+    fig.update_layout(
+        meta=dict(alt=f"Texts at {len(alphas)} alphas from {number(alphas[0])} to {number(alphas[-1])}, by a slider."),
+        height=paper + 80,
+        margin=dict(t=70, b=10, l=70, r=30),
+        barmode="stack",
+        bargap=0.25,
+        paper_bgcolor=look.CLEAR,
+        plot_bgcolor=look.CLEAR,
+        font=dict(color=look.TEXT, size=13),
+        modebar=dict(bgcolor=look.CLEAR, color=look.FAINT, activecolor=look.TEXT, remove=["select2d", "lasso2d"]),
+        legend=dict(orientation="h", x=0, xanchor="left", y=1 + 8 / paper, yanchor="bottom"),
+        sliders=[_slider(active, steps, 1 - upper / paper)],
+    )
+    if labels:
+        frame = dict(type="rect", y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, width=1.5))
+        fig.add_shape(x0=active - 0.45, x1=active + 0.45, **frame)
+        fig.update_layout(
+            xaxis=dict(title=dict(text="alpha (no unit)", standoff=6), type="category", anchor="y", **grid),
+            yaxis=dict(
+                title="next token,<br>probability 0 to 1",
+                range=[0, 1],
+                domain=[1 - BARS / paper, 1],
+                dtick=0.25,
+                **grid,
+            ),
+        )
+    return fig
+
+
+def _known(values: Sequence) -> list[float]:
+    return [float("nan") if value is None else value for value in values]
+
+
+def _cells(prompt: str, texts: Sequence[str]) -> list[str]:
+    """The prompt and the text of each alpha, with the words in bold that differ from the neighbour's."""
+    split = [words(text) for text in texts]
+    found = marks(split, (0, 0))
+    cells = []
+    for i, (text, kinds) in enumerate(zip(split, found, strict=True)):
+        kind = BEFORE if i else AFTER
+        told = [f"<b>{escaped(word)}</b>" if of & kind else escaped(word) for word, of in zip(text, kinds, strict=True)]
+        cells.append(f"<i>{escaped(prompt, 150)}</i> {' '.join(told) or 'no text at this alpha'}")
+    return cells
+
+
+def _slider(active: int, steps: list[dict], top: float) -> dict:
+    return dict(
+        active=active,
+        steps=steps,
+        x=0,
+        len=1,
+        y=top,
+        yanchor="top",
+        pad=dict(t=0, b=0),
+        currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
+        font=dict(size=12),
+        bgcolor=look.FAINT,
+        activebgcolor=look.TEXT,
+        bordercolor=look.TEXT,
+        tickcolor=look.FAINT,
+        minorticklen=0,
+        transition=dict(duration=0),
+    )

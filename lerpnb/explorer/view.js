@@ -1,0 +1,358 @@
+// The explorer's face: it draws what the kernel tells, and tells what a person does. The slider needs no kernel.
+// Texts from models are set as text, never as HTML.
+const SVG = "http://www.w3.org/2000/svg";
+const TOKENS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"];
+const LINES = { strength: ["#D55E00", "#E69F00"], loss: ["#0072B2", "#009E73", "#56B4E9", "#CC79A7"] };
+const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
+const LEFT = 44, RIGHT = 8, THUMB = 9; // pixels: the axis beside a chart, and half of the slider's knob
+const BEFORE = 1, AFTER = 2, MINUS = 4, PLUS = 8; // as marks.py has them
+const PAUSE = 300; // milliseconds without a key before a new prompt is written
+
+const make = (tag, attributes = {}, ...children) => {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+};
+const draw = (parent, tag, attributes = {}, text = "") => {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text) element.textContent = text;
+  parent.append(element);
+  return element;
+};
+const later = (wait, act) => {
+  let timer;
+  const run = (...given) => { clearTimeout(timer); timer = setTimeout(() => act(...given), wait); };
+  run.cancel = () => clearTimeout(timer);
+  return run;
+};
+const spaced = (label) => label.replaceAll(" ", "␣").replaceAll("\n", "↵");
+const percent = (p) => p == null ? "–" : p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toFixed(1)} %`;
+const short = (value) => value.toPrecision(3).replace("-", "−");
+
+function render({ model, el }) {
+  let setup = null, page = null, bars = null, index = 0, came = -1, word = 0, busy = false, stale = false;
+
+  // what stands where
+  const number = (text, name, help, attributes) => {
+    const input = make("input", { type: "number", name, title: help, ...attributes });
+    return [input, make("label", { title: help }, text, input)];
+  };
+  const prompt = make("textarea", { rows: 2, name: "prompt", spellcheck: "false", dir: "auto" });
+  const [tokens, tokensLabel] = number("tokens", "new_tokens", "Tokens of a continuation at most", { min: 1, step: 1 });
+  const [heat, heatLabel] = number("temperature", "temperature", "0 takes the likeliest token", { min: 0, step: 0.1 });
+  const [mass, massLabel] = number("top-p", "top_p", "Mass of the nucleus, more than 0 and at most 1",
+    { min: 0.05, max: 1, step: 0.05 });
+  const [seed, seedLabel] = number("seed", "seed", "Another seed, another draw, the same at every alpha", { step: 1 });
+  const stop = make("button", { type: "button", class: "stop", title: "Stop writing" }, "Stop");
+  const status = make("div", { class: "status", role: "status" });
+  const error = make("div", { class: "error", role: "alert" });
+  const name = make("output", { class: "alpha" });
+  const slider = make("input", { type: "range", min: 0, step: 1, "aria-label": "alpha", class: "slider" });
+  const ruler = document.createElementNS(SVG, "svg");
+  ruler.setAttribute("aria-hidden", "true");
+  const text = make("div", { class: "text", tabindex: 0, role: "group", dir: "auto" });
+  const key = make("div", { class: "key" });
+  const keep = make("button", { type: "button", class: "keep" }, "Keep this alpha");
+  const open = make("button", { type: "button", class: "open", "aria-expanded": "false" }, "Save model…");
+  const to = make("input", { type: "text", name: "to", spellcheck: "false", "aria-label": "A new folder to save to" });
+  const save = make("button", { type: "button", class: "save" }, "Save");
+  const cancel = make("button", { type: "button" }, "Cancel");
+  const form = make("div", { class: "form" }, to, save, cancel);
+  const said = make("div", { class: "said", role: "status" });
+  const heading = make("div", { class: "heading" });
+  const chart = document.createElementNS(SVG, "svg");
+  chart.setAttribute("role", "img");
+  const legend = make("div", { class: "legend" });
+  const curves = make("div", { class: "curves" });
+  const scale = make("div", { class: "scale" }, slider, ruler);
+  const root = make("div", { class: "lerp-explorer" },
+    make("div", { class: "ask" }, make("label", { class: "prompt" }, "Prompt", prompt),
+      make("div", { class: "controls" }, tokensLabel, heatLabel, massLabel, seedLabel, stop, status)),
+    error,
+    make("div", { class: "body" }, make("div", { class: "left" }, name, text, key,
+      make("div", { class: "buttons" }, keep, open), form, said), scale,
+    make("div", { class: "charts" }, make("div", { class: "bars" }, heading, chart, legend), curves)));
+  form.hidden = true;
+  el.append(root);
+  for (const element of [prompt, tokens, heat, mass, seed, stop, slider, text, keep, open, to, save, cancel])
+    element.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's arrow keys would walk to another cell
+
+  // where an alpha stands, on the slider and under every chart
+  const wide = () => Math.max(scale.clientWidth, 260);
+  const at = (i) => {
+    const from = LEFT + THUMB, length = wide() - LEFT - RIGHT - 2 * THUMB;
+    return from + length * i / (setup.alphas.length - 1);
+  };
+  const place = (alpha) => { // between two steps of an uneven grid, too
+    const grid = setup.alphas, last = grid.length - 1;
+    if (alpha < grid[0] - 1e-9 || alpha > grid[last] + 1e-9) return null;
+    const i = Math.max(0, Math.min(last - 1, grid.findLastIndex((a) => a <= alpha)));
+    return at(i + (alpha - grid[i]) / (grid[i + 1] - grid[i]));
+  };
+  const sized = (svg, height) => {
+    svg.replaceChildren();
+    svg.setAttribute("width", wide());
+    svg.setAttribute("height", height);
+    svg.setAttribute("viewBox", `0 0 ${wide()} ${height}`);
+  };
+  const nearest = (event, svg) => {
+    const x = event.clientX - svg.getBoundingClientRect().left;
+    return setup.alphas.map((_, i) => Math.abs(at(i) - x)).reduce((best, d, i, all) => (d < all[best] ? i : best), 0);
+  };
+  const here = (svg, height) => draw(svg, "line", { x1: at(index), x2: at(index), y1: 0, y2: height, class: "here" });
+
+  function drawRuler() {
+    sized(ruler, 34);
+    const last = setup.alphas.length - 1, gap = (at(last) - at(0)) / last, every = Math.max(1, Math.ceil(44 / gap));
+    setup.alphas.forEach((alpha, i) => {
+      const end = i === setup.ends[0] || i === setup.ends[1];
+      draw(ruler, "line", { x1: at(i), x2: at(i), y1: 0, y2: end ? 7 : 4, class: "tick" });
+      const near = setup.ends.some((e) => e !== i && Math.abs(e - i) * gap < 34);
+      if (end || (!near && (i % every === 0 || i === last)))
+        draw(ruler, "text", { x: at(i), y: 18, class: end ? "end" : "" }, setup.labels[i]);
+    });
+    setup.ends.forEach((i, side) => {
+      const known = setup.alphas[i] === side;
+      draw(ruler, "text", { x: at(i), y: 31, class: "end" }, known ? ["minus", "plus"][side] : ["first", "last"][side]);
+    });
+  }
+
+  function drawText() {
+    name.textContent = `α = ${setup.labels[index]}`;
+    slider.setAttribute("aria-valuetext", `alpha ${setup.labels[index]}`);
+    if (!page) return;
+    const parts = [make("span", { class: "given" }, page.prompt)];
+    const side = came >= 0 && Math.abs(came - index) === 1 ? came : index > 0 ? index - 1 : index + 1;
+    const beside = side < index ? BEFORE : AFTER;
+    const caret = () => make("span", { class: "caret", "aria-hidden": "true" });
+    page.words[index].forEach((whole, i) => {
+      const marks = page.marks[index][i], bare = whole.trimStart();
+      parts.push(whole.slice(0, whole.length - bare.length));
+      if (i === word) parts.push(caret());
+      const classes = [marks & beside && "beside", marks & MINUS && "minus", marks & PLUS && "plus"].filter(Boolean);
+      const span = make("span", { class: ["word", ...classes].join(" ") }, bare);
+      span.dataset.word = i;
+      parts.push(span);
+    });
+    if (word >= page.words[index].length) parts.push(caret());
+    if (page.notes[index]) parts.push(make("span", { class: "note" }, ` ${page.notes[index]}`));
+    text.replaceChildren(...parts);
+    text.setAttribute("aria-label",
+      `Text at alpha ${setup.labels[index]}; the left and right arrow keys choose the place of the bars`);
+    const ends = setup.ends.map((e, s) => (setup.alphas[e] === s ? ["minus", "plus"][s] : `α ${setup.labels[e]}`));
+    key.replaceChildren("differs from ", make("span", { class: "beside" }, `α ${setup.labels[side]}`), " ",
+      make("span", { class: "minus" }, ends[0]), " ", make("span", { class: "plus" }, ends[1]));
+  }
+
+  function drawBars() {
+    const height = 96, n = setup.alphas.length;
+    sized(chart, height + 4);
+    const most = Math.max(...setup.alphas.map((_, i) => (bars ? bars.p.reduce((sum, p) => sum + (p[i] ?? 0), 0) : 1)));
+    const top = [0.1, 0.2, 0.5].find((share) => most <= share) ?? 1;
+    for (const share of [0, 0.5, 1]) {
+      const y = 2 + height * (1 - share), label = `${Number((100 * share * top).toPrecision(2))} %`;
+      draw(chart, "line", { x1: LEFT, x2: wide() - RIGHT, y1: y, y2: y, class: "grid" });
+      draw(chart, "text", { x: LEFT - 6, y: share === 1 ? y + 9 : share ? y + 4 : y, class: "side" }, label);
+    }
+    const step = n > 1 ? at(1) - at(0) : 30, width = Math.min(2 * THUMB, 0.72 * step);
+    if (bars) for (let i = 0; i < n; i++) {
+      let y = 2 + height;
+      bars.p.forEach((p, t) => {
+        const tall = height * (p[i] ?? 0) / top;
+        y -= tall;
+        draw(chart, "rect", { x: at(i) - width / 2, y, width, height: tall, fill: TOKENS[t], class: "bar" });
+      });
+      if (i === index)
+        draw(chart, "rect", { x: at(i) - width / 2 - 2, y: 1, width: width + 4, height: height + 2, class: "frame" });
+    }
+    const items = (bars?.labels ?? []).map((label, t) => {
+      const swatch = make("span", { class: "swatch" });
+      swatch.style.background = TOKENS[t];
+      return make("span", { class: "item" }, swatch, make("bdi", { class: "token" }, spaced(label)),
+        make("span", { class: "p" }, percent(bars.p[t][index])));
+    });
+    legend.replaceChildren(...items);
+    const context = bars ? `${bars.context.length >= 60 ? "…" : ""}${bars.context}`.slice(-46) : "";
+    heading.replaceChildren("next token after ", make("bdi", { class: "context" }, spacedOut(context)));
+    chart.setAttribute("aria-label", bars ? `Probability of the next token at alpha ${setup.labels[index]}: ` +
+      bars.labels.map((label, t) => `${label.trim()} ${percent(bars.p[t][index])}`).join(", ") : "no bars yet");
+    root.classList.toggle("stale", Boolean(bars) && (stale || (bars.word > 0 && bars.index !== index)));
+  }
+  const spacedOut = (context) => `“${context.replaceAll("\n", "↵")}”`;
+
+  function drawCurves() {
+    const units = [...new Set(setup.curve.map((line) => line.unit))].slice(0, 2);
+    curves.replaceChildren(...units.map((unit) => drawPanel(setup.curve.filter((line) => line.unit === unit), unit)));
+  }
+
+  function drawPanel(lines, unit) {
+    const height = 84, svg = document.createElementNS(SVG, "svg"), count = { strength: 0, loss: 0, other: 0 };
+    sized(svg, height + 8);
+    const all = lines.flatMap((line) => [...line.value, ...line.low, ...line.high]).filter((v) => v != null);
+    const low = Math.min(...all), span = Math.max(...all) - low || 1, y = (v) => 4 + height * (1 - (v - low) / span);
+    for (const v of [low, low + span]) {
+      draw(svg, "line", { x1: LEFT, x2: wide() - RIGHT, y1: y(v), y2: y(v), class: "grid" });
+      draw(svg, "text", { x: LEFT - 6, y: y(v) + (v === low ? 0 : 8), class: "side" }, short(v));
+    }
+    const told = make("div", { class: "heading" });
+    for (const line of lines) {
+      const kind = LINES[line.name.split("/")[0]] ? line.name.split("/")[0] : "other", k = count[kind]++;
+      const colour = (LINES[kind] ?? LINES.loss)[k % (LINES[kind] ?? LINES.loss).length];
+      const points = line.alpha.map((a, i) => [place(a), line.value[i], line.low[i], line.high[i]])
+        .filter(([x, v]) => x != null && v != null);
+      const sure = points.filter(([, , l, h]) => l != null && h != null);
+      const band = [...sure.map(([x, , l]) => `${x},${y(l)}`), ...sure.map(([x, , , h]) => `${x},${y(h)}`).reverse()];
+      draw(svg, "polygon", { points: band.join(" "), fill: colour, class: "band" });
+      const dash = DASHES[k % DASHES.length];
+      draw(svg, "polyline", { points: points.map(([x, v]) => `${x},${y(v)}`).join(" "), stroke: colour,
+        "stroke-dasharray": dash, class: "line" });
+      const value = valueAt(line, setup.alphas[index]);
+      if (value != null)
+        draw(svg, "path", { d: `M${at(index)} ${y(value) - 6}l6 6l-6 6l-6 -6z`, fill: colour, class: "diamond" });
+      const swatch = make("span", { class: "swatch" });
+      swatch.style.background = colour;
+      told.append(make("span", { class: "item" }, swatch, make("bdi", {}, line.name),
+        make("span", { class: "p" }, value == null ? "–" : short(value))));
+    }
+    here(svg, height + 8);
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", `${lines.map((line) => line.name).join(", ")} over alpha, in ${unit}`);
+    svg.addEventListener("click", (event) => go(nearest(event, svg)));
+    told.append(make("span", { class: "unit" }, unit));
+    return make("div", { class: "panel" }, told, svg);
+  }
+
+  function valueAt(line, alpha) { // measured there, or on the way between two that were
+    const i = line.alpha.findLastIndex((a) => a <= alpha + 1e-9);
+    if (i < 0) return null;
+    if (Math.abs(line.alpha[i] - alpha) < 1e-9 || i === line.alpha.length - 1)
+      return Math.abs(line.alpha[i] - alpha) < 1e-9 ? line.value[i] : null;
+    const [a, b] = [line.value[i], line.value[i + 1]];
+    return a == null || b == null ? null : a + (b - a) * (alpha - line.alpha[i]) / (line.alpha[i + 1] - line.alpha[i]);
+  }
+
+  function drawAll() {
+    if (!setup || !scale.clientWidth) return;
+    drawRuler(); drawText(); drawBars(); drawCurves();
+  }
+
+  function reserve() { // room for the longest text, so that nothing moves while it is written
+    const letters = prompt.value.length + 5.5 * (tokens.valueAsNumber || 40);
+    const lines = Math.ceil(letters / Math.max(20, text.clientWidth / 8)) + 2;
+    text.style.minHeight = `${Math.min(18, Math.max(5, lines)) * 1.6}em`;
+  }
+
+  // what a person does
+  const say = (message) => model.send(message);
+  const sayAt = later(150, () => say({ kind: "at", index }));
+  const look = later(120, () => say({ kind: "cursor", index, word }));
+  const write = later(PAUSE, () => {
+    word = 0; busy = true; tell();
+    const value = (input) => (Number.isNaN(input.valueAsNumber) ? null : input.valueAsNumber);
+    say({ kind: "write", prompt: prompt.value, new_tokens: value(tokens), temperature: value(heat),
+      top_p: value(mass), seed: value(seed) });
+  });
+  function go(i) {
+    if (i === index) return;
+    came = index; index = i;
+    slider.value = i;
+    to.value = to.value.replace(/alpha_[-−\d.]+$/, `alpha_${setup.alphas[i]}`);
+    drawText(); drawBars(); drawCurves();
+    sayAt();
+    if (word) look();
+  }
+  function move(i) {
+    if (!page) return;
+    word = Math.max(0, Math.min(i, page.words[index].length));
+    drawText();
+    look();
+  }
+  slider.addEventListener("input", () => go(Number(slider.value)));
+  chart.addEventListener("click", (event) => go(nearest(event, chart)));
+  for (const input of [prompt, tokens, heat, mass, seed]) input.addEventListener("input", () => {
+    error.textContent = "";
+    reserve();
+    if (prompt.value.trim()) return write();
+    write.cancel();
+    say({ kind: "stop" });
+    error.textContent = "Type a word or more for the model to continue.";
+  });
+  text.addEventListener("click", (event) => {
+    const span = event.target.closest(".word");
+    if (span) move(Number(span.dataset.word)); else if (event.target.closest(".given")) move(0);
+  });
+  text.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    if (step) { event.preventDefault(); move(word + step); }
+  });
+  stop.addEventListener("click", () => { write.cancel(); say({ kind: "stop" }); });
+  keep.addEventListener("click", () => say({ kind: "keep", index }));
+  const unfold = (shown) => { form.hidden = !shown; open.setAttribute("aria-expanded", shown); if (shown) to.focus(); };
+  open.addEventListener("click", () => unfold(form.hidden));
+  cancel.addEventListener("click", () => { unfold(false); open.focus(); });
+  const store = () => {
+    save.disabled = true;
+    said.className = "said";
+    said.textContent = `Saving the model at alpha ${setup.labels[index]}…`;
+    say({ kind: "save", index, to: to.value });
+  };
+  save.addEventListener("click", store);
+  to.addEventListener("keydown", (event) => { if (event.key === "Enter" && !save.disabled) store(); });
+
+  // what the kernel tells
+  function tell(stopped = false) {
+    if (!setup) return;
+    const n = setup.alphas.length;
+    root.classList.toggle("busy", busy);
+    stop.disabled = !busy;
+    if (!page) { status.textContent = busy ? "Writing…" : ""; return; }
+    const done = setup.refusal ? `${page.tokens} of ${n * page.of} tokens` : `token ${page.step} of ${page.of}`;
+    status.textContent = busy ? `Writing ${n} texts: ${done}` : stopped ? `Stopped: ${done}` : `${n} texts, ${page.tokens} tokens`;
+  }
+  const answers = {
+    setup(told) {
+      setup = told; index = told.index;
+      slider.max = told.alphas.length - 1; slider.value = index;
+      prompt.value = told.prompt;
+      tokens.value = told.settings.new_tokens; heat.value = told.settings.temperature;
+      mass.value = told.settings.top_p; seed.value = told.settings.seed;
+      to.value = told.to;
+      if (told.refusal) {
+        said.textContent = `One alpha after the other: ${told.refusal}`;
+      }
+      busy = true;
+      reserve(); drawAll(); tell();
+    },
+    page(told) {
+      stale ||= Boolean(page) && page.prompt !== told.prompt; // the bars are still of the prompt before
+      page = told;
+      busy = !told.done;
+      drawText(); tell();
+      root.classList.toggle("stale", stale);
+    },
+    bars(told) { bars = told; stale = false; drawBars(); },
+    stopped() { const stopped = busy; busy = false; tell(stopped); },
+    error(told) {
+      const stopped = busy && page && !page.done;
+      busy = false;
+      error.textContent = told.text.replaceAll("\n", " ");
+      tell(stopped);
+    },
+    kept(told) {
+      said.className = "said";
+      said.textContent = `Alpha ${told.alpha} is kept (${told.count} in all): explorer.kept, and ${told.path}`;
+    },
+    saved(told) { save.disabled = false; unfold(false); said.className = "said"; said.textContent = told.text; },
+    "not saved"(told) { save.disabled = false; said.className = "said wrong"; said.textContent = told.text; },
+  };
+  const heard = (message) => { if (setup || message.kind === "setup") answers[message.kind]?.(message); };
+  model.on("msg:custom", heard);
+  const watch = new ResizeObserver(() => drawAll());
+  watch.observe(scale);
+  say({ kind: "hello" });
+  return () => { model.off("msg:custom", heard); watch.disconnect(); write.cancel(); look.cancel(); sayAt.cancel(); };
+}
+
+export default { render };

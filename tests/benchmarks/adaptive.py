@@ -1,0 +1,196 @@
+"""Walks that place their own alphas: points taken, error believed, true error, and the even grids that do as well.
+
+The true error is the largest difference from 121 even alphas over [-1, 2]. Even grids are interpolated in the same way.
+The points of the demo line come from the default store ($LERPNB_STORE moves it): a second run takes seconds.
+
+python tests/benchmarks/adaptive.py [--tiny]
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+# This file's folder comes first on the path, so the library called adaptive could not be imported from here.
+from common import arguments, save
+
+from lerpnb.placement import INTERPOLATION, Placement, interpolate
+
+LO, HI, TOLERANCES = -1.0, 2.0, (0.01, 0.003, 0.001)
+REFERENCE = np.round(np.linspace(LO, HI, 121), 12)
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def curves(kind: str, seeds: int) -> list[Function]:
+    """Losses as lines have them, in nats: the same for the same kind and seed."""
+    return [_curve(kind, np.random.default_rng([seed, len(kind)])) for seed in range(seeds)]
+
+
+def _curve(kind: str, draw: np.random.Generator) -> Function:
+    centre, height = draw.uniform(-0.5, 1.5), draw.uniform(0.1, 0.6)
+    rate, wave, decay = draw.uniform(0.5, 2), draw.uniform(1, 4), draw.uniform(0, 0.5)
+    kink = LO + 0.15 + 2.7 * (draw.integers(1, 1000) * np.sqrt(2) % 1)  # irrational, and not at the very ends
+    jump, width = draw.uniform(0.2, 2), draw.uniform(0.15, 0.4)
+
+    def value(x: np.ndarray) -> np.ndarray:
+        bowl = 3 + height * (x - centre) ** 2
+        if kind == "quadratic":
+            return bowl
+        if kind == "smooth":
+            return (
+                bowl
+                + height * np.cosh(rate * (x - centre)) / np.cosh(rate) / 3
+                + 0.05 * np.sin(wave * x)
+                + decay * np.exp(-x / 2)
+            )
+        if kind == "kinked":
+            return bowl + jump * np.abs(x - kink)
+        if kind == "bump":
+            return bowl + jump * np.exp(-(((x - centre) / width) ** 2) / 2)
+        if kind == "barrier":
+            return bowl + jump / (1 + np.exp(-3 * (x - 0.2) / width)) / (1 + np.exp(3 * (x - 0.8) / width))
+        raise ValueError(kind)
+
+    return value
+
+
+def place(parts: Callable[[float], np.ndarray], tol: float) -> Placement:
+    """A placement that has reached `tol`, or 121 alphas, on a curve whose items' parts are told."""
+    found = Placement(LO, HI, tol, most=len(REFERENCE))
+    while alphas := found.ask():
+        for alpha in alphas:
+            found.tell(alpha, [parts(alpha)])
+    return found
+
+
+def even_errors(parts: Callable[[float], np.ndarray], true: np.ndarray) -> dict[int, float]:
+    """True error of each even grid, from 3 alphas on."""
+    grids = {n: np.linspace(LO, HI, n) for n in range(3, len(REFERENCE))}
+    return {
+        n: np.abs(interpolate(grid, np.stack([parts(a) for a in grid]), REFERENCE) - true).max()
+        for n, grid in grids.items()
+    }
+
+
+def rows_of(name: str, parts: Callable[[float], np.ndarray], true: np.ndarray, even: dict[int, float]) -> list[dict]:
+    rows = []
+    for tol in TOLERANCES:
+        placed = place(parts, tol)
+        error = float(np.abs(placed.at(REFERENCE)[0] - true).max())
+        coarsest = [next((n for n, found in even.items() if found <= bound), len(REFERENCE)) for bound in (tol, error)]
+        rows.append(
+            {
+                "curve": name,
+                "tol": tol,
+                "points": len(placed.alphas),
+                "believed": placed.error,
+                "true": error,
+                "even to tol": coarsest[0],
+                "even as good": coarsest[1],
+            }
+        )
+    return rows
+
+
+def synthetic(kind: str, seeds: int) -> list[dict]:
+    rows = []
+    for seed, curve in enumerate(curves(kind, seeds)):
+        parts = lambda alpha, curve=curve: np.atleast_1d(curve(np.float64(alpha)))  # noqa: E731
+        true = curve(REFERENCE)
+        rows += rows_of(f"{kind} {seed}", parts, true, even_errors(parts, true))
+    return rows
+
+
+def demo(tiny: bool) -> list[dict]:
+    """The demo line and 32 short held-out sentences (for --tiny a made-up line and few alphas), by `ln.walk` itself."""
+    from lerpnb.corpus import Corpus
+    from lerpnb.paths import Line
+    from lerpnb.probes.loss import Loss
+    from lerpnb.store import Store
+    from lerpnb.walks import walk
+
+    if tiny:
+        import tiny as makers
+
+        folder = Path(tempfile.mkdtemp())
+        trio = makers.trio(makers.llama(), folder)
+        line, store = Line(trio.minus, trio.plus, device="cpu"), Store(folder / "store")
+        corpus, tolerances, reference = Corpus(tuple(makers.TEXTS), (0,) * 8, ("x",), "x"), (0.1,), REFERENCE[::20]
+    else:
+        from lerpnb.splits import held_out
+
+        corpus = held_out("rotten_tomatoes", 200).only("negative")
+        short = [text for text in corpus.texts if 6 <= len(text.split()) <= 12][:32]
+        corpus = replace(corpus, texts=tuple(short), labels=(corpus.labels[0],) * 32)
+        line = Line("data/adapters/negative", "data/adapters/positive", "smollm2-135m-instruct", device="cpu")
+        store, tolerances, reference = Store(), TOLERANCES, REFERENCE
+    loss = Loss(corpus)
+    whole = walk(line, reference, [loss], store=store)
+    true, rows = whole.value(loss.name), []
+    items = np.stack(list(whole.frame[whole.frame["quantity"] == loss.name]["item_values"]))
+    weights = whole.frame[whole.frame["quantity"] == loss.name]["item_weights"].iloc[0]
+    items = items * weights / weights.sum()
+    even = {}
+    for step in [s for s in range(1, len(reference)) if (len(reference) - 1) % s == 0]:  # the grids the reference holds
+        n = (len(reference) - 1) // step + 1
+        if n >= 3:
+            even[n] = float(np.abs(interpolate(reference[::step], items[::step], reference) - true).max())
+    for tol in tolerances:
+        curve = walk(line, probes=[loss], between=(LO, HI), tol=tol, most=len(REFERENCE), store=store)
+        told = curve.provenance["placement"]
+        placed = Placement(LO, HI, tol, most=len(REFERENCE))
+        frame = curve.frame[curve.frame["quantity"] == loss.name]
+        for alpha, values in zip(frame["alpha"], frame["item_values"], strict=True):
+            placed.tell(alpha, [values * weights / weights.sum()])
+        error = float(np.abs(placed.at(reference)[0] - true).max())
+        coarsest = [min((n for n, e in even.items() if e <= bound), default=len(reference)) for bound in (tol, error)]
+        rows.append(
+            {
+                "curve": "demo line, 32 texts",
+                "tol": tol,
+                "points": told["points"],
+                "believed": told["error_believed"],
+                "true": error,
+                "even to tol": coarsest[0],
+                "even as good": coarsest[1],
+            }
+        )
+    return rows
+
+
+def summary(rows: list[dict]) -> dict:
+    """How many of the rows keep each promise."""
+    return {
+        "cases": len(rows),
+        "covered": sum(row["true"] <= row["believed"] + 1e-12 for row in rows),
+        "at most 4 more than an even grid as good": sum(row["points"] <= row["even as good"] + 4 for row in rows),
+        "at most 4 more than an even grid to tol": sum(row["points"] <= row["even to tol"] + 4 for row in rows),
+        "fewer than an even grid to tol": sum(row["points"] < row["even to tol"] for row in rows),
+    }
+
+
+def main() -> None:
+    tiny = arguments(__doc__.splitlines()[0]).tiny
+    print(f"interpolation: {INTERPOLATION}; errors in nats")
+    result = {"interpolation": INTERPOLATION, "rows": [], "summary": {}}
+    print(f"{'':24}{'tol':>7}{'points':>8}{'believed':>10}{'true':>10}{'even to tol':>13}{'even as good':>14}")
+    kinds = ("quadratic", "smooth", "kinked", "bump", "barrier")
+    for kind in (*kinds, "demo"):
+        rows = demo(tiny) if kind == "demo" else synthetic(kind, 1 if tiny else 4)
+        for row in rows if tiny or kind == "demo" else rows[:6]:
+            print(
+                f"{row['curve']:24}{row['tol']:7}{row['points']:8}{row['believed']:10.5f}{row['true']:10.5f}"
+                f"{row['even to tol']:13}{row['even as good']:14}"
+            )
+        result["rows"] += rows
+        result["summary"][kind] = summary(rows)
+    for kind, found in result["summary"].items():
+        print(f"{kind}: {', '.join(f'{name} {count}' for name, count in found.items())}")
+    if not tiny:
+        print(save("adaptive", result))
+
+
+if __name__ == "__main__":
+    main()

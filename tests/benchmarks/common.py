@@ -1,0 +1,124 @@
+"""What all benchmarks share: compare ways in turn in one process, print and save the ratios; models to compare on."""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/tiny.py
+
+
+def compare(
+    name: str,
+    ways: dict[str, Callable[[], Any]],
+    repeats: int = 7,
+    agree: Callable[[str, Any], float | None] | None = None,
+    tolerance: float = 1e-6,
+) -> dict:
+    """Time ways to do one thing, in turn in one process, and give each as a ratio to the first way.
+
+    Args:
+        name: of the comparison.
+        ways: {name: function}; the first is the yardstick. Each is called once before any is timed.
+        repeats: rounds; in a round each way is called once, so that a slow moment of the machine meets all of them.
+        agree: (way, what it returned) to its largest difference from the true value; None where there is nothing to
+            check. It is called after the first call of each way.
+        tolerance: the largest difference allowed.
+
+    Returns:
+        {"name", "repeats", "ways": {way: {"seconds": median, "ratio": median of the rounds, "low", "high": its
+        quartiles, "difference"}}}.
+
+    Raises:
+        AssertionError: a way does not agree.
+    """
+    found: dict[str, dict] = {}
+    for way, call in ways.items():
+        difference = agree(way, call()) if agree else call() and None
+        assert difference is None or difference <= tolerance, f"{name}, {way}: off by {difference}, not {tolerance}"
+        found[way] = {"difference": difference}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, call in ways.items():
+            gc.collect()
+            _wait()
+            start = time.perf_counter()
+            call()
+            _wait()
+            seconds[way].append(time.perf_counter() - start)
+    first = seconds[next(iter(ways))]
+    for way, times in seconds.items():
+        ratios = [a / b for a, b in zip(times, first, strict=True)]
+        low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive") if repeats > 1 else ratios * 3
+        found[way] |= {"seconds": statistics.median(times), "ratio": ratio, "low": low, "high": high}
+    return {"name": name, "repeats": repeats, "ways": found}
+
+
+def show(result: dict) -> None:
+    """Print a comparison as a table."""
+    print(f"\n{result['name']} ({result['repeats']} rounds; the ratio's median and quartiles)")
+    for way, found in result["ways"].items():
+        gap = "" if found["difference"] is None else f"   off by {found['difference']:.1e}"
+        spread = f"{found['ratio']:8.2f}x  ({found['low']:.2f} to {found['high']:.2f})"
+        print(f"  {way:36}{1e3 * found['seconds']:10.2f} ms {spread}{gap}")
+
+
+def save(name: str, result: Any) -> Path:
+    """Write `results/<name>-<device>.json`: a result with the device's name, threads, torch's version and the date."""
+    RESULTS.mkdir(exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    told = {"device": device_name(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    file = RESULTS / f"{name}-{device}.json"
+    file.write_text(json.dumps(told | {"date": date.today().isoformat(), "result": result}, indent=1) + "\n")
+    return file
+
+
+def device_name() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def arguments(about: str) -> argparse.Namespace:
+    """The command line of every program: --tiny, which is for the tests and saves nothing."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--tiny", action="store_true", help="a tiny model and few rounds; nothing is saved")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.stdout.reconfigure(line_buffering=True)  # a case is told when it is done, in a log too
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return parser.parse_args()
+
+
+def gpt2(tiny: bool = False, seed: int = 0) -> torch.nn.Module:
+    """A random GPT-2 of 124M float32 parameters (or a tiny one), frozen."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    small = {"n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 500} if tiny else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT2LMHeadModel(GPT2Config(**small)).eval().requires_grad_(False)
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,103 @@
+"""One table of the last results on this kind of device: what is measured, ours, what stands beside it, the limit.
+
+    python tests/benchmarks/table.py
+
+It reads what mix.py, memory.py, walk.py, rows.py and adaptive.py saved, and says which of them has saved nothing.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import common
+
+Row = tuple[str, str, str, str]  # what, ours, beside, limit
+OURS, NAIVE, COPY = "lerpnb", "naive dict + load_state_dict", "copy_ of the same bytes"
+
+
+def spread(way: dict) -> str:
+    return f"{way['ratio']:.2f}x ({way['low']:.2f} to {way['high']:.2f})"
+
+
+def mix(results: list[dict]) -> Iterator[Row]:
+    for result in results:
+        ways = result["ways"]
+        beside = ", ".join(f"{way} {found['ratio']:.1f}x" for way, found in ways.items() if way not in (OURS, COPY))
+        limit = "4x" if "adapters of rank" in result["name"] else "1.5x"
+        name = f"one point, {result['name']}, in copies of the same bytes"
+        yield name, spread(ways[OURS]), beside, f"{limit}; naive / ours {result['naive over ours']:.1f}, at least 8"
+
+
+def memory(results: list[dict]) -> Iterator[Row]:
+    for result in results:
+        for kind, limit in (("dense ends", "3.1x"), ("two adapters", "2.2x")):
+            yield (
+                f"peak memory of a walk, {result['name']}, {kind}",
+                f"{result[kind]['ratio']:.2f}x the weights",
+                "",
+                limit,
+            )
+
+
+def walk(result: dict) -> Iterator[Row]:
+    ways = result["ways"]
+    ours, careful = (ways[way] for way in ("ln.walk, fresh store", "a careful user's loop"))
+    yield (
+        f"loss walk, {result['name']}, in bare forward passes",
+        spread(ours),
+        f"a careful loop {careful['ratio']:.2f}x",
+        "1.05x",
+    )
+    yield "the same, in that careful loop's time", f"{result['ours / careful']:.2f}x", "", "0.7x"
+    yield "the same, peak memory beyond weights", f"{result['peak, ours / careful']:.2f}x the loop's", "", "0.25x"
+
+
+def rows(result: dict) -> Iterator[Row]:
+    for found in result["speed"]:
+        generate = found["ways"]["mix + generate a point"]
+        yield f"{found['name']}: mix + generate, in our time", spread(generate), "", "at least 2x"
+    for row in result["crossover"]:
+        ratios = ", ".join(f"{row[kind]['ratio']:.2f}x with {kind}" for kind in row if kind != "rows an alpha")
+        yield f"rows over mixing, {row['rows an alpha']} texts an alpha", ratios, "", ""
+    for kind, found in result["memory"].items():
+        yield f"memory beside the live model, {kind}", f"{found['ratio']:.2f}x", "", "2.2x"
+    errors = result["bfloat16"]
+    yardstick = errors["theta(alpha) in bfloat16"]
+    for name, limit in (
+        ("rows, float32 activations", "0.2x"),
+        ("rows, bfloat16 activations", "none: nothing is gained"),
+    ):
+        yield f"error of the logits, {name}, ends in bfloat16", f"{errors[name] / yardstick:.3f}x", "", limit
+
+
+def adaptive(result: dict) -> Iterator[Row]:
+    for kind, found in result["summary"].items():
+        cases = found["cases"]
+        told = f"covered {found['covered']} of {cases}"
+        good = f"at most 4 more points than an even grid as good: {found['at most 4 more than an even grid as good']}"
+        fewer = f"fewer than an even grid to tol: {found['fewer than an even grid to tol']}"
+        yield f"placed alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
+
+
+TABLES = {"mix": mix, "memory": memory, "walk": walk, "rows": rows, "adaptive": adaptive}
+
+
+def main() -> None:
+    device = "cuda" if common.torch.cuda.is_available() else "cpu"
+    told: dict[tuple, Any] = {}
+    lines = ["| what | ours | beside | limit |", "|---|---|---|---|"]
+    for name, rows_of in TABLES.items():
+        file = common.RESULTS / f"{name}-{device}.json"
+        if not file.exists():
+            lines.append(f"| {name}.py | has saved nothing | | |")
+            continue
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        told[saved["device"], saved["threads"], saved["torch"], saved["date"]] = None
+        lines += [f"| {' | '.join(row)} |" for row in rows_of(saved["result"])]
+    for device_name, threads, torch, date in told:
+        print(f"{device_name}, {threads} threads, torch {torch}, {date}")
+    print("\n".join(["", *lines]))
+
+
+if __name__ == "__main__":
+    main()

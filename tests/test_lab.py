@@ -1,0 +1,162 @@
+"""Every notebook as a person meets it: run in JupyterLab, its figures used, saved, and opened by another person."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser import serve
+from nbformat.v4 import new_code_cell
+from test_notebooks import NOTEBOOKS, parameters  # noqa: F401
+
+pytest_plugins = ["browser"]
+pytestmark = pytest.mark.browser
+PLOTLY = "application/vnd.plotly.v1+json"
+IDLE = "() => !document.querySelector('.lerp-explorer').classList.contains('busy')"
+KNOB = "(knob) => { const b = knob.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }"
+
+
+def placed(notebook: Path, given: dict, folder: Path) -> Path:
+    """A copy of the notebook with a cell of parameters after its own, as papermill would put it."""
+    node = nbformat.read(notebook, 4)
+    node.cells.insert(2, new_code_cell("\n".join(f"{name} = {value!r}" for name, value in given.items())))
+    nbformat.write(node, folder / notebook.name)
+    return folder / notebook.name
+
+
+def outputs(path: Path) -> list:
+    return [out for cell in nbformat.read(path, 4).cells if cell.cell_type == "code" for out in cell.outputs]
+
+
+def figures(path: Path) -> list[dict]:
+    return [out["data"][PLOTLY] for out in outputs(path) if PLOTLY in out.get("data", {})]
+
+
+def see_every_figure(seen, panel, count: int) -> None:
+    """Scroll through the notebook, whose cells are drawn when they come into sight, until every figure is there."""
+    drawn = panel.locator(".js-plotly-plot .main-svg").first
+    for cell in range(panel.locator(".jp-WindowedPanel-viewport > *, .jp-Notebook > .jp-Cell").count()):
+        panel.locator(".jp-Cell").nth(cell).scroll_into_view_if_needed()
+    if count:
+        drawn.wait_for(state="attached", timeout=30_000)
+    seen.expect(panel.locator(".js-plotly-plot")).to_have_count(count)
+
+
+def quiet(seen) -> None:
+    assert (seen.errors, seen.outside) == ([], [])
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_person_runs_it_saves_it_and_another_opens_it(tab, chromium, tmp_path, notebook, parameters):  # noqa: F811
+    root = tmp_path / "root"
+    root.mkdir()
+    path = placed(notebook, parameters[notebook.stem], root)
+    with serve(tmp_path / "first", root) as lab:
+        seen = tab(1400)
+        panel = lab.open(seen, path.name)
+        lab.run_all(seen, 120)
+        if notebook.stem == "04_explore":
+            use_the_explorer(seen, panel, notebook.stem)
+        lab.save(seen)
+        assert not [out for out in outputs(path) if out.output_type == "error" or out.get("name") == "stderr"]
+        assert "widgets" not in nbformat.read(path, 4).metadata
+        found = figures(path)
+        see_every_figure(seen, panel, len(found))
+        press_the_sliders(seen, panel, found)
+        seen.shoot(f"lab_{notebook.stem}")
+        quiet(seen)
+    with serve(tmp_path / "second", root) as lab:  # it has never seen this notebook, and trusts none of its outputs
+        seen = tab(1400)
+        panel = lab.open(seen, path.name)
+        assert seen.page.evaluate("!window.jupyterapp.shell.currentWidget.content.activeCell.model.trusted")
+        see_every_figure(seen, panel, len(found))
+        press_the_sliders(seen, panel, found)
+        if notebook.stem == "04_explore":
+            seen.expect(panel.get_by_text("It lives in a running notebook")).to_be_visible()
+        seen.shoot(f"lab_{notebook.stem}_untrusted")
+        quiet(seen)
+
+
+def press_the_sliders(seen, panel, found: list[dict]) -> None:
+    """Every figure's own slider: its label follows."""
+    for number, figure in enumerate(found):
+        if sliders := figure["layout"].get("sliders"):
+            place = panel.locator(".js-plotly-plot").nth(number)
+            for share, step in ((0.99, -1), (0.01, 0)):
+                seen.slide(place, share)
+                label = sliders[0]["currentvalue"]["prefix"] + sliders[0]["steps"][step]["label"]
+                seen.expect(place.locator(".slider-label").first).to_have_text(label)
+
+
+def use_the_explorer(seen, panel, name: str) -> None:
+    """Keys and mouse on the slider, a click in the text, a new prompt, an empty one, a dark theme."""
+    page, explorer = seen.page, panel.locator(".lerp-explorer")
+    explorer.scroll_into_view_if_needed()
+    alpha, text, slider = (explorer.locator(selector) for selector in (".alpha", ".text", ".slider"))
+    page.wait_for_function(IDLE)
+    assert text.inner_text().startswith("the film was")
+    seen.shoot(f"{name}_first")
+
+    read = {}  # every alpha by the keys, each at once: what the text is after the next frame
+    page.evaluate("window.waits = []; const s = document.querySelector('.lerp-explorer .slider');" + WAITS)
+    slider.focus()  # with another cell active: JupyterLab must leave the arrow keys to the slider
+    page.keyboard.press("Home")
+    for _ in range(4):
+        read[alpha.inner_text()] = text.inner_text()
+        page.keyboard.press("ArrowRight")
+    assert list(read) == ["α = −1", "α = 0", "α = 1", "α = 2"] and len(set(read.values())) > 1
+    assert len(page.evaluate("window.waits")) >= 4
+
+    x, y, width = slider.evaluate(KNOB)  # and by the mouse, from the right end to the left
+    page.mouse.move(x + width - 9, y)
+    page.mouse.down()
+    page.mouse.move(x + 9, y, steps=6)
+    page.mouse.up()
+    seen.expect(alpha).to_have_text("α = −1")
+    assert text.inner_text() == read["α = −1"]
+
+    heading = explorer.locator(".bars .context")
+    before = heading.inner_text()
+    explorer.locator(".word").last.click()
+    seen.expect(heading).not_to_have_text(before)
+
+    explorer.locator("textarea").fill("<b>nobody</b> in this picture")
+    seen.expect(text.locator(".given")).to_have_text("<b>nobody</b> in this picture")
+    page.wait_for_function(IDLE)
+    assert text.locator("b").count() == 0 and text.inner_text() != read["α = −1"]
+    seen.expect(heading).to_contain_text("nobody")
+
+    box = text.bounding_box()
+    explorer.locator("textarea").fill(" ")
+    seen.expect(explorer.locator(".error")).to_have_text("Type a word or more for the model to continue.")
+    assert text.bounding_box() == box  # nothing jumps
+    explorer.locator("[name=temperature]").fill("-1")
+    explorer.locator("textarea").fill("the music")
+    seen.expect(explorer.locator(".error")).to_contain_text("Continuations(temperature): got -1.0.")
+    explorer.locator("[name=temperature]").fill("0")
+    seen.expect(explorer.locator(".error")).to_have_text("")
+    seen.expect(text.locator(".given")).to_have_text("the music")
+    page.wait_for_function(IDLE)
+
+    explorer.get_by_role("button", name="Keep this alpha").click()
+    seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is kept (1 in all)")
+    explorer.get_by_role("button", name="Save model…").click()
+    explorer.locator("[name=to]").fill(".")  # a folder that is there
+    explorer.get_by_role("button", name="Save", exact=True).click()
+    seen.expect(explorer.locator(".said.wrong")).to_contain_text("files are there already")
+    explorer.locator("[name=to]").fill("model")
+    explorer.get_by_role("button", name="Save", exact=True).click()
+    seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is saved in model")
+    seen.shoot(f"{name}_used")
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    seen.shoot(f"{name}_dark")
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
+
+
+WAITS = """
+s.addEventListener("input", () => {
+  const start = performance.now();
+  requestAnimationFrame(() => window.waits.push(performance.now() - start));
+});
+"""
