@@ -106,7 +106,7 @@ def write_whole(path: Path, text: str) -> None:
 class LerpnbExporter(HTMLExporter):
     """nbconvert's exporter `lerpnb-html`: live Plotly figures, folded code, a footer of facts; one file, offline."""
 
-    export_from_notebook = "HTML, offline (lerpnb)"
+    export_from_notebook = "HTML, offline (lerpnb)"  # a front end that ignores it shows the name, as JupyterLab does
 
     @default("template_name")
     def _default_template_name(self) -> str:

@@ -18,7 +18,7 @@ from .picture import TEXT
 
 PLOTLY = "application/vnd.plotly.v1+json"
 BROWSERS = "chromium chromium-browser google-chrome google-chrome-stable chrome".split()
-WIDTH = 900  # pixels
+WIDTH = 840  # pixels: JupyterLab shows a twin at its own size, and cuts off what is wider than its panel
 PATIENCE = 60  # seconds for all of a notebook's figures, before matplotlib draws them
 
 
@@ -32,7 +32,7 @@ def with_twins(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def stills(figures: list[dict], width: int = WIDTH, scale: float = 1.5) -> list[bytes]:
+def stills(figures: list[dict], width: int = WIDTH, scale: float = 1.0) -> list[bytes]:
     """Each figure (as plotly's JSON) as a PNG on white, in at most 256 colours."""
     figures = [_on_white(figure) for figure in figures]
     drawn = by_browser(figures, width, scale) if figures else []

@@ -69,7 +69,7 @@ def test_without_a_browser_matplotlib_draws_every_figure_of_ours(no_browser, mon
     drawn = [base64.b64decode(cell.outputs[0].data["image/png"]) for cell in node.cells]
     for png, bundle in zip(drawn, bundles(), strict=True):
         height = bundle[twins.PLOTLY]["layout"]["height"]
-        assert opened(png).size == pytest.approx((1350, 1.5 * height), abs=2)
+        assert opened(png).size == pytest.approx((840, height), abs=2)
         assert inks(png) > 10_000
         assert len(png) < 150_000
 
@@ -117,8 +117,8 @@ def test_chromium_draws_what_a_reader_of_the_page_sees():
     if twins.browser() is None:
         (pytest.fail if os.environ.get("LERPNB_REQUIRE_BROWSER") == "1" else pytest.skip)("no Chromium")
     figures = [bundle[twins.PLOTLY] for bundle in bundles()]
-    drawn = twins.by_browser(figures, 900, 1.5)
-    assert [opened(png).size for png in drawn] == [(1350, int(1.5 * f["layout"]["height"])) for f in figures]
+    drawn = twins.by_browser(figures, 840, 1.0)
+    assert [opened(png).size for png in drawn] == [(840, f["layout"]["height"]) for f in figures]
     assert all(inks(png) > 10_000 for png in drawn)
 
 

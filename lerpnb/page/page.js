@@ -60,7 +60,7 @@
     }
     if (!table?.domain?.y || !layout.height) return;
     const texts = [table.cells?.values, ...steps.map((step) => step.args?.[0]?.["cells.values"]?.find(Boolean))];
-    const letters = (width - margin.l - margin.r) / (width < 600 ? 9 : 8);
+    const letters = (width - margin.l - margin.r) / (width < 600 ? 11 : 8);
     const paper = layout.height - margin.t - margin.b;
     const more = Math.max(...texts.map((text) => 20 * lines(text, letters) + 60)) - table.domain.y[1] * paper;
     if (more <= 0) return;
