@@ -119,8 +119,10 @@ def use_the_explorer(seen, panel, name: str) -> None:
 
     heading = explorer.locator(".bars .context")
     before = heading.inner_text()
-    explorer.locator(".word").last.click()
+    text.press("End")  # the caret goes behind the last word, and the bars with it
     seen.expect(heading).not_to_have_text(before)
+    explorer.locator(".word").first.click()
+    seen.expect(heading).to_have_text(before)
 
     hostile = 'nobody <b>in</b> <img src=x onerror="window.hacked = true"> this picture'
     explorer.locator("textarea").fill(hostile)
@@ -152,11 +154,11 @@ def use_the_explorer(seen, panel, name: str) -> None:
     explorer.get_by_role("button", name="Save", exact=True).click()
     seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is saved in model")
     seen.shoot(f"{name}_used")
-    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
-    seen.shoot(f"{name}_dark")
-    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
+    for theme, light in (("Dark", "false"), ("Light", "true")):
+        page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+        page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'")
+        page.wait_for_selector("#jupyterlab-splash", state="detached")
+        seen.shoot(f"{name}_{theme.lower()}")
 
 
 WAITS = """

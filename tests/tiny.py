@@ -194,7 +194,9 @@ def adapter(
         "fan_in_fan_out": gpt2,
         "task_type": "CAUSAL_LM",
     }
-    wrapped = get_peft_model(model, LoraConfig(**{**defaults, **(settings or {})}))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # peft draws the down factors
+        wrapped = get_peft_model(model, LoraConfig(**{**defaults, **(settings or {})}))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in wrapped.parameters():
