@@ -35,7 +35,7 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     call = f"gallery.renew({str(run)!r})"
     try:
         facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        told = facts["notebook"]
+        told = {key: facts["notebook"][key] for key in ("name", "sha256")}
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{call}: no whole run is there.\nMake it with `make demo`.") from error
     if facts.get("status") != "done" or _hash(notebooks / told["name"]) != told["sha256"]:

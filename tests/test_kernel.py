@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -174,13 +175,10 @@ class Process:
     pid = os.getpid()
 
     def __init__(self, code: int | None = None):
-        self.code, self.killed = code, False
+        self.code = code
 
     def poll(self) -> int | None:
         return self.code
-
-    def kill(self) -> None:
-        self.killed = True
 
 
 def test_a_limit_ends_the_kernel_once_and_is_told(tmp_path):
@@ -198,8 +196,8 @@ def test_a_limit_ends_the_kernel_once_and_is_told(tmp_path):
 def test_a_kernel_that_starts_after_its_time_is_ended_at_once(tmp_path):
     watch = Watch("demo", 2, tmp_path / "progress.json", time_limit=1)
     watch.ended = {"kind": "TimeLimit", "why": "over"}
-    watch.kernel_started(process := Process())
-    assert process.killed and watch.death(tmp_path / "kernel.log") == "over"
+    watch.kernel_started(process := subprocess.Popen(["sleep", "60"]))  # with its children: not this very process
+    assert process.wait(10) == -signal.SIGKILL and watch.death(tmp_path / "kernel.log") == "over"
 
 
 @pytest.mark.parametrize(
