@@ -106,7 +106,7 @@ def write_whole(path: Path, text: str) -> None:
 class LerpnbExporter(HTMLExporter):
     """nbconvert's exporter `lerpnb-html`: live Plotly figures, folded code, a footer of facts; one file, offline."""
 
-    export_from_notebook = "HTML, offline (lerpnb)"  # a front end that ignores it shows the name, as JupyterLab does
+    export_from_notebook = None  # not in menus: their addresses take no hyphen, so `MenuExporter` stands there
 
     @default("template_name")
     def _default_template_name(self) -> str:
@@ -147,6 +147,12 @@ class LerpnbExporter(HTMLExporter):
         tail += "".join(f"<script>{script}</script>" for script in scripts)
         before, end, after = harmless(page, twins).rpartition("</body>")
         return before + tail + end + after, resources
+
+
+class MenuExporter(LerpnbExporter):
+    """The same as `lerpnb_html`, for a front end's export menu."""
+
+    export_from_notebook = "HTML, offline (lerpnb)"  # JupyterLab ignores it and shows the name
 
 
 def _page(name: str) -> str:

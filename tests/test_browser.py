@@ -281,9 +281,9 @@ def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(tab, l
     seen.shoot("lab_untrusted")
     seen.page.locator(".lm-MenuBar-itemLabel", has_text="File").first.click()
     seen.page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").hover()
-    seen.page.locator(".lm-Menu-itemLabel", has_text="Lerpnb-html").wait_for(timeout=10_000)
+    seen.page.locator(".lm-Menu-itemLabel", has_text="Lerpnb_html").wait_for(timeout=10_000)
     seen.shoot("lab_menu")
-    exported = urllib.request.urlopen(f"{lab.url}/nbconvert/lerpnb-html/sent.ipynb", timeout=60).read().decode()
+    exported = urllib.request.urlopen(f"{lab.url}/nbconvert/lerpnb_html/sent.ipynb", timeout=60).read().decode()
     assert exported.count("plotly.js v") == 1 and exported.count('class="figure"') == 4
     quiet(seen)
 
