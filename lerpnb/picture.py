@@ -169,3 +169,24 @@ def faint(colour: str, opacity: float) -> str:
     """
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
+
+
+def slider(active: int, steps: list[dict], top: float, inset: float) -> dict:
+    """A plotly slider over alphas; `inset`, a share of the width, puts its knob under the axis's own alpha."""
+    return dict(
+        active=active,
+        steps=steps,
+        x=inset,
+        len=1 - 2 * inset,
+        y=top,
+        yanchor="top",
+        pad=dict(t=0, b=0),
+        currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
+        font=dict(size=12),
+        bgcolor=FAINT,
+        activebgcolor=TEXT,
+        bordercolor=TEXT,
+        tickcolor=FAINT,
+        minorticklen=0,
+        transition=dict(duration=0),
+    )

@@ -238,31 +238,11 @@ def _add_here(fig: go.Figure, curve: Curve, lines: list[_Line], table: TextTable
     if len(alphas) > 1:
         corner = dict(xref="paper", x=1, xanchor="right", yref="paper", y=top, yanchor="top", yshift=-2)
         fig.add_annotation(text=told[active], showarrow=False, **corner)
-        fig.update_layout(sliders=[_slider(active, steps, top)])
+        fig.update_layout(sliders=[look.slider(active, steps, top, 0.027)])
 
 
 def _told(curve: Curve, lines: list[_Line], i: int) -> str:
     return listed(f"{escaped(line.quantity, 30)} {number(curve.value(line.quantity)[i])}" for line in lines)
-
-
-def _slider(active: int, steps: list[dict], top: float) -> dict:
-    return dict(
-        active=active,
-        steps=steps,
-        x=0.027,  # its knob then stands under the axis's own alpha, within 3 pixels at 900 and at 1400
-        len=0.946,
-        y=top,
-        yanchor="top",
-        pad=dict(t=0, b=0),
-        currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
-        font=dict(size=12),
-        bgcolor=look.FAINT,
-        activebgcolor=look.TEXT,
-        bordercolor=look.TEXT,
-        tickcolor=look.FAINT,
-        minorticklen=0,
-        transition=dict(duration=0),
-    )
 
 
 Curve.figure = walk_figure

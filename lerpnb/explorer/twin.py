@@ -60,7 +60,7 @@ def twin_figure(
         font=dict(color=look.TEXT, size=13),
         modebar=dict(bgcolor=look.CLEAR, color=look.FAINT, activecolor=look.TEXT, remove=["select2d", "lasso2d"]),
         legend=dict(orientation="h", traceorder="normal", x=0, xanchor="left", y=1 + 8 / paper, yanchor="bottom"),
-        sliders=[_slider(active, steps, 1 - upper / paper, 0.5 / len(alphas) if labels else 0)],
+        sliders=[look.slider(active, steps, 1 - upper / paper, 0.5 / len(alphas) if labels else 0)],
     )
     if labels:
         frame = dict(type="rect", y0=0, y1=1, yref="y domain", line=dict(color=look.TEXT, width=1.5))
@@ -97,23 +97,3 @@ def _cells(prompt: str, texts: Sequence[str]) -> list[str]:
 def _header(alpha: float, i: int) -> list[str]:
     beside = "before" if i else "after"
     return [f"what the model at alpha {number(alpha)} writes; <b>bold</b> is not in the text of the alpha {beside}"]
-
-
-def _slider(active: int, steps: list[dict], top: float, inset: float) -> dict:
-    return dict(
-        active=active,
-        steps=steps,
-        x=inset,  # its knob then stands under the bars
-        len=1 - 2 * inset,
-        y=top,
-        yanchor="top",
-        pad=dict(t=0, b=0),
-        currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
-        font=dict(size=12),
-        bgcolor=look.FAINT,
-        activebgcolor=look.TEXT,
-        bordercolor=look.TEXT,
-        tickcolor=look.FAINT,
-        minorticklen=0,
-        transition=dict(duration=0),
-    )
