@@ -12,7 +12,7 @@ _HOME = {
     "Attribute": "probes.attribute",
     "Checkpoint": "checkpoint",
     "Classifier": "probes.classifier",
-    "Continuations": "sampling",
+    "Continuations": "continuations",
     "Corpus": "corpus",
     "Curve": "plots",
     "Custom": "probes.base",

@@ -56,14 +56,24 @@ class Halving:
             if (results := self._tried(work, part)) is not None:
                 found += results
                 continue
-            if len(part) == 1:
-                raise ProbeError(
-                    f"{self.name}: out of memory with a single item in a batch.\n"
-                    "Shorten the texts (max_length, new_tokens), take a smaller dtype, or another device."
-                )
-            self.largest = (len(part) + 1) // 2
-            warnings.warn(f"{self.name}: out of memory; batches of {self.largest} from here on.", stacklevel=2)
+            self.halve(len(part))
         return found
+
+    def halve(self, size: int) -> None:
+        """A batch of `size` did not fit: remember half of it, say so, and give what was held back to the device.
+
+        Raises:
+            ProbeError: a single item did not fit.
+        """
+        if size == 1:
+            raise ProbeError(
+                f"{self.name}: out of memory with a single item in a batch.\n"
+                "Shorten the texts (max_length, new_tokens), take a smaller dtype, or another device."
+            )
+        self.largest = (size + 1) // 2
+        warnings.warn(f"{self.name}: out of memory; batches of {self.largest} from here on.", stacklevel=3)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _tried(self, work: Callable[[Sequence[Item]], Sequence[Result]], part: Sequence[Item]) -> Any:
         try:
@@ -71,10 +81,7 @@ class Halving:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        # Here the error, and with it every tensor of its frames, is gone.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return None
+        return None  # here the error, and with it every tensor of its frames, is gone
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,14 +10,16 @@ import pandas as pd
 import torch
 
 from .alpha import show
+from .continuations import Continuations
 from .curve import Measure
 from .errors import NotFiniteError, ProbeError
+from .halving import Halving
 from .paths import Line
 from .picture import plain
 from .probes.base import Probe, TextProbe
 from .progress import track
-from .rows import Rows
-from .sampling import Continuations, rows_pay, sample, sample_rows
+from .rows import Rows, rows_pay
+from .sampling import sample, sample_rows
 from .store import Store
 
 Point = tuple[dict[str, Measure], pd.DataFrame | None]
@@ -34,6 +36,7 @@ class Points:
         self.known, self.new = 0, 0
         self.ways: list[str] = []  # how texts were sampled, in words
         self._rows: Rows | None = None
+        self._halving = Halving("texts")
         self._ahead: dict[tuple[Continuations, float], pd.DataFrame] = {}
 
     def write_ahead(self, alphas: Sequence[float], rows: bool | None = None) -> None:
@@ -61,7 +64,7 @@ class Points:
             groups = [new[i : i + each] for i in range(0, len(new), each)]
             self._say(why if pays else f"all {len(new)} alphas in one pass: rows=True.")
             for group in track(groups, label="texts"):
-                for alpha, found in sample_rows(self._rows, self.line.tokenizer, group, spec).items():
+                for alpha, found in sample_rows(self._rows, self.line.tokenizer, group, spec, self._halving).items():
                     self._keep_texts(spec, alpha, found)
 
     def point(self, alpha: float) -> Point:
@@ -127,7 +130,7 @@ class Points:
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
         found = self._stored_texts(spec, alpha)
         if found is None:
-            found = sample(self._model(alpha), self.line.tokenizer, spec)
+            found = sample(self._model(alpha), self.line.tokenizer, spec, self._halving)
             self._keep_texts(spec, alpha, found)
         return self._ahead.pop((spec, alpha), found)
 
@@ -174,7 +177,7 @@ class Points:
 
     def _once(self, probe: Any) -> dict[str, Measure]:
         if isinstance(probe, TextProbe):
-            texts = sample(self._model(0.0), self.line.tokenizer, probe.continuations)
+            texts = sample(self._model(0.0), self.line.tokenizer, probe.continuations, self._halving)
             return checked(probe, probe.score(texts)[0])
         return checked(probe, probe.measure(self._model(0.0), self.line.tokenizer))
 

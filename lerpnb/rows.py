@@ -28,11 +28,15 @@ import torch
 from torch import Tensor, nn
 
 from .adapter import LowRank
+from .continuations import Continuations
 from .errors import ProbeError
 from .header import first_line
 from .paths import DTYPES, Line
 from .rowweight import Batch, Matrix, Vector, Weight, base_of, same
 
+# Up to how many rows an alpha all alphas at once are the faster way, by the table that tests/benchmarks/rows.py prints.
+# A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which rows need a third.
+ROWS_AN_ALPHA = {"cpu": {"low-rank": 32, "dense": 8}, "cuda": {"low-rank": 128, "dense": 64}}
 # Where rows are compared with the live model: beyond the ends, so that what moves little is seen too.
 CHECKED_AT = (-0.5, 1.5)
 # How far they may differ: as a share of what lies between the two models, and of the logits, for rounding.
@@ -117,6 +121,37 @@ def reads(line: Line) -> float:
     pairs = [(line.minus.weights[name], line.plus.weights[name]) for name in line.minus.weights]
     once = sum(a.numel() for a, _ in pairs)
     return 1 + sum(a.numel() for a, b in pairs if not same(base_of(a), base_of(b))) / once
+
+
+def rows_pay(line: Line, spec: Continuations, alphas: int) -> tuple[bool, str]:
+    """Whether `sample_rows` is the faster way to the texts of a line at so many alphas, and why, in words.
+
+    A decoding step of few rows waits for the weights to be read: then all alphas share the reading. A step of many
+    waits for arithmetic, of which dense ends need twice as much. Nothing is timed: the same question on the same kind
+    of device has the same answer.
+
+    Example:
+        ```python
+        pays, why = rows_pay(line, spec, len(alphas))
+        texts = sample_rows(Rows(line), line.tokenizer, alphas, spec) if pays else ...
+        ```
+    """
+    kind, each = "low-rank" if reads(line) < 1.5 else "dense", min(len(spec.prompts) * spec.draws, spec.rows)
+    device = line.device.type
+    most = ROWS_AN_ALPHA.get(device, ROWS_AN_ALPHA["cpu"])[kind]
+    if alphas <= reads(line):
+        return False, f"one alpha at a time: {alphas} with {kind} ends, nothing to share."
+    if each > most:
+        return (
+            False,
+            f"one alpha at a time: {each} texts an alpha; with {kind} ends on {device}, {most} at most share a pass.",
+        )
+    if why := refusal(line):
+        return False, f"one alpha at a time: {why}"
+    return (
+        True,
+        f"all {alphas} alphas in one pass: {each} texts an alpha, of at most {most} with {kind} ends on {device}.",
+    )
 
 
 @torch.inference_mode()

@@ -1,90 +1,35 @@
 """Continuations of prompts, with the same noise at every alpha: of one model, or of all alphas of a line at once."""
 
 import inspect
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .continuations import Continuations, context_ids
 from .errors import NotFiniteError, ProbeError
+from .halving import Halving, is_out_of_memory
 from .noise import draw_tokens, noise_key
-from .paths import Line
-from .rows import Rows, reads, refusal
+from .rows import Rows
 
-# Up to how many rows an alpha all alphas at once are the faster way, by the table that tests/benchmarks/rows.py prints.
-# A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which rows need a third.
-ROWS_AN_ALPHA = {"cpu": {"low-rank": 32, "dense": 8}, "cuda": {"low-rank": 128, "dense": 64}}
+# A continuation: its alpha (None without rows), its prompt, its draw.
+Place = tuple[float | None, int, int]
 # Prompts whose lengths differ by at most this many tokens share a batch.
 SPREAD = 8
 
 
-@dataclass(frozen=True)
-class Continuations:
-    """What to sample: `draws` continuations of each prompt.
-
-    Nucleus sampling (Holtzman et al., arXiv 1904.09751): the fewest likeliest tokens that hold `top_p` of the mass
-    at the given temperature. Of these the token with the largest log p + g is taken, g being Gumbel noise, which
-    draws exactly from p (the Gumbel-max trick). The noise is a function of (seed, prompt, draw, step, token) and of
-    nothing else: not of alpha, the batch or the device. So a text changes along a line only where the model does.
-
-    Args:
-        prompts: the texts to continue; each once.
-        draws: continuations of each prompt.
-        new_tokens: tokens a continuation has at most; an end-of-text token ends it sooner.
-        top_p: mass of the nucleus, in (0, 1].
-        temperature: logits are divided by it; 0 takes the likeliest token.
-        seed: another seed, other noise.
-        rows: continuations computed side by side, a matter of memory.
-
-    Raises:
-        ProbeError: a number out of range, no prompts, an empty one, or one given twice.
-
-    Example:
-        >>> Continuations(("The film", "My aunt"), draws=8, seed=1).top_p
-        0.9
-    """
-
-    prompts: tuple[str, ...]
-    draws: int = 4
-    new_tokens: int = 20
-    top_p: float = 0.9
-    temperature: float = 1.0
-    seed: int = 0
-    rows: int = 128
-
-    def __post_init__(self):
-        if isinstance(self.prompts, str):
-            raise ProbeError(f"Continuations(prompts): got one text, {self.prompts[:30]!r}.\nIt takes a list of texts.")
-        object.__setattr__(self, "prompts", tuple(self.prompts))
-        for name, good, want in (
-            ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
-            ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; draws gives more of each"),
-            ("draws", self.draws >= 1, "1 or more"),
-            ("new_tokens", self.new_tokens >= 1, "1 or more"),
-            ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
-            ("temperature", self.temperature >= 0, "0 or more"),
-            ("rows", self.rows >= 1, "1 or more"),
-        ):
-            if not good:
-                came = f"{len(self.prompts)} prompts" if name == "prompts" else repr(getattr(self, name))
-                raise ProbeError(f"Continuations({name}): got {came}.\nIt takes {want}.")
-
-    def identity(self) -> dict:
-        """What the texts depend on, besides the model."""
-        settings = asdict(self)
-        del settings["rows"]
-        return settings
-
-
-def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Continuations) -> pd.DataFrame:
-    """Continue every prompt of `spec` with `model`.
+def sample(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Continuations, halving: Halving | None = None
+) -> pd.DataFrame:
+    """Continue every prompt of `spec` with `model`; where memory runs out, fewer of them side by side, which is said.
 
     Args:
         model: a causal language model in eval mode, on any device.
         tokenizer: its tokenizer.
+        halving: what remembers how many fit, from call to call.
 
     Returns:
         A row a continuation: prompt_id, draw, prompt, continuation (special tokens left out), n_tokens.
@@ -104,14 +49,18 @@ def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: Con
         >>> texts.columns.tolist(), len(texts)
         (['prompt_id', 'draw', 'prompt', 'continuation', 'n_tokens'], 2)
     """
-    writing = Writing(model, tokenizer, spec)
+    writing = Writing(model, tokenizer, spec, halving=halving)
     for _ in writing:
         pass
     return writing.frame()
 
 
 def sample_rows(
-    rows: Rows, tokenizer: PreTrainedTokenizerBase, alphas: Sequence[float], spec: Continuations
+    rows: Rows,
+    tokenizer: PreTrainedTokenizerBase,
+    alphas: Sequence[float],
+    spec: Continuations,
+    halving: Halving | None = None,
 ) -> dict[float, pd.DataFrame]:
     """Continue every prompt of `spec` at every alpha, all of them side by side: one pass a token.
 
@@ -131,7 +80,7 @@ def sample_rows(
         texts[0.5]["continuation"]
         ```
     """
-    writing = Writing(rows, tokenizer, spec, alphas)
+    writing = Writing(rows, tokenizer, spec, alphas, halving)
     for _ in writing:
         pass
     return {alpha: writing.frame(alpha) for alpha in alphas if alpha not in writing.unusable}
@@ -141,13 +90,15 @@ class Writing:
     """Continuations while they are written: each step of an iteration adds a token to those that are in hand.
 
     Between steps nothing is held but this object, so that a caller can show what is there, do other work, or stop for
-    good. Two of them on one `Rows` may take turns.
+    good. Two of them on one `Rows` may take turns. Where memory runs out, those in hand begin again, half of them at a
+    time: the noise is the same, and so are their texts, to rounding.
 
     Args:
         model: a causal language model in eval mode, or the rows of a line.
         tokenizer: its tokenizer.
         spec: what to write.
         alphas: with rows: where on the line, each once.
+        halving: what remembers how many continuations fit in memory.
 
     Attributes:
         tokens: {(alpha or None, prompt_id, draw): the token ids so far}, all of them from the start.
@@ -172,14 +123,15 @@ class Writing:
         tokenizer: PreTrainedTokenizerBase,
         spec: Continuations,
         alphas: Sequence[float | None] = (None,),
+        halving: Halving | None = None,
     ):
         self.rows = model if isinstance(model, Rows) else None
         self.model = model.model if isinstance(model, Rows) else model
         self.tokenizer, self.spec, self.alphas = tokenizer, spec, tuple(alphas)
         self._encoded = [context_ids(tokenizer, prompt) for prompt in spec.prompts]
         _check_prompts(self.model, self._encoded, spec)
-        self._ends = _ends(self.model, tokenizer)
-        self.tokens: dict[tuple[float | None, int, int], list[int]] = {
+        self._ends, self._halving = _ends(self.model, tokenizer), halving or Halving("texts")
+        self.tokens: dict[Place, list[int]] = {
             (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.draws)
         }
         self.unusable: set[float] = set()
@@ -187,8 +139,19 @@ class Writing:
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}  # a prefill's others are not asked for
 
     def __iter__(self) -> Iterator[None]:
-        for group in self._groups():
-            yield from self._write(group)
+        waiting = sorted(self.tokens, key=lambda place: len(self._encoded[place[1]]))
+        while waiting:
+            group = self._group(waiting)
+            try:
+                yield from self._write(group)
+                waiting = waiting[len(group) :]
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halving.halve(len(group))  # here the error, and with it every tensor of its frames, is gone
+            for place in group:
+                self.tokens[place].clear()
 
     def frame(self, alpha: float | None = None) -> pd.DataFrame:
         """The continuations at an alpha as they stand, in the form of `sample`."""
@@ -204,30 +167,27 @@ class Writing:
             if at == alpha
         )
 
-    def _groups(self) -> Iterator[list[tuple[float | None, int]]]:
-        """(alpha, prompt) side by side whose prompts are of nearly equal length, `spec.rows` continuations at most."""
-        group: list[tuple[float | None, int]] = []
-        length = [len(ids) for ids in self._encoded]
-        for i in sorted(range(len(length)), key=length.__getitem__):
-            for alpha in self.alphas:
-                full = (len(group) + 1) * self.spec.draws > self.spec.rows
-                if group and (full or length[i] - length[group[0][1]] > SPREAD):
-                    yield group
-                    group = []
-                group.append((alpha, i))
-        yield group
+    def _group(self, waiting: list[Place]) -> list[Place]:
+        """The next to be written side by side: as many as fit, whose prompts are of nearly equal length."""
+        length = [
+            len(self._encoded[i]) for _, i, _ in waiting[: min(self.spec.rows, self._halving.largest or self.spec.rows)]
+        ]
+        return waiting[: bisect_right(length, length[0] + SPREAD)]
 
     @torch.inference_mode()
-    def _write(self, group: list[tuple[float | None, int]]) -> Iterator[None]:
-        """Write the continuations of (alpha, prompt) pairs to their ends, a token a step.
+    def _write(self, places: list[Place]) -> Iterator[None]:
+        """Write some continuations to their ends, a token a step.
 
         Nothing is padded: all rows begin with as many tokens as the shortest prompt has, and a longer one is given its
-        own next tokens until it ends. So every architecture sees plain positions and needs no mask.
+        own next tokens until it ends. So every architecture sees plain positions and needs no mask. A prompt is read
+        once an alpha, for all its draws.
         """
         spec, device = self.spec, self.model.device
-        prompts = [self._encoded[i] for _, i in group]
-        shortest, each = min(map(len, prompts)), torch.arange(len(group), device=device).repeat_interleave(spec.draws)
-        alphas = torch.tensor([alpha for alpha, _ in group], device=device) if self.rows else None
+        pairs = list(dict.fromkeys((alpha, i) for alpha, i, _ in places))
+        prompts = [self._encoded[i] for _, i in pairs]
+        shortest = min(map(len, prompts))
+        each = torch.tensor([pairs.index((alpha, i)) for alpha, i, _ in places], device=device)
+        alphas = torch.tensor([alpha for alpha, _ in pairs], device=device) if self.rows else None
         cache, logits = self._forward([ids[:shortest] for ids in prompts], alphas)
         if not hasattr(cache, "reorder_cache"):
             raise ProbeError(
@@ -236,7 +196,6 @@ class Writing:
         logits, alphas = logits[each], alphas[each] if self.rows else None
         cache.reorder_cache(each)
 
-        places = [(*pair, draw) for pair in group for draw in range(spec.draws)]
         keys = [noise_key(spec.seed, spec.prompts[i], draw) for _, i, draw in places]
         rows, position = list(range(len(places))), 0
         while True:
@@ -292,43 +251,6 @@ class Writing:
             self.unusable |= {alpha for alpha, bad in zip(alphas, odd.tolist(), strict=True) if bad}
             logits = logits.masked_fill(odd.unsqueeze(-1), 0.0)  # their tokens are drawn, and not used
             return draw_tokens(logits, keys, steps, self.spec.top_p, self.spec.temperature).tolist()
-
-
-def rows_pay(line: Line, spec: Continuations, alphas: int) -> tuple[bool, str]:
-    """Whether `sample_rows` is the faster way to the texts of a line at so many alphas, and why, in words.
-
-    A decoding step of few rows waits for the weights to be read: then all alphas share the reading. A step of many
-    waits for arithmetic, of which dense ends need twice as much. Nothing is timed: the same question on the same kind
-    of device has the same answer.
-
-    Example:
-        ```python
-        pays, why = rows_pay(line, spec, len(alphas))
-        texts = sample_rows(Rows(line), line.tokenizer, alphas, spec) if pays else ...
-        ```
-    """
-    kind, each = "low-rank" if reads(line) < 1.5 else "dense", min(len(spec.prompts) * spec.draws, spec.rows)
-    device = line.device.type
-    most = ROWS_AN_ALPHA.get(device, ROWS_AN_ALPHA["cpu"])[kind]
-    if alphas <= reads(line):
-        return False, f"one alpha at a time: {alphas} with {kind} ends, nothing to share."
-    if each > most:
-        return (
-            False,
-            f"one alpha at a time: {each} texts an alpha; with {kind} ends on {device}, {most} at most share a pass.",
-        )
-    if why := refusal(line):
-        return False, f"one alpha at a time: {why}"
-    return (
-        True,
-        f"all {alphas} alphas in one pass: {each} texts an alpha, of at most {most} with {kind} ends on {device}.",
-    )
-
-
-def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text that goes on: without the end-of-text token that some tokenizers append."""
-    ids = tokenizer(text)["input_ids"]
-    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
 
 
 def _rest(tokenizer: PreTrainedTokenizerBase, prompt: list[int], ids: list[int]) -> str:

@@ -7,11 +7,12 @@ import torch
 
 from lerpnb import assets
 from lerpnb.checkpoint import Checkpoint
+from lerpnb.continuations import Continuations
 from lerpnb.paths import Line
 from lerpnb.probes.attribute import Attribute
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
-from lerpnb.sampling import Continuations, sample
+from lerpnb.sampling import sample
 from lerpnb.splits import held_out, prompts, reviews
 from lerpnb.walks import walk
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lerpnb import Checkpoint, Line
+from lerpnb.continuations import Continuations
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import AlphaError, CheckpointError, LerpError, ProbeError
 from lerpnb.explorer import engine as engines
@@ -16,7 +17,7 @@ from lerpnb.explorer.marks import AFTER, BEFORE, MINUS, PLUS, changed, ends, mar
 from lerpnb.explorer.panel import explore
 from lerpnb.explorer.turns import Turns
 from lerpnb.explorer.twin import twin_figure
-from lerpnb.sampling import Continuations, sample
+from lerpnb.sampling import sample
 
 GRID = [-0.5, 0.0, 0.5, 1.0]
 ASK = dict(prompt="the film was", new_tokens=8, temperature=1.0, top_p=0.9, seed=3)

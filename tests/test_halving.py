@@ -3,20 +3,26 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from lerpnb.continuations import Continuations
 from lerpnb.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.halving import Halving, is_out_of_memory
+from lerpnb.paths import Line
 from lerpnb.probes.attribute import continuation_perplexity
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
+from lerpnb.rows import Rows
+from lerpnb.sampling import sample, sample_rows
 
 ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory."),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried"),
 )
+SPEC = Continuations(("the film", "the film was", "she"), draws=3, new_tokens=6)
 
 
 def full_above(model, rows: int, error: Exception = ERRORS[0]) -> list[int]:
@@ -89,3 +95,44 @@ def test_another_error_is_another_error():
         Halving("x")(work, [1, 2])
     assert not is_out_of_memory(ValueError("x")) and is_out_of_memory(RuntimeError("mmap: can't allocate memory"))
     assert Halving("x")(work, []) == []
+
+
+def test_texts_in_halves_are_the_same_and_the_size_is_kept(tiny_llama_pair):
+    line = Line(*tiny_llama_pair[1:], device="cpu")
+    model, words = line.at(0.5), line.tokenizer
+    want, halving = sample(model, words, SPEC), Halving("texts")
+    seen = full_above(model, 4)
+    with pytest.warns(UserWarning) as said:
+        pd.testing.assert_frame_equal(sample(model, words, SPEC, halving), want)
+    assert [str(w.message) for w in said] == [f"texts: out of memory; batches of {n} from here on." for n in (5, 3)]
+    assert max(seen) == 9 and seen.count(9) == seen.count(5) == 1  # the prompts, and then the texts, did not fit
+    with warnings.catch_warnings(action="error"):
+        pd.testing.assert_frame_equal(sample(model, words, SPEC, halving), want)
+
+
+def test_texts_of_all_alphas_in_halves_are_the_same(tiny_llama_pair):
+    line, alphas = Line(*tiny_llama_pair[1:], device="cpu"), [0.0, 0.5, 1.0]
+    rows = Rows(line)
+    want = sample_rows(rows, line.tokenizer, alphas, SPEC)
+    full_above(rows.model, 7)
+    with pytest.warns(UserWarning) as said:
+        found = sample_rows(rows, line.tokenizer, alphas, SPEC)
+    assert str(said[-1].message) == "texts: out of memory; batches of 7 from here on."
+    for alpha in alphas:
+        pd.testing.assert_frame_equal(found[alpha], want[alpha])
+
+
+def test_memory_that_runs_out_while_texts_are_written_loses_none(tiny_llama_pair):
+    line = Line(*tiny_llama_pair[1:], device="cpu")
+    model, words = line.at(0.5), line.tokenizer
+    want, calls, forward = sample(model, words, SPEC), [], model.forward
+
+    def full_at_the_fourth_step(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise ERRORS[0]
+        return forward(*args, **kwargs)
+
+    model.forward = full_at_the_fourth_step
+    with pytest.warns(UserWarning, match="batches of 5 from here on"):
+        pd.testing.assert_frame_equal(sample(model, words, SPEC), want)

@@ -5,11 +5,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lerpnb.continuations import Continuations
 from lerpnb.errors import ProbeError
 from lerpnb.noise import gumbel, noise_key
 from lerpnb.paths import Line
-from lerpnb.rows import Rows
-from lerpnb.sampling import Continuations, Writing, draw_tokens, rows_pay, sample, sample_rows
+from lerpnb.rows import Rows, rows_pay
+from lerpnb.sampling import Writing, draw_tokens, sample, sample_rows
 
 PROMPTS = ("the film", "a warm and funny story about", "nobody", "it wants to be clever and ends up being merely long")
 

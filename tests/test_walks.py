@@ -10,13 +10,13 @@ from transformers import AutoTokenizer
 
 from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
+from lerpnb.continuations import Continuations
 from lerpnb.corpus import Corpus
 from lerpnb.curve import Measure
 from lerpnb.errors import AlphaError, LerpError, ProbeError
 from lerpnb.paths import Line
 from lerpnb.probes.base import Custom, OfTexts
 from lerpnb.probes.loss import Loss
-from lerpnb.sampling import Continuations
 from lerpnb.store import Store
 from lerpnb.walks import walk
 
@@ -97,7 +97,7 @@ def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monk
     walk(line, [0, 1], [probe], rows=False, store=tmp_path, check=False)
     asked, real = [], points.sample_rows
     monkeypatch.setattr(
-        points, "sample_rows", lambda rows, words, group, spec: asked.append(group) or real(rows, words, group, spec)
+        points, "sample_rows", lambda rows, words, group, *rest: asked.append(group) or real(rows, words, group, *rest)
     )
     monkeypatch.setattr(points, "sample", None)
     walk(line, [0, 0.25, 0.5, 0.75, 1], [probe], store=tmp_path, check=False)
@@ -113,7 +113,7 @@ def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
     monkeypatch.setattr(
         points,
         "sample_rows",
-        lambda rows, words, group, spec: groups.append(len(group)) or real(rows, words, group, spec),
+        lambda rows, words, group, *rest: groups.append(len(group)) or real(rows, words, group, *rest),
     )
     few = Continuations(PROMPTS.prompts, draws=2, new_tokens=6, rows=8)
     walk(line, [0, 0.25, 0.5, 0.75, 1], [OfTexts("words", words, few)], rows=True, store=tmp_path, check=False)
@@ -121,7 +121,7 @@ def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
 
 
 def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, capsys):
-    monkeypatch.setattr("lerpnb.sampling.refusal", lambda line: "Odd cannot be computed a row an alpha.")
+    monkeypatch.setattr("lerpnb.rows.refusal", lambda line: "Odd cannot be computed a row an alpha.")
     curve = walk(line, [0, 0.5, 1], [OfTexts("words", words, PROMPTS)], store=False)
     told = "one alpha at a time: Odd cannot be computed a row an alpha."
     assert curve.provenance["sampling"] == [told] and f"texts: {told}\n" in capsys.readouterr().out

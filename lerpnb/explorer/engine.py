@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..continuations import Continuations, context_ids
 from ..errors import NotFiniteError
 from ..paths import Line
 from ..rows import Rows, refusal
-from ..sampling import Continuations, Writing, context_ids
+from ..sampling import Writing
 
 TOKENS = 5  # of which the probabilities are shown
 UNUSABLE = "No text: the weights at this alpha give NaN or infinite logits."

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from ..alpha import alpha_grid, number, show
+from ..continuations import Continuations
 from ..curve import Curve
 from ..errors import AlphaError, LerpError, ProbeError
 from ..kernel import RUN_DIR
 from ..paths import Line
-from ..sampling import Continuations
 from .engine import Bars, Engine, Page
 from .face import Face, lines_of, somebody_is_here
 from .marks import ends, marks, words

@@ -11,11 +11,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checkpoint import Checkpoint
+from ..continuations import Continuations, context_ids
 from ..curve import Measure
 from ..errors import ProbeError
 from ..halving import Halving
 from ..live import pick_device
-from ..sampling import Continuations, context_ids
 from .base import by_prompt
 from .classifier import Classifier
 from .loss import pad, sequence_nll

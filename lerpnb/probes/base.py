@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..continuations import Continuations
 from ..curve import Measure
 from ..errors import ProbeError
-from ..sampling import Continuations
 
 
 @runtime_checkable

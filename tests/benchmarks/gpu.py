@@ -19,10 +19,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lerpnb.adapter import LowRank
 from lerpnb.checkpoint import Checkpoint
+from lerpnb.continuations import Continuations
 from lerpnb.live import borrow
 from lerpnb.paths import Line
-from lerpnb.rows import Rows
-from lerpnb.sampling import Continuations, rows_pay, sample_rows
+from lerpnb.rows import Rows, rows_pay
+from lerpnb.sampling import sample_rows
 
 ALPHAS = [i / 10 for i in range(-5, 16)]
 PROMPTS = [f"{start} was" for start in "It He She They This That There What".split()]
