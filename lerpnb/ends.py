@@ -1,6 +1,7 @@
-"""The two ends of a line, and their base: loaded together, what they share once, and checked to be mixable."""
+"""Checkpoints that are to be mixed, and their base: loaded together, what they share once, and checked."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,60 +22,84 @@ def load_ends(
     device: str | torch.device = "cpu",
     call: str = "Line(minus, plus)",
 ) -> tuple[Checkpoint, Checkpoint, Checkpoint | None]:
-    """Load the ends of a line and their base, after their headers alone refused what they can refuse.
+    """Load the ends of a line and their base: `load_all` of two.
+
+    Returns:
+        minus, plus and base (or None), mixable, with the same ties.
+
+    Raises:
+        AssetError, CheckpointError, MismatchError: as `load_all` says.
+    """
+    ends, base = load_all({"minus": minus, "plus": plus}, base, device, call)
+    return (*ends.values(), base)
+
+
+def load_all(
+    named: Mapping[str, Named],
+    base: Named | None = None,
+    device: str | torch.device = "cpu",
+    call: str = "load_all(named)",
+) -> tuple[dict[str, Checkpoint], Checkpoint | None]:
+    """Load checkpoints and their base, after their headers alone refused what they can refuse.
 
     What they share is loaded once: two adapters on one base hold that base's own tensors wherever they leave it alone.
 
     Args:
-        minus: the end at alpha 0: a name, a `Checkpoint` or a live model.
-        plus: the end at alpha 1.
-        base: the model that both were fine-tuned from; None takes the one that two adapters share, if they do.
+        named: role -> a name, a `Checkpoint` or a live model; an error calls each by its role.
+        base: the model that all were fine-tuned from; None takes the one that they share, if they do.
         device: where what is loaded goes.
         call: what the first line of an error names.
 
     Returns:
-        minus, plus and base (or None), mixable, with the same ties.
+        role -> checkpoint, and the base or None: all mixable, with the same ties.
 
     Raises:
         AssetError: a name leads nowhere.
         CheckpointError: a checkpoint cannot be read.
         MismatchError: they cannot be mixed.
     """
-    given = (Checkpoint.from_model(end) if isinstance(end, nn.Module) else end for end in (minus, plus, base))
-    minus, plus, base = given
+    given = {role: Checkpoint.from_model(end) if isinstance(end, nn.Module) else end for role, end in named.items()}
+    base = Checkpoint.from_model(base) if isinstance(base, nn.Module) else base
     of_base = None if base is None else _header(base, None)
-    of_minus, of_plus = _header(minus, of_base), _header(plus, of_base)
-    _compare_headers(of_minus, of_plus, Comparison(call))
-    if of_minus.base and of_plus.base and of_minus.base.folder and of_plus.base.folder:
-        of_plus = dataclasses.replace(of_plus, base=of_minus.base)  # seen to be the same: load it once
-    Comparison(call).tokenizers(of_minus.tokenizer, of_plus.tokenizer)
+    (first, of_first), *others = ((role, _header(end, of_base)) for role, end in given.items())
+    headers = {first: of_first}
+    for role, header in others:
+        compare = Comparison(call, first, role)
+        _compare_headers(of_first, header, compare)
+        compare.tokenizers(of_first.tokenizer, header.tokenizer)
+        if of_first.base and header.base and of_first.base.folder and header.base.folder:
+            header = dataclasses.replace(header, base=of_first.base)  # seen to be the same: load it once
+        headers[role] = header
     if of_base:
-        _compare_headers(of_base, of_minus, Comparison(call, "base", "minus"))
+        _compare_headers(of_base, of_first, Comparison(call, "base", first))
 
     loaded: dict[tuple, Checkpoint] = {}
-    for given in (base, minus, plus):
-        while isinstance(given, Checkpoint):
-            loaded.setdefault(_key(given.header), given)
-            given = given.base
+    for end in (base, *given.values()):
+        while isinstance(end, Checkpoint):
+            loaded.setdefault(_key(end.header), end)
+            end = end.base
 
     def get(header: Header) -> Checkpoint:
         if _key(header) not in loaded:
             loaded[_key(header)] = Checkpoint.of_header(header, get(header.base) if header.base else None, device)
         return loaded[_key(header)]
 
-    wanted = [(base, of_base), (minus, of_minus), (plus, of_plus)]
-    base, minus, plus = (
+    wanted = [(base, of_base), *((given[role], header) for role, header in headers.items())]
+    base, *found = (
         end if end is None or isinstance(end, Checkpoint) else get(header)
         for end, header in track(wanted, label="load checkpoints")
     )
-    if base is None and minus.base and plus.base:
-        base = minus.base if minus.base is plus.base or minus.base.sha256 == plus.base.sha256 else None
-    minus, plus = check_mixable(minus, plus, call)
-    if base is None:
-        return minus, plus, None
-    # Not its tokenizer: fine-tuning often adds a padding token, and only the ends must read a text alike.
-    _compare_tensors(base, minus, Comparison(call, "base", "minus"))
-    return same_ties(minus, plus, base)
+    ends = dict(zip(headers, found, strict=True))
+    shared = found[0].base
+    if base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in found):
+        base = shared
+    for role in list(ends)[1:]:
+        ends[first], ends[role] = check_mixable(ends[first], ends[role], call, (first, role))
+    if base is not None:
+        # Not its tokenizer: fine-tuning often adds a padding token, and only the ends must read a text alike.
+        _compare_tensors(base, ends[first], Comparison(call, "base", first))
+    alike = same_ties(*ends.values(), *([base] if base else []))
+    return dict(zip(ends, alike, strict=False)), alike[-1] if base else None
 
 
 def check_mixable(

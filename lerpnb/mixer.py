@@ -1,7 +1,7 @@
 """Mixer: puts sum_i c_i theta_i into one live model, in place."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -50,7 +50,7 @@ class Mixer:
             )
         scratch = _Scratch()
         rows = [
-            _Row(part, of_ends, scratch)
+            _Row(name, part, of_ends, scratch)
             for name, tensor in live.items()
             for part, of_ends in _parts(tensor, [end[name] for end in ends])
         ]
@@ -59,12 +59,18 @@ class Mixer:
         self._common_sum: float | None = None
 
     @torch.no_grad()
-    def put(self, coefficients: Sequence[float]) -> None:
+    def put(self, coefficients: Sequence[float] | Callable[[str], Sequence[float]]) -> None:
         """Overwrite the live model with sum_i coefficients[i] * theta_i.
 
         Args:
-            coefficients: one number an end, without unit; never renormalised.
+            coefficients: one number an end, without unit, never renormalised; or a function from a tensor's name to
+                them.
         """
+        if callable(coefficients):
+            for row in (*self._rows, *self._common):
+                row.put(coefficients(row.name))
+            self._common_sum = None
+            return
         for row in self._rows:
             row.put(coefficients)
         total = _snapped(sum(coefficients))
@@ -77,8 +83,8 @@ class Mixer:
 class _Row:
     """One live tensor and what it is mixed from: distinct dense tensors, and the factors of all low-rank ends."""
 
-    def __init__(self, live: torch.Tensor, ends: list[Weight], scratch: "_Scratch"):
-        self.live, self.ends, self.scratch = live, ends, scratch
+    def __init__(self, name: str, live: torch.Tensor, ends: list[Weight], scratch: "_Scratch"):
+        self.name, self.live, self.ends, self.scratch = name, live, ends, scratch
         self.shared = all(_same(ends[0], end) for end in ends[1:])
         self.dense: list[tuple[torch.Tensor, list[int]]] = []  # each with the ends that it is, or is the base of
         for i, end in enumerate(ends):

@@ -1,4 +1,4 @@
-"""Paths: a coordinate to mixing coefficients over checkpoints. The straight line between two fine-tunes."""
+"""The straight line between two fine-tunes, and what lies between its ends in numbers."""
 
 import math
 import re
@@ -11,18 +11,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .alpha import number, show
+from .alpha import number
 from .checkpoint import Checkpoint
-from .ends import load_ends
-from .errors import AlphaError
-from .folder import write_folder
-from .live import pick_device, places, spread
-from .mixer import Mixer
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from .mixture import DTYPES, Mixture
 
 
-class Line:
+class Line(Mixture):
     """The straight line theta(alpha) = (1 - alpha) theta_minus + alpha theta_plus (arXiv 2211.12092).
 
     Alpha is any finite number, without unit: 0 is minus and 1 is plus, both bit for bit. Everything is mixed in
@@ -54,6 +48,8 @@ class Line:
         True
     """
 
+    kind, coordinate = "line", "alpha"
+
     def __init__(
         self,
         minus: str | Path | Checkpoint | nn.Module,
@@ -65,24 +61,29 @@ class Line:
         ends_device: str | None = None,
         device_map: str | Mapping[str, Any] | None = None,
     ):
-        if dtype not in DTYPES:
-            raise AlphaError(f"Line(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
-        self.device, self.dtype = pick_device(device), dtype
-        home = pick_device(ends_device or ("cpu" if device_map else self.device))
-        ends = load_ends(minus, plus, base, home)
-        moved: dict = {}
-        self.minus, self.plus, self.base = (end and end.to(home, moved) for end in ends)
-        self.tokenizer = self.minus.tokenizer or self.plus.tokenizer or (self.base and self.base.tokenizer)
-        self.alpha: float | None = None  # where the live model stands
-        self.model = self.minus.new_model("cpu" if device_map else self.device, DTYPES[dtype])
-        if device_map:
-            self.device = next(spread(self.model, device_map).parameters()).device
-            if ends_device is None:
-                where = {name: tensor.device for name, tensor in places(self.model).items()}
-                self.minus, self.plus, self.base = (
-                    end and end.to(where, moved) for end in (self.minus, self.plus, self.base)
-                )
-        self._mixer = Mixer(self.model, [self.minus.weights, self.plus.weights])
+        named = {"minus": minus, "plus": plus}
+        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+
+    @property
+    def minus(self) -> Checkpoint:
+        """The checkpoint at alpha 0."""
+        return self.checkpoints["minus"]
+
+    @property
+    def plus(self) -> Checkpoint:
+        """The checkpoint at alpha 1."""
+        return self.checkpoints["plus"]
+
+    def checked(self, at: float, call: str) -> float:
+        return number(at, call)
+
+    def at(self, alpha: float) -> nn.Module:
+        """The live model, moved to theta(alpha): one ordinary transformers model, until the next call moves it on."""
+        return super().at(alpha)
+
+    def save(self, alpha: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+        """Write theta(alpha) as an ordinary Hugging Face folder: see `Mixture.save`."""
+        return super().save(alpha, to, dtype=dtype, overwrite=overwrite)
 
     def coefficients(self, alpha: float) -> tuple[float, float]:
         """What minus and plus are multiplied by: (1 - alpha, alpha).
@@ -92,45 +93,6 @@ class Line:
         """
         alpha = number(alpha, "Line.coefficients(alpha)")
         return 1.0 - alpha, alpha
-
-    def at(self, alpha: float) -> nn.Module:
-        """The live model, moved to theta(alpha): one ordinary transformers model, until the next call moves it on."""
-        coefficients, self.alpha = self.coefficients(alpha), None
-        self._mixer.put(coefficients)
-        self.alpha = coefficients[1]
-        return self.model
-
-    def save(self, alpha: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
-        """Write theta(alpha) as an ordinary Hugging Face folder: no inference overhead.
-
-        Args:
-            alpha: where on the line.
-            to: a new folder: safetensors, config, tokenizer, generation config, a model card.
-            dtype: of the saved weights; by default the live model's.
-            overwrite: replace a folder that is there.
-
-        Raises:
-            CheckpointError: the folder is there and `overwrite` is not given.
-        """
-        alpha = number(alpha, "Line.save(alpha)")
-        kind = DTYPES.get(dtype) if dtype else None
-        if dtype and kind is None:
-            raise AlphaError(f"Line.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
-        model = self.at(alpha)
-        if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
-            model = self.minus.new_model("cpu", DTYPES[self.dtype])
-            Mixer(model, [self.minus.weights, self.plus.weights]).put(self.coefficients(alpha))
-        return write_folder(model, self.tokenizer, Path(to), kind, self._card(alpha), overwrite)
-
-    def identity(self) -> dict:
-        """What every value on this line depends on: the ends (weights, network, tokenizer), device kind and dtype."""
-        return {
-            "path": "line",
-            "minus": self.minus.identity,
-            "plus": self.plus.identity,
-            "device": self.device.type,
-            "dtype": self.dtype,
-        }
 
     @property
     def resolution(self) -> float:
@@ -210,19 +172,6 @@ class Line:
         table = frame.style.format(formats, na_rep="").to_html(table_attributes='class="dataframe"')
         facts = "".join(f"<li>{escape(fact)}</li>" for fact in self._facts())
         return f"<b>Line</b><ul>{facts}</ul><details><summary>the ends, block by block</summary>{table}</details>"
-
-    def _card(self, alpha: float) -> str:
-        low, high = self.coefficients(alpha)
-        hub = self.base and re.fullmatch(r"[\w.-]+/[\w.-]+", self.base.name) and not Path(self.base.name).exists()
-        base = f"base_model: {self.base.name}\n" if hub else ""  # a path would tell whose machine this was
-        return (
-            f"---\n{base}library_name: transformers\ntags: [linear-interpolation, lerpnb]\n---\n\n"
-            f"# theta({show(alpha)})\n\n"
-            f"{low:.10g} x minus + {high:.10g} x plus, mixed in float32 by lerpnb after arXiv 2211.12092.\n\n"
-            f"| end | name | sha256 of the weights |\n|---|---|---|\n"
-            f"| minus | {Path(self.minus.name).name} | {self.minus.sha256} |\n"
-            f"| plus | {Path(self.plus.name).name} | {self.plus.sha256} |\n"
-        )
 
 
 def block_of(name: str) -> str:

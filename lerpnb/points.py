@@ -14,7 +14,7 @@ from .continuations import Continuations
 from .curve import Measure
 from .errors import NotFiniteError, ProbeError
 from .halving import Halving
-from .paths import Line
+from .mixture import Mixture
 from .picture import plain
 from .probes.base import Probe, TextProbe
 from .progress import track
@@ -31,7 +31,7 @@ class Points:
     `known` and `new` count the measurements that came from the store and that were made.
     """
 
-    def __init__(self, line: Line, probes: list[Probe | TextProbe], store: Store | None):
+    def __init__(self, line: Mixture, probes: list[Probe | TextProbe], store: Store | None):
         self.line, self.probes, self.store = line, probes, store
         self.known, self.new = 0, 0
         self.ways: list[str] = []  # how texts were sampled, in words
@@ -153,7 +153,7 @@ class Points:
             self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, found)
 
     def _model(self, alpha: float) -> torch.nn.Module:
-        return self.line.model if self.line.alpha == alpha else self.line.at(alpha)
+        return self.line.model if self.line.here == alpha else self.line.at(alpha)
 
     def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
         key = self.line.identity() | {"alpha": alpha, "measured": identity}
@@ -184,7 +184,7 @@ class Points:
     def provenance(self) -> dict:
         """Where the numbers come from, as JSON."""
         line = self.line
-        ends = {"minus": line.minus, "plus": line.plus} | ({"base": line.base} if line.base else {})
+        ends = line.checkpoints | ({"base": line.base} if line.base else {})
         settings = {probe.name: probe.identity() for probe in self.probes}
         told = [(name, key, value) for name, found in settings.items() for key, value in (found or {}).items()]
         hashes = {key: end.sha256 for key, end in ends.items()}

@@ -31,7 +31,8 @@ from .adapter import LowRank
 from .continuations import Continuations
 from .errors import ProbeError
 from .header import first_line
-from .paths import DTYPES, Line
+from .mixture import DTYPES, Mixture
+from .paths import Line
 from .rowweight import Batch, Matrix, Vector, Weight, base_of, same
 
 # Up to how many rows an alpha all alphas at once are the faster way, by the table that tests/benchmarks/rows.py prints.
@@ -123,7 +124,7 @@ def reads(line: Line) -> float:
     return 1 + sum(a.numel() for a, b in pairs if not same(base_of(a), base_of(b))) / once
 
 
-def rows_pay(line: Line, spec: Continuations, alphas: int) -> tuple[bool, str]:
+def rows_pay(line: Mixture, spec: Continuations, alphas: int) -> tuple[bool, str]:
     """Whether `sample_rows` is the faster way to the texts of a line at so many alphas, and why, in words.
 
     A decoding step of few rows waits for the weights to be read: then all alphas share the reading. A step of many
@@ -136,6 +137,8 @@ def rows_pay(line: Line, spec: Continuations, alphas: int) -> tuple[bool, str]:
         texts = sample_rows(Rows(line), line.tokenizer, alphas, spec) if pays else ...
         ```
     """
+    if not isinstance(line, Line):
+        return False, f"one point at a time: rows serve a Line, and this is a {type(line).__name__}."
     kind, each = "low-rank" if reads(line) < 1.5 else "dense", min(len(spec.prompts) * spec.draws, spec.rows)
     device = line.device.type
     most = ROWS_AN_ALPHA.get(device, ROWS_AN_ALPHA["cpu"])[kind]

@@ -52,7 +52,7 @@ def test_it_writes_what_sampling_writes_at_every_alpha_and_leaves_the_line_where
     line.at(0.25)
     explorer.hear({"kind": "hello"})
     settle(explorer)
-    assert line.alpha == 0.25
+    assert line.here == 0.25
     spec = Continuations(["the film was"], 1, 8, seed=3)
     expected = [sample(line.at(alpha), line.tokenizer, spec)["continuation"][0] for alpha in GRID]
     pages = told(explorer, "page")
@@ -66,7 +66,7 @@ def test_it_writes_what_sampling_writes_at_every_alpha_and_leaves_the_line_where
 def test_a_line_that_was_never_moved_stands_at_minus(tiny, tiny_llama_pair):
     line = Line(*(str(path) for path in tiny_llama_pair[1:]), device="cpu")
     explore(line, "the film", alphas=GRID)
-    assert line.alpha == 0.0
+    assert line.here == 0.0
 
 
 def test_the_setup_says_all_that_the_face_needs(explorer):
@@ -160,7 +160,7 @@ def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
         explorer.hear({"kind": "hello"})
     line.at(0.75)  # a cell at work meanwhile
     assert [explorer.texts()["text"].tolist() for explorer in again] == alone
-    assert line.alpha == 0.75
+    assert line.here == 0.75
 
 
 def test_where_rows_cannot_be_computed_it_writes_one_alpha_after_the_other_and_says_so(line, explorer, monkeypatch):
@@ -174,7 +174,7 @@ def test_where_rows_cannot_be_computed_it_writes_one_alpha_after_the_other_and_s
     other.hear({"kind": "cursor", "index": 0, "word": 1})  # its pass moves the model between two steps
     assert said[0]["refusal"] == "this network does something odd."
     assert other.texts()["text"].tolist() == expected
-    assert line.alpha == 0.75  # the caller's model is not the one that moved
+    assert line.here == 0.75  # the caller's model is not the one that moved
     first = next(m for m in said if m["kind"] == "page")
     assert [bool(text) for text in first["words"]] == [False, False, True, False]  # where the slider stands comes first
 
@@ -227,7 +227,7 @@ def test_save_calls_line_save_on_a_line_of_its_own(line, explorer, tmp_path, mon
     monkeypatch.setattr(Line, "save", lambda self, alpha, to: saved.append((self is line, alpha, to)) or tmp_path)
     explorer.hear({"kind": "save", "index": 3, "to": " out/model "})
     settle(explorer)
-    assert saved == [(False, 1.0, "out/model")] and line.alpha == 0.25
+    assert saved == [(False, 1.0, "out/model")] and line.here == 0.25
     assert explorer.said == [{"kind": "saved", "text": f"Alpha 1 is saved in {tmp_path} (0 MB)."}]
 
 

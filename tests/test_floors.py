@@ -21,7 +21,7 @@ FLOORS = {
     1: "assets parameters safe shelf lease results "
     "picture texttable plots trade_off by_item texts heatmap comparison drawing twins",
     2: "live halving folder header adapter mixable checkpoint ends corpus splits continuations",
-    3: "paths layers mixer rowweight rows noise sampling training probes probes.*",
+    3: "mixture paths layers mixer rowweight rows noise sampling training probes probes.*",
     4: "store points walks",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",

@@ -119,7 +119,7 @@ def test_an_alpha_is_a_finite_number(tiny_llama_pair, alpha):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     with pytest.raises(AlphaError) as error:
         line.at(alpha)
-    assert str(error.value) == f"Line.coefficients(alpha): {alpha!r} is not a finite number. Pass one, such as 0.5."
+    assert str(error.value) == f"Line.at(alpha): {alpha!r} is not a finite number. Pass one, such as 0.5."
 
 
 def test_a_grid_holds_0_and_1_exactly_wherever_they_lie_inside(capsys):

@@ -40,7 +40,7 @@ def walked(line, folder: Path, log: Path):
     def logged(model, tokenizer):
         """Many items, so that a record is long; one line in the log a computation."""
         with open(log, "a") as file:
-            file.write(f"{line.alpha!r}\n")
+            file.write(f"{line.here!r}\n")
         time.sleep(0.002)
         return (model.get_output_embeddings().weight.flatten() * 1.1).tolist()
 

@@ -448,7 +448,7 @@ def test_a_tolerance_that_is_not_reached_keeps_what_was_found(line, tmp_path, ca
 
 def test_without_a_loss_the_first_probe_is_watched_and_a_nan_ends(line):
     def hole(model, tokenizer):
-        return {"a": math.nan if line.alpha > 1 else line.alpha**2, "b": line.alpha > 0.3}
+        return {"a": math.nan if line.here > 1 else line.here**2, "b": line.here > 0.3}
 
     curve = walk(line, probes=[hole, Custom("late", head_sum)], between=(0, 2), tol=0.01, store=False, check=False)
     told = curve.provenance["placement"]

@@ -54,9 +54,9 @@ class Engine:
 
     def __init__(self, line: Line, alphas: Sequence[float]):
         self.line, self.alphas, self.tokenizer = line, tuple(alphas), line.tokenizer
-        stood = line.alpha
+        stood = line.here
         self.refusal = refusal(line)
-        if line.alpha != stood:  # the check has moved it
+        if line.here != stood:  # the check has moved it
             line.at(0.0 if stood is None else stood)
         self.rows = None if self.refusal else Rows(line, check=False)
         self._own: Line | None = None
@@ -119,7 +119,7 @@ class Engine:
 
     def _at(self, i: int) -> torch.nn.Module:
         self._own = self._own or self.another_line()
-        return self._own.model if self._own.alpha == self.alphas[i] else self._own.at(self.alphas[i])
+        return self._own.model if self._own.here == self.alphas[i] else self._own.at(self.alphas[i])
 
     def _put(self, page: Page, i: int, writing: Writing, alpha: float | None) -> None:
         page.texts[i] = writing.frame(alpha)["continuation"][0]

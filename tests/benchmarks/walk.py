@@ -77,7 +77,7 @@ def careful(line: Line, corpus: Corpus, alphas: list[float]) -> list[float]:
             total += F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum").item()
             count += (labels[:, 1:] != -100).sum().item()
         found.append(total / count)
-    line.alpha = None
+    line.here = None
     return found
 
 
