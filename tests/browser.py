@@ -113,14 +113,15 @@ class Lab:
     url: str
     root: Path
 
-    def open(self, tab: Tab, name: str) -> object:
-        """Open a notebook and wait until its kernel is ready; returns its panel."""
+    def open(self, tab: Tab, name: str, kernel: bool = True) -> object:
+        """Open a notebook and wait until it is drawn, and its kernel ready; returns its panel."""
         page = tab.page
         page.goto(f"{self.url}/lab/tree/{name}?reset")
         page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-Cell").first.wait_for(timeout=60_000)
-        page.wait_for_function(READY, timeout=60_000)
+        if kernel:
+            page.wait_for_function(READY, timeout=60_000)
         return panel
 
     def run_all(self, tab: Tab, seconds: int = 60) -> None:

@@ -142,6 +142,7 @@ def test_every_room_imports_only_what_stands_below_or_beside_it():
     assert faults(PACKAGE) == []
 
 
+@pytest.mark.slow
 def test_rooms_marked_light_do_not_bring_in_torch():
     rooms = [room for room in NO_TORCH if room in rooms_of(PACKAGE)]
     assert load(PACKAGE, rooms, ["torch", "transformers", "peft"])[0] == {}

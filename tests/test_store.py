@@ -60,6 +60,7 @@ def finished_alphas(store: Store) -> set[float]:
     return {json.loads(file.read_text().rsplit("\n", 1)[0])["key"]["alpha"] for file in store._files()}
 
 
+@pytest.mark.slow
 def test_thirty_kills_lose_no_finished_point_and_compute_none_twice(tiny_llama_pair, tmp_path, monkeypatch):
     import torch
 

@@ -248,6 +248,8 @@ class Explorer:
         """The job behind 'Save model': by a line of its own, for the caller's may be at work in a cell."""
         if not to:
             raise LerpError("explore(): no folder to save to.\nName a new one, such as out/model.")
+        if Path(to).is_file() or Path(to).is_dir() and any(Path(to).iterdir()):
+            raise LerpError(f"explore(): something lies in {to} already.\nName a new folder, such as out/model.")
         folder = self.engine.another_line().save(alpha, to)
         size = sum(file.stat().st_size for file in folder.iterdir())
         self.tell({"kind": "saved", "text": f"Alpha {show(alpha)} is saved in {folder} ({size / 1e6:,.0f} MB)."})

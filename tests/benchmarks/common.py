@@ -14,7 +14,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own log, before torch reads it
+
+import torch  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/tiny.py
@@ -26,16 +28,18 @@ def compare(
     repeats: int = 7,
     agree: Callable[[str, Any], float | None] | None = None,
     tolerance: float = 1e-6,
+    warm: dict[str, Callable[[], Any]] | None = None,
 ) -> dict:
     """Time ways to do one thing, in turn in one process, and give each as a ratio to the first way.
 
     Args:
         name: of the comparison.
-        ways: {name: function}; the first is the yardstick. Each is called once before any is timed.
+        ways: {name: function}; the first is the yardstick.
         repeats: rounds; in a round each way is called once, so that a slow moment of the machine meets all of them.
-        agree: (way, what it returned) to its largest difference from the true value; None where there is nothing to
-            check. It is called after the first call of each way.
+        agree: (way, what its first call returned) to its largest difference from the true value; None where there is
+            nothing to check.
         tolerance: the largest difference allowed.
+        warm: what is called once before any is timed, by default the ways themselves; less of the same for long ones.
 
     Returns:
         {"name", "repeats", "ways": {way: {"seconds": median, "ratio": median of the rounds, "low", "high": its
@@ -45,19 +49,28 @@ def compare(
         AssertionError: a way does not agree.
     """
     found: dict[str, dict] = {}
-    for way, call in ways.items():
-        difference = agree(way, call()) if agree else call() and None
-        assert difference is None or difference <= tolerance, f"{name}, {way}: off by {difference}, not {tolerance}"
-        found[way] = {"difference": difference}
+
+    def check(way: str, returned: Any) -> None:
+        if way not in found:
+            difference = agree(way, returned) if agree else None
+            told = f"{name}, {way}: off by {difference}, not {tolerance}"
+            assert difference is None or difference <= tolerance, told
+            found[way] = {"difference": difference}
+
+    for way, call in (warm or ways).items():
+        returned = call()
+        if not warm:
+            check(way, returned)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):
         for way, call in ways.items():
             gc.collect()
             _wait()
             start = time.perf_counter()
-            call()
+            returned = call()
             _wait()
             seconds[way].append(time.perf_counter() - start)
+            check(way, returned)
     first = seconds[next(iter(ways))]
     for way, times in seconds.items():
         ratios = [a / b for a, b in zip(times, first, strict=True)]
@@ -99,14 +112,19 @@ def arguments(about: str) -> argparse.Namespace:
     """The command line of every program: --tiny, which is for the tests and saves nothing."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--tiny", action="store_true", help="a tiny model and few rounds; nothing is saved")
+    silence()
+    return parser.parse_args()
+
+
+def silence() -> None:
+    """No hub, and no bars or warnings of others between the figures; a case is told when it is done, in a log too."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    sys.stdout.reconfigure(line_buffering=True)  # a case is told when it is done, in a log too
+    sys.stdout.reconfigure(line_buffering=True)
     warnings.filterwarnings("ignore", category=FutureWarning)
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    return parser.parse_args()
 
 
 def gpt2(tiny: bool = False, seed: int = 0) -> torch.nn.Module:
