@@ -121,8 +121,8 @@ def demo(tiny: bool) -> list[dict]:
     else:
         from lerpnb.splits import held_out
 
-        corpus = held_out("rotten_tomatoes", 200).only("negative")
-        short = [text for text in corpus.texts if 6 <= len(text.split()) <= 12][:32]
+        corpus = held_out("rotten_tomatoes", 400).only("negative")
+        short = [text for text in corpus.texts if 3 <= len(text.split()) <= 7][:32]
         corpus = replace(corpus, texts=tuple(short), labels=(corpus.labels[0],) * 32)
         line = Line("data/adapters/negative", "data/adapters/positive", "smollm2-135m-instruct", device="cpu")
         store, tolerances, reference = Store(), TOLERANCES, REFERENCE

@@ -230,7 +230,7 @@ def main() -> None:
     tokens, of_kind = (4, lines(True)) if tiny else (TOKENS, lines(False))
     result = {
         "speed": [speed(kind, line, tokens) for kind, line in of_kind.items()],
-        "crossover": crossover(of_kind, (1, 2) if tiny else (4, 8, 16, 32, 64), 1 if tiny else 2),
+        "crossover": crossover(of_kind, (1, 2) if tiny else (8, 32, 64), 1 if tiny else 2),
         "memory": memory(of_kind, tokens),
         "bfloat16": bfloat16(of_kind["dense ends"]),
     }
