@@ -272,6 +272,12 @@ def _decorate(picture: Figure, axes: dict[str, Axes], layout: dict, width: int, 
             where.axvline(shape["x0"], color=INK, linestyle=":", linewidth=1)
     first = next(iter(axes.values()), None)
     for note in layout.get("annotations") or []:
+        if note.get("showarrow") and first:  # a label at the end of a line from its point
+            at = (10 ** note["x"] if first.get_xscale() == "log" else note["x"], note["y"])
+            told = dict(arrowprops=dict(arrowstyle="-", color=INK, linewidth=0.7), fontsize=8.5, color=INK, ha="center")
+            away = (note["ax"], -note["ay"])
+            first.annotate(plain(note["text"]), at, away, textcoords="offset pixels", weight="bold", **told)
+            continue
         data_x = note.get("xref", "x") == "x"
         x = first.transData.transform((note["x"], 1))[0] / picture.bbox.width if data_x and first else None
         x = left + across * note.get("x", 0) if x is None else x

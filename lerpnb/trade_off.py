@@ -197,26 +197,65 @@ def _add_labels(fig: Picture, points: list[tuple[float, float, float]]) -> None:
             hoverinfo="skip",
             showlegend=False,
         )
+    for i, (text, x, y) in enumerate(texts):
+        if "<b>" in text and i not in wide:  # an end is always named, from further off where it has to be
+            across, up = _further(fig, texts, i, {NARROW: narrow, WIDE: wide})
+            x = math.log10(x) if fig.layout.xaxis.type == "log" else x
+            line = dict(arrowhead=0, arrowwidth=1, arrowcolor=look.TEXT, standoff=9)
+            fig.add_annotation(
+                x=x, y=y, ax=across, ay=-up, text=text, showarrow=True, font=dict(color=look.TEXT), **line
+            )
 
 
 def _placed(fig: Picture, texts: list[tuple[str, float, float]], width: int, kept: dict[int, str]) -> dict[int, str]:
     """Which labels have room, and where, about points drawn on so many pixels; `kept` stay where they are."""
-    (x0, x1), (y0, y1) = fig.layout.xaxis.range, fig.layout.yaxis.range
-    scale = math.log10 if fig.layout.xaxis.type == "log" else float
-    at = [((scale(x) - x0) / (x1 - x0) * width, (y - y0) / (y1 - y0) * DOWN) for _, x, y in texts]
+    at = _pixels(fig, texts, width)
     taken = [(x, y, 11, 11) for x, y in at]
     found: dict[int, str] = {}
     for i in sorted(range(len(texts)), key=lambda i: i not in kept):
-        half = 4.2 * len(texts[i][0].replace("<b>", "").replace("</b>", "")) + 2
         for place in [kept[i]] if i in kept else PLACES:
-            right, up = PLACES[place]
-            box = (at[i][0] + right * (half + 9), at[i][1] + up * (17 if right == 0 else 12), half, 8)
-            inside = half <= box[0] <= width - half and 8 <= box[1] <= DOWN - 8
-            if i in kept or inside and not any(_overlap(box, other) for j, other in enumerate(taken) if j != i):
+            box = _box(at[i], texts[i][0], place)
+            if i in kept or _inside(box, width) and not any(_overlap(box, t) for j, t in enumerate(taken) if j != i):
                 found[i] = place
                 taken.append(box)
                 break
     return found
+
+
+def _further(fig: Picture, texts: list[tuple[str, float, float]], i: int, places: dict[int, dict]) -> tuple[int, int]:
+    """Pixels across and up from a point to where its label has room on every width, the first of a few."""
+    ways = ((1.5, 0), (0, 1), (0, -1), (1.5, 1), (1.5, -1), (-1.5, 0), (-1.5, 1), (-1.5, -1))
+    tries = [(round(x * far), round(y * far)) for far in (40, 60, 90) for x, y in ways]
+    for across, up in tries:
+        free = True
+        for width, found in places.items():
+            at = _pixels(fig, texts, width)
+            box = (at[i][0] + across, at[i][1] + up, _half(texts[i][0]), 8)
+            taken = [(x, y, 11, 11) for x, y in at] + [_box(at[j], texts[j][0], place) for j, place in found.items()]
+            free &= _inside(box, width) and not any(_overlap(box, other) for other in taken)
+        if free:
+            return across, up
+    return tries[0]
+
+
+def _pixels(fig: Picture, texts: list[tuple[str, float, float]], width: int) -> list[tuple[float, float]]:
+    (x0, x1), (y0, y1) = fig.layout.xaxis.range, fig.layout.yaxis.range
+    scale = math.log10 if fig.layout.xaxis.type == "log" else float
+    return [((scale(x) - x0) / (x1 - x0) * width, (y - y0) / (y1 - y0) * DOWN) for _, x, y in texts]
+
+
+def _half(text: str) -> float:
+    return 4.2 * len(text.replace("<b>", "").replace("</b>", "")) + 2
+
+
+def _box(at: tuple[float, float], text: str, place: str) -> tuple[float, float, float, float]:
+    """Middle and half sizes, in pixels, of a label about its point."""
+    (right, up), half = PLACES[place], _half(text)
+    return at[0] + right * (half + 9), at[1] + up * (17 if right == 0 else 12), half, 8
+
+
+def _inside(box: tuple, width: int) -> bool:
+    return box[2] <= box[0] <= width - box[2] and 8 <= box[1] <= DOWN - 8
 
 
 def _overlap(one: tuple, other: tuple) -> bool:

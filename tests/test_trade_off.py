@@ -68,6 +68,24 @@ def test_labels_overlap_neither_one_another_nor_a_point(steep):
             assert not any(meet(one, other) for other in boxes[:i] + points)
 
 
+def test_an_end_without_room_beside_it_is_named_from_further_off():
+    def folded(alpha: float) -> dict[str, Measure]:
+        perplexity = 38 + 400 * (alpha / 2) ** 4 if alpha > 0 else 38 + 30 * alpha**2
+        return {"strength/joy": Measure([0.4 + alpha / 10]), "perplexity/continuations": Measure([perplexity])}
+
+    fig = trade_off_figure(Curve.from_measures({i / 16: folded(i / 16) for i in range(-16, 33)}))
+    labels, more = fig.data[-2:]
+    named = {far.text: far for far in fig.layout.annotations}
+    assert named and set(named) <= {"<b>minus 0</b>", "<b>plus 1</b>"}
+    assert {"<b>minus 0</b>", "<b>plus 1</b>"} <= {*named, *labels.text, *more.text}
+    for width, traces in ((NARROW, [labels]), (WIDE, [labels, more])):
+        boxes = [other for trace in traces for other in boxes_of(fig, trace, width)]
+        boxes += [(*place(fig, x, y, width), 6, 6) for x, y in zip(fig.data[0].x, fig.data[0].y, strict=True)]
+        for text, far in named.items():
+            x, y = place(fig, 10**far.x, far.y, width)
+            assert not any(meet((x + far.ax, y - far.ay, 7 * len(text) / 2 - 24, 7), other) for other in boxes)
+
+
 def place(fig: Picture, x: float, y: float, width: int) -> tuple[float, float]:
     (x0, x1), (y0, y1) = fig.layout.xaxis.range, fig.layout.yaxis.range
     x = math.log10(x) if fig.layout.xaxis.type == "log" else x
