@@ -53,6 +53,7 @@ _HOME = {
     "train_and_held_out": "splits",
     "walk": "walks",
     "walk_figure": "plots",
+    "with_head": "heads",
 }
 
 __all__ = sorted(_HOME)

@@ -16,7 +16,7 @@ from .errors import CheckpointError
 from .folder import read_folder
 from .header import Header
 from .live import admit_untied, borrow, move, pick_device, ties, untie
-from .mixable import Comparison, network, refuse_not_finite, tokenizer_text
+from .mixable import network, refuse_not_finite, tokenizer_text
 
 
 class Checkpoint:
@@ -248,43 +248,9 @@ class Checkpoint:
         admit_untied(twin)
         return Checkpoint(self.header, twin, self.tokenizer, self.base, self._low)
 
-    def with_head(self, of: "Checkpoint") -> "Checkpoint":
-        """This checkpoint's body under another's head: a pre-trained encoder that can be mixed with a classifier.
-
-        The head, and the labels, are `of`'s own: no mixture of the two changes it. Of a body with another head that
-        head is left out.
-
-        Raises:
-            MismatchError: the bodies are not of one class, shape and configuration.
-
-        Example:
-            ```python
-            classifier = Checkpoint.load("out/classifier")
-            base = Checkpoint.load("all-minilm-l6-v2").with_head(classifier)
-            Line(base, classifier)
-            ```
-        """
-        twin = borrow(of.model)
-        mine, body = ({**_tensors(model.base_model)} for model in (self.model, twin))
-        compare = Comparison(f"Checkpoint.with_head(of={of.name!r})", "this", "of")
-        compare.architectures(self.body, of.body)
-        sizes = tuple(getattr(end.config.get_text_config(), "vocab_size", 0) for end in (self, of))
-        compare.shapes(*({name: tuple(t.shape) for name, t in own.items()} for own in (mine, body)), sizes)
-        compare.configs(self.config, of.config)
-        for name, tensor in body.items():
-            tensor.data = mine[name].detach()
-        shapes = {name: tuple(tensor.shape) for name, tensor in twin.named_parameters()}
-        header = Header(self.name, None, twin.config, shapes, self.stored_dtypes)
-        return Checkpoint(header, twin, self.tokenizer or of.tokenizer)
-
     def __repr__(self) -> str:
         dtypes = ", ".join(sorted(self.stored_dtypes))
         return f"Checkpoint({self.name!r}: {self.architecture}, {self.n_parameters:,} parameters, {dtypes})"
-
-
-def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Each parameter once under its first name, and each buffer: the very ones."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _named(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:

@@ -142,9 +142,10 @@ def _alt(flat: Mapping[tuple, Curve], panels: Mapping[str, str], coordinate: str
     """The figure in words, for who cannot see it."""
     told = []
     for quantity, title in panels.items():
+        parts = []
         for (way, state), curve in flat.items():
             if quantity in curve.quantities:
                 x, y = curve.alphas, curve.value(quantity)
-                told.append(f"{way}, {state}: {number(y[0])} at {number(x[0])} to {number(y[-1])} at {number(x[-1])}")
-        told[-1] += f" ({title})"
-    return f"Over the {coordinate.partition(' (')[0]}: {'; '.join(told)}."
+                parts.append(f"{way}, {state}, {number(y[0])} at {number(x[0])}, {number(y[-1])} at {number(x[-1])}")
+        told.append(f"{title}: {'; '.join(parts)}.")
+    return f"Over the {coordinate.partition(' (')[0]}. {' '.join(told)}"

@@ -29,11 +29,19 @@ class FineMixed(Mixture):
         CheckpointError: labels that are not the classifier's, or a path without a tokenizer.
 
     Example:
-        ```python
-        recipe = Recipe("all-minilm-l6-v2", "classifier", epochs=3, learning_rate=1e-4)
-        mended = FineMixed(RandomMask(base.with_head(found), found), clean.sample(32), recipe)
-        walk(mended, [0.3, 0.6, 1], [Accuracy(held_out)], check=False)
-        ```
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> from lerpnb.checkpoint import Checkpoint
+        >>> from lerpnb.kin.random_mask import RandomMask
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end", pad_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> ends = [Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> path, clean = RandomMask(*ends, device="cpu"), Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
+        >>> mended = FineMixed(path, clean, Recipe("", steps=2)).at(0.5)
+        >>> bool((mended.lm_head.weight == path.at(0.5).lm_head.weight).all())
+        False
     """
 
     kind = "fine-mixed"
@@ -46,7 +54,8 @@ class FineMixed(Mixture):
         first = next(iter(self.checkpoints.values()))
         if self.tokenizer is None:
             raise CheckpointError(
-                "FineMixed(path): the path has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+                "FineMixed(path): the path has no tokenizer.\n"
+                "Wrap live models: Checkpoint.from_model(model, tokenizer)."
             )
         if first.labels and first.labels != clean.label_names:
             raise CheckpointError(

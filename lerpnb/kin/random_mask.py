@@ -24,7 +24,7 @@ class RandomMask(Mixture):
     Fine-mixing (arXiv 2210.09545), a defence against backdoors. Nothing is averaged: every number is one that a
     checkpoint has. The mask is a hash of seed, tensor's name and place in it alone, so it is the same on every device,
     and it grows with the ratio: what is fine-tuned at 0.3 is so at 0.4. Both ends are met bit for bit. Tied tensors are
-    one. What both checkpoints share stays as it is, such as the head that `Checkpoint.with_head` lends: Fine-mixing
+    one. What both checkpoints share stays as it is, such as the head that `with_head` lends: Fine-mixing
     keeps the fine-tuned head, for the pre-trained model has none.
 
     Args:
