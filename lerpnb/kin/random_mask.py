@@ -111,5 +111,4 @@ def mask(key: int, start: int, n: int, ratio: float, device: torch.device | str 
         >>> small.sum().item(), large.sum().item(), bool((small <= large).all())
         (307, 318, True)
     """
-    places = torch.arange(start, start + n, device=device)
-    return random_bits(key, places) < round(ratio * 2**BITS)
+    return random_bits(key, torch.arange(start, start + n, device=device)) < round(ratio * 2**BITS)
