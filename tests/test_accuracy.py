@@ -45,7 +45,9 @@ def test_a_bias_decides_every_text(model, words):
 def test_it_is_the_models_own_answer_however_texts_are_batched(model, words, batch_tokens):
     logits = by_hand(model, words)
     found = Accuracy(CORPUS, batch_tokens=batch_tokens).measure(model, words)
-    assert found["accuracy/films"].values.tolist() == [float(a == b) for a, b in zip(logits.argmax(-1), CORPUS.labels)]
+    assert found["accuracy/films"].values.tolist() == [
+        float(a == b) for a, b in zip(logits.argmax(-1), CORPUS.labels, strict=True)
+    ]
     nll = torch.nn.functional.cross_entropy(logits, torch.tensor(CORPUS.labels), reduction="none")
     assert np.allclose(found["cross-entropy/films"].values, nll, atol=1e-5)
     assert found["cross-entropy/films"].unit == "nats/text"
