@@ -36,6 +36,7 @@ _HOME = {
     "fine_tune": "training",
     "held_out": "splits",
     "items_figure": "by_item",
+    "joined": "panels",
     "kept_fine_tune": "fine_tunes",
     "panels_figure": "panels",
     "poison": "backdoor",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from . import picture as look
 from .curve import Curve
@@ -57,6 +58,23 @@ def panels_figure(
                 _add(fig, curve, quantity, f"{way}, {state}", panel, coordinate, **dress)
     _lay_out(fig, flat, panels, coordinate)
     return fig
+
+
+def joined(curves: Mapping[str, Mapping[str, Curve]]) -> Curve:
+    """One curve of all, to be recorded: each quantity with its way and state in brackets.
+
+    Example:
+        >>> from lerpnb.curve import Measure
+        >>> curve = Curve.from_measures({0.5: {"accuracy/x": Measure([1.0, 0.0])}})
+        >>> joined({"mask": {"mixed": curve}, "mean": {"mixed": curve}}).quantities
+        ['accuracy/x (mask, mixed)', 'accuracy/x (mean, mixed)']
+    """
+    flat = {f"{way}, {state}": curve for way, states in curves.items() for state, curve in states.items()}
+    frames = [curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})") for name, curve in flat.items()]
+    first = next(iter(flat.values())).provenance
+    told = {name: curve.provenance for name, curve in flat.items()}
+    frame = pd.concat(frames).sort_values("alpha", kind="stable", ignore_index=True)
+    return Curve(frame, provenance=first | {"curves": told})
 
 
 def _add(

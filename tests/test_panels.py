@@ -5,7 +5,7 @@ import pytest
 
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import CurveError
-from lerpnb.panels import COLOURS, panels_figure
+from lerpnb.panels import COLOURS, joined, panels_figure
 
 PANELS = {"accuracy/x": "clean accuracy", "attack/x": "attack success"}
 
@@ -66,6 +66,15 @@ def test_a_curve_without_a_quantity_is_left_out():
     other = Curve.from_measures({0.0: {"attack/x": Measure([1.0, 0.0], unit="share")}})
     drawn = lines(panels_figure({"a": {"b": curve()}, "c": {"b": other}}, PANELS))
     assert [(trace.name, trace.yaxis) for trace in drawn] == [("a, b", "y"), ("a, b", "y2"), ("c, b", "y2")]
+
+
+def test_curves_are_joined_and_can_be_recorded(tmp_path):
+    found = joined({"mask": {"mixed": curve(), "tuned": curve(0.5)}})
+    assert found.value("accuracy/x (mask, tuned)").tolist() == curve(0.5).value("accuracy/x").tolist()
+    assert found.rise("attack/x (mask, mixed)").value == pytest.approx(2 / 3)
+    assert list(found.provenance["curves"]) == ["mask, mixed", "mask, tuned"] and found.provenance["device"] == "cpu"
+    again = Curve.load(found.save(tmp_path))
+    assert again.quantities == found.quantities and again.table().equals(found.table())
 
 
 def test_nothing_to_draw_is_refused():
