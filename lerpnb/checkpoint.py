@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .adapter import Dense, LowRank, add_adapter, merge
+from .adapter import Dense, LowRank, add_adapter, merge, under_empty_head
 from .errors import CheckpointError
 from .folder import read_folder
 from .header import Header
@@ -94,6 +94,8 @@ class Checkpoint:
         call = f"Checkpoint.load({header.name!r})"
         if header.base:
             base = base or cls.of_header(header.base, None, device)
+            if (body := under_empty_head(base.model, header)) is not base.model:
+                base = cls(base.header, body, base.tokenizer)
             model, low = add_adapter(base.model, header.folder, call)
         else:
             base, model, low = None, read_folder(header.folder, call).to(pick_device(device)), None

@@ -8,9 +8,12 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification, BertModel
 
 from lerpnb.checkpoint import Checkpoint
+from lerpnb.corpus import Corpus
 from lerpnb.errors import CheckpointError, MismatchError
 from lerpnb.heads import with_head
 from lerpnb.paths import Line
+from lerpnb.probes.classifier import Classifier
+from lerpnb.training import Recipe, fine_tune
 
 ONE_BASE = "A line needs two fine-tunes of one base model."
 
@@ -143,6 +146,35 @@ def test_a_base_without_a_head_is_refused_with_the_way_out(encoder, pair):
     )
     fine = Checkpoint.load(pair[0])
     assert Line(fine, pair[1], with_head(Checkpoint.load(encoder), fine), device="cpu").base.name == str(encoder)
+
+
+def adapters(tiny, encoder, to: Path) -> list[Path]:
+    """Two adapters of a classifier on the bare encoder, made by notebook 01's own function."""
+    corpus = Corpus(("a lovely film", "what a waste of time"), (1, 0), ("negative", "positive"), "reviews")
+    recipes = [Recipe(str(encoder), "classifier", rank=4, steps=2, learning_rate=0.05, seed=seed) for seed in (1, 2)]
+    for recipe in recipes:
+        fine_tune(recipe, corpus, to / str(recipe.seed))
+    return [to / str(recipe.seed) for recipe in recipes]
+
+
+def test_two_adapters_of_classifiers_mix_on_a_bare_encoder(tiny, encoder, tmp_path):
+    folders = adapters(tiny, encoder, tmp_path)
+    line = Line(*folders, device="cpu")
+    for alpha, folder in enumerate(folders):  # as the scorer reads it: transformers, and peft's own merge
+        want = Classifier.load(folder, "cpu").model.state_dict()
+        for name, live in line.at(alpha).named_parameters():
+            assert torch.allclose(live, want[name], atol=1e-6), name
+    assert line.minus.labels == line.base.labels == ("negative", "positive")
+    assert not line.base.tensors["classifier.weight"].any()  # an empty head: all labels equally likely
+    pooler = [end.tensors["bert.embeddings.word_embeddings.weight"].data_ptr() for end in (line.minus, line.plus)]
+    assert pooler[0] == pooler[1]  # what the adapters leave alone is loaded once
+
+
+def test_an_adapter_without_a_configuration_tells_its_labels_by_its_heads_shape(tiny, encoder, tmp_path):
+    folder = adapters(tiny, encoder, tmp_path)[0]
+    (folder / "config.json").unlink()
+    found = Checkpoint.load(folder)
+    assert found.labels == ("LABEL_0", "LABEL_1") and found.tensors["classifier.weight"].any()
 
 
 def test_labels_in_another_order_are_refused(tiny, pair):
