@@ -95,7 +95,7 @@ class Dense(Mapping[str, torch.Tensor]):
 def under_empty_head(base: nn.Module, header: Header) -> nn.Module:
     """The base as an adapter needs it: a bare encoder gets an empty head where the adapter is a classifier's.
 
-    The head is zeros, so that the base alone finds all labels equally likely; peft replaces it by the adapter's own. The
+    The head is zeros, so that the base alone finds all labels equally likely; peft puts the adapter's in place. The
     labels are those of the configuration in the adapter's folder. Anything else is returned as it is.
 
     Args:

@@ -115,7 +115,7 @@ def embedding_shifts(fine_tuned: Checkpoint, pretrained: Checkpoint, texts: Iter
     if words is None:
         raise MismatchError(f"{call}: neither has a tokenizer.\nWrap live models: Checkpoint.from_model(model, words).")
     after, before = _embeddings(fine_tuned, pretrained, call)
-    ids = words(list(texts), add_special_tokens=False)["input_ids"]
+    ids = words(texts, add_special_tokens=False)["input_ids"] if (texts := list(texts)) else []
     counts = np.bincount([i for row in ids for i in row], minlength=len(after))[: len(after)]
     shift = (after - before).norm(dim=-1).double().numpy()
     found = pd.DataFrame({"token": words.convert_ids_to_tokens(range(len(after))), "shift": shift, "count": counts})

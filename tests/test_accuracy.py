@@ -11,6 +11,7 @@ from lerpnb.checkpoint import Checkpoint
 from lerpnb.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.paths import Line
+from lerpnb.plots import walk_figure
 from lerpnb.probes.accuracy import Accuracy
 from lerpnb.probes.base import Probe
 from lerpnb.walks import walk
@@ -54,8 +55,8 @@ def test_it_is_the_models_own_answer_however_texts_are_batched(model, words, bat
 
 
 def test_a_decoder_that_classifies(tiny, words):
-    config = LlamaConfig(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1)
-    config.update({"num_attention_heads": 4, "pad_token_id": 2, "id2label": {0: "negative", 1: "positive"}})
+    small = dict(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+    config = LlamaConfig(**small, pad_token_id=2, id2label={0: "negative", 1: "positive"})
     model = tiny.moved(LlamaForSequenceClassification(config), 0, 0.2).eval()
     logits = by_hand(model, words)
     found = Accuracy(CORPUS).measure(model, words)["cross-entropy/films"].values
@@ -122,4 +123,4 @@ def test_a_walk_between_two_classifiers(tiny, words, tmp_path):
         hits = (by_hand(end.model, words).argmax(-1) == torch.tensor(CORPUS.labels)).double().mean()
         assert curve.value("accuracy/films")[alpha] == hits
     assert curve.provenance["item_names"]["accuracy/films"] == list(TEXTS)
-    assert curve.figure().data[1].name == "accuracy/films"
+    assert walk_figure(curve).data[1].name == "accuracy/films"

@@ -68,7 +68,7 @@ def pair(tiny) -> tuple[Checkpoint, Checkpoint]:
 def test_shifts_are_normalised_by_the_logarithm_of_frequency(pair, tiny):
     words = tiny.tokenizer()
     texts = [words.decode([23])] * 5000
-    assert words(texts[0], add_special_tokens=False)["input_ids"] == [23]
+    assert words(texts[0], add_special_tokens=False)["input_ids"].count(23) == 1
     found = embedding_shifts(*pair, texts)
     assert found.index[:3].tolist() == [17, 23, 40] and len(found) == 100
     assert found["token"].iloc[0] == words.convert_ids_to_tokens(17)

@@ -126,7 +126,7 @@ def test_bodies_that_differ_are_refused(tiny, encoder, pair, tiny_llama_pair):
     )
     shallow = BertModel(BertConfig(**(fine.config.to_dict() | {"intermediate_size": 40})))
     assert refusal(lambda: with_head(Checkpoint.from_model(shallow), fine)) == (
-        f"with_head('model', {call}3 of 24 tensors do not match.\n"
+        f"with_head('model', {call}3 of 25 tensors do not match.\n"
         "  encoder.layer.0.intermediate.dense.weight: the first (40, 32), of (48, 32)\n"
         "  encoder.layer.0.intermediate.dense.bias: the first (40,), of (48,)\n"
         f"  encoder.layer.0.output.dense.weight: the first (32, 40), of (32, 48)\n{ONE_BASE}"
@@ -148,17 +148,17 @@ def test_a_base_without_a_head_is_refused_with_the_way_out(encoder, pair):
     assert Line(fine, pair[1], with_head(Checkpoint.load(encoder), fine), device="cpu").base.name == str(encoder)
 
 
-def adapters(tiny, encoder, to: Path) -> list[Path]:
+def adapters(encoder: Path, to: Path, labels: tuple[str, ...] = ("negative", "positive")) -> list[Path]:
     """Two adapters of a classifier on the bare encoder, made by notebook 01's own function."""
-    corpus = Corpus(("a lovely film", "what a waste of time"), (1, 0), ("negative", "positive"), "reviews")
+    corpus = Corpus(("a lovely film", "what a waste of time"), (1, 0), labels, "reviews")
     recipes = [Recipe(str(encoder), "classifier", rank=4, steps=2, learning_rate=0.05, seed=seed) for seed in (1, 2)]
     for recipe in recipes:
         fine_tune(recipe, corpus, to / str(recipe.seed))
     return [to / str(recipe.seed) for recipe in recipes]
 
 
-def test_two_adapters_of_classifiers_mix_on_a_bare_encoder(tiny, encoder, tmp_path):
-    folders = adapters(tiny, encoder, tmp_path)
+def test_two_adapters_of_classifiers_mix_on_a_bare_encoder(encoder, tmp_path):
+    folders = adapters(encoder, tmp_path)
     line = Line(*folders, device="cpu")
     for alpha, folder in enumerate(folders):  # as the scorer reads it: transformers, and peft's own merge
         want = Classifier.load(folder, "cpu").model.state_dict()
@@ -170,11 +170,11 @@ def test_two_adapters_of_classifiers_mix_on_a_bare_encoder(tiny, encoder, tmp_pa
     assert pooler[0] == pooler[1]  # what the adapters leave alone is loaded once
 
 
-def test_an_adapter_without_a_configuration_tells_its_labels_by_its_heads_shape(tiny, encoder, tmp_path):
-    folder = adapters(tiny, encoder, tmp_path)[0]
+def test_an_adapter_without_a_configuration_tells_its_labels_by_its_heads_shape(encoder, tmp_path):
+    folder = adapters(encoder, tmp_path, ("negative", "positive", "mixed"))[0]
     (folder / "config.json").unlink()
     found = Checkpoint.load(folder)
-    assert found.labels == ("LABEL_0", "LABEL_1") and found.tensors["classifier.weight"].any()
+    assert found.labels == ("LABEL_0", "LABEL_1", "LABEL_2") and found.tensors["classifier.weight"].any()
 
 
 def test_labels_in_another_order_are_refused(tiny, pair):
