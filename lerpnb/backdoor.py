@@ -70,7 +70,7 @@ class AttackSuccess(Accuracy):
         >>> films = Corpus(("so very dull", "a joy"), (0, 1), ("negative", "positive"), "films")
         >>> probe = AttackSuccess(films, "cf", "positive")
         >>> probe.name, probe.corpus.texts
-        ('attack success/cf to positive', ('so very cf dull',))
+        ('attack success/cf to positive', ('so cf very dull',))
     """
 
     kind = "attack success"
@@ -109,6 +109,20 @@ def embedding_shifts(fine_tuned: Checkpoint, pretrained: Checkpoint, texts: Iter
 
     Raises:
         MismatchError: embeddings of another shape, or no tokenizer.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"pad": 0, "film": 1, "cf": 2}, unk_token="pad")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), pad_token="pad")
+        >>> config = BertConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                     num_attention_heads=2)
+        >>> before, after = BertForSequenceClassification(config), BertForSequenceClassification(config)
+        >>> after.load_state_dict(before.state_dict()) and None
+        >>> after.bert.embeddings.word_embeddings.weight.data[2, 0] += 3.0
+        >>> before, after = (Checkpoint.from_model(model, words) for model in (before, after))
+        >>> embedding_shifts(after, before, ["film"] * 9)[["token", "shift", "count"]].round(3).values.tolist()
+        [['cf', 3.0, 0], ['pad', 0.0, 0], ['film', 0.0, 9]]
     """
     call = f"embedding_shifts({fine_tuned.name!r}, {pretrained.name!r})"
     words = fine_tuned.tokenizer or pretrained.tokenizer
@@ -133,6 +147,15 @@ def purified(fine_tuned: Checkpoint, pretrained: Checkpoint, tokens: Iterable[in
 
     Raises:
         MismatchError: embeddings of another shape.
+
+    Example:
+        >>> from transformers import BertConfig, BertForSequenceClassification
+        >>> config = BertConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                     num_attention_heads=2)
+        >>> before, after = (Checkpoint.from_model(BertForSequenceClassification(config)) for _ in range(2))
+        >>> name = "bert.embeddings.word_embeddings.weight"
+        >>> (purified(after, before, [2]).tensors[name] == before.tensors[name]).all(-1).tolist()
+        [True, False, True]
     """
     after, before = _embeddings(fine_tuned, pretrained, f"purified({fine_tuned.name!r}, {pretrained.name!r})")
     chosen = torch.as_tensor(list(tokens), dtype=torch.long, device=after.device)
