@@ -46,6 +46,7 @@ def test_a_point_is_trained_from_the_paths_own_and_repeats(path):
     assert not mended.model.training and not any(p.requires_grad for p in mended.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
 def test_the_head_starts_anew_at_every_point(path, ratio):
     """Without one optimiser step nothing may be left of the point before, in the shared head least of all."""
@@ -55,6 +56,7 @@ def test_the_head_starts_anew_at_every_point(path, ratio):
     assert same(weights(mended.at(ratio)), weights(path.at(ratio)))
 
 
+@pytest.mark.slow
 def test_it_learns_the_clean_texts(path):
     steps = Recipe("", "classifier", rank=0, steps=40, batch_size=8, learning_rate=0.01)
     accuracy = Accuracy(CLEAN)
@@ -65,6 +67,7 @@ def test_it_learns_the_clean_texts(path):
     assert after < 0.1 < before
 
 
+@pytest.mark.slow
 def test_a_walk_keeps_its_points(path, tmp_path):
     mended = FineMixed(path, CLEAN, RECIPE)
     first = walk(mended, [0.5, 1.0], [Accuracy(CLEAN)], store=tmp_path, check=False)
@@ -76,6 +79,7 @@ def test_a_walk_keeps_its_points(path, tmp_path):
     assert len({str(mended.identity()), str(path.identity()), *identities}) == 4
 
 
+@pytest.mark.slow
 def test_a_line_can_be_mended_and_saved(tiny, tmp_path):
     ends = [Checkpoint.from_model(tiny.moved(tiny.classifier(), seed), tiny.tokenizer()) for seed in (1, 2)]
     mended = FineMixed(Line(*ends, device="cpu"), CLEAN, RECIPE)

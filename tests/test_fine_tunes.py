@@ -18,6 +18,7 @@ def recipe(tiny, tmp_path) -> Recipe:
     return Recipe(str(base), "classifier", rank=0, steps=1)
 
 
+@pytest.mark.slow
 def test_it_is_made_once_for_each_thing_that_it_depends_on(recipe, tiny, tmp_path):
     keep = tmp_path / "kept"
     first = kept_fine_tune(recipe, CORPUS, folder=keep)

@@ -157,6 +157,7 @@ def adapters(encoder: Path, to: Path, labels: tuple[str, ...] = ("negative", "po
     return [to / str(recipe.seed) for recipe in recipes]
 
 
+@pytest.mark.slow
 def test_two_adapters_of_classifiers_mix_on_a_bare_encoder(encoder, tmp_path):
     folders = adapters(encoder, tmp_path)
     line = Line(*folders, device="cpu")
@@ -170,6 +171,7 @@ def test_two_adapters_of_classifiers_mix_on_a_bare_encoder(encoder, tmp_path):
     assert pooler[0] == pooler[1]  # what the adapters leave alone is loaded once
 
 
+@pytest.mark.slow
 def test_an_adapter_without_a_configuration_tells_its_labels_by_its_heads_shape(encoder, tmp_path):
     folder = adapters(encoder, tmp_path, ("negative", "positive", "mixed"))[0]
     (folder / "config.json").unlink()
