@@ -34,6 +34,7 @@ def same(one: dict, other: dict) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_point_is_trained_from_the_paths_own_and_repeats(path):
     mended, mixed = FineMixed(path, CLEAN, RECIPE), weights(path.at(0.5))
     first = weights(mended.at(0.5))
