@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 _HOME = {
+    "Accuracy": "probes.accuracy",
+    "AttackSuccess": "backdoor",
     "Attribute": "probes.attribute",
     "Checkpoint": "checkpoint",
     "Classifier": "probes.classifier",
@@ -16,22 +18,30 @@ _HOME = {
     "Corpus": "corpus",
     "Curve": "plots",
     "Custom": "probes.base",
+    "FineMixed": "kin.fine_mixed",
     "LerpError": "errors",
     "Line": "paths",
     "Loss": "probes.loss",
     "Measure": "curve",
     "OfTexts": "probes.base",
+    "RandomMask": "kin.random_mask",
     "Recipe": "training",
     "Store": "store",
     "alpha_grid": "alpha",
     "compare": "comparison",
     "deltas": "layers",
     "deltas_figure": "heatmap",
+    "embedding_shifts": "backdoor",
     "explore": "explorer.panel",
     "fine_tune": "training",
     "held_out": "splits",
     "items_figure": "by_item",
+    "joined": "panels",
+    "kept_fine_tune": "fine_tunes",
+    "panels_figure": "panels",
+    "poison": "backdoor",
     "prompts": "splits",
+    "purified": "backdoor",
     "read_curves": "results",
     "read_runs": "results",
     "record": "runs",
@@ -44,6 +54,7 @@ _HOME = {
     "train_and_held_out": "splits",
     "walk": "walks",
     "walk_figure": "plots",
+    "with_head": "heads",
 }
 
 __all__ = sorted(_HOME)

@@ -1,5 +1,7 @@
 """A PEFT adapter on a base that is not touched: low-rank where it is plain LoRA, dense where it is anything else."""
 
+import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from .assets import read_json
 from .errors import CheckpointError
-from .header import MERGE_FIRST, NAME_BASE, few
+from .header import MERGE_FIRST, NAME_BASE, Header, few
 from .live import admit_untied, borrow, move_tensor, quiet, retie, untie
 from .mixable import refuse_not_finite
 
@@ -87,6 +90,37 @@ class Dense(Mapping[str, torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self._weights)
+
+
+def under_empty_head(base: nn.Module, header: Header) -> nn.Module:
+    """The base as an adapter needs it: a bare encoder gets an empty head where the adapter is a classifier's.
+
+    The head is zeros, so that the base alone finds all labels equally likely; peft puts the adapter's in place. The
+    labels are those of the configuration in the adapter's folder. Anything else is returned as it is.
+
+    Args:
+        base: a float32 model; it is not changed, and its tensors are shared.
+        header: the adapter's.
+    """
+    if read_json(header.folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
+        return base
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    if (header.folder / "config.json").is_file():
+        config = AutoConfig.from_pretrained(header.folder, local_files_only=True)
+    else:
+        config = copy.deepcopy(base.config)
+        heads = [shape[0] for name, shape in header.shapes.items() if re.search(r"(classifier|score)\.weight$", name)]
+        config.num_labels = heads[0] if heads else config.num_labels
+    with quiet(), torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    setattr(model, model.base_model_prefix, borrow(base))
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.is_meta:
+                zeros = torch.zeros_like(parameter, device=_device(base))
+                module._parameters[name] = nn.Parameter(zeros, requires_grad=False)
+    return model.eval()
 
 
 def add_adapter(base: nn.Module, folder: Path, call: str) -> tuple[nn.Module, dict[str, LowRank]]:

@@ -1,4 +1,4 @@
-"""Checkpoint: the weights, configuration and tokenizer of one causal language model, ready to be mixed."""
+"""Checkpoint: the weights, configuration and tokenizer of one model, ready to be mixed."""
 
 import copy
 import functools
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .adapter import Dense, LowRank, add_adapter, merge
+from .adapter import Dense, LowRank, add_adapter, merge, under_empty_head
 from .errors import CheckpointError
 from .folder import read_folder
 from .header import Header
@@ -20,7 +20,9 @@ from .mixable import network, refuse_not_finite, tokenizer_text
 
 
 class Checkpoint:
-    """The weights, configuration and tokenizer identity of one causal language model. Never changed once made.
+    """The weights, configuration and tokenizer identity of one model. Never changed once made.
+
+    It has the architecture that its configuration names: a causal language model, a sequence classifier, an encoder.
 
     Attributes:
         header: what was known before the weights were read.
@@ -92,6 +94,8 @@ class Checkpoint:
         call = f"Checkpoint.load({header.name!r})"
         if header.base:
             base = base or cls.of_header(header.base, None, device)
+            if (body := under_empty_head(base.model, header)) is not base.model:
+                base = cls(base.header, body, base.tokenizer)
             model, low = add_adapter(base.model, header.folder, call)
         else:
             base, model, low = None, read_folder(header.folder, call).to(pick_device(device)), None
@@ -159,6 +163,17 @@ class Checkpoint:
         return type(self._bare).__name__
 
     @property
+    def body(self) -> str:
+        """The name of the class inside the head, e.g. `"BertModel"`; the architecture itself where there is no head."""
+        return type(self._bare.base_model).__name__
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a classifier's logits are called, in their order; empty for what is none."""
+        named = "Classification" in self.architecture
+        return tuple(self.config.id2label[i] for i in range(self.config.num_labels)) if named else ()
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers the parameters hold, tied ones counted once."""
         return sum(parameter.numel() for parameter in self._bare.parameters())
@@ -178,6 +193,7 @@ class Checkpoint:
         """Hash of all that a value measured on it depends on: weights, network, tokenizer and end-of-text tokens."""
         ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
         told = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
+        told += [self.labels] if self.labels else []
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
     @functools.cached_property

@@ -291,7 +291,9 @@ def _decorate(picture: Figure, axes: dict[str, Axes], layout: dict, width: int, 
     if len(lines) > 1 and layout.get("showlegend", True):
         handles, labels = zip(*lines, strict=True)
         top = bottom + up * (layout.get("legend") or {}).get("y", 1)
-        place = dict(loc="lower left", bbox_to_anchor=(left - 0.01, top), ncols=len(labels), frameon=False)
+        wide = sum(len(label) + 6 for label in labels) > width / 8.5  # more letters than there is room for in one row
+        columns = -(-len(labels) // 2) if wide else len(labels)
+        place = dict(loc="lower left", bbox_to_anchor=(left - 0.01, top), ncols=columns, frameon=False)
         for text in picture.legend(handles, labels, fontsize=8.5, labelcolor=INK, **place).get_texts():
             text.set_parse_math(False)
 

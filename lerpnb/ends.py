@@ -151,6 +151,7 @@ def _compare_headers(a: Header, b: Header, compare: Comparison) -> None:
 
 
 def _compare_tensors(a: Checkpoint, b: Checkpoint, compare: Comparison) -> tuple[Checkpoint, Checkpoint]:
+    compare.heads((a.architecture, a.body), (b.architecture, b.body))
     compare.architectures(a.architecture, b.architecture)
     if a.base and b.base and a.base is not b.base and a.base.sha256 != b.base.sha256:
         compare.bases(a.base.name, b.base.name)
@@ -158,6 +159,7 @@ def _compare_tensors(a: Checkpoint, b: Checkpoint, compare: Comparison) -> tuple
     shapes = [{name: tuple(weight.shape) for name, weight in end.weights.items()} for end in (a, b)]
     compare.shapes(*shapes, (_vocabulary(a), _vocabulary(b)))
     compare.configs(a.config, b.config)
+    compare.labels(a.labels, b.labels)
     compare.integer_buffers(a.buffers, b.buffers)
     return a, b
 

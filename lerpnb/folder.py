@@ -16,9 +16,11 @@ from .live import admit_untied, borrow, quiet
 
 
 def read_folder(folder: Path, call: str) -> nn.Module:
-    """The frozen float32 causal language model in a folder, through transformers, in eval mode.
+    """The frozen float32 model in a folder, through transformers, in eval mode.
 
-    Weights stored as float32 safetensors stay in their memory-mapped files; others become float32 copies.
+    It is of the class that its configuration names (`architectures`): a language model, a classifier, a bare encoder;
+    where it names none that transformers has, a causal language model. Weights stored as float32 safetensors stay in
+    their memory-mapped files; others become float32 copies.
 
     Args:
         folder: what save_pretrained wrote.
@@ -29,9 +31,11 @@ def read_folder(folder: Path, call: str) -> nn.Module:
     """
     from transformers import AutoModelForCausalLM
 
+    named = None
     try:
         with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
+            named = _named_class(folder)
+            model, info = (named or AutoModelForCausalLM).from_pretrained(
                 folder,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -40,8 +44,9 @@ def read_folder(folder: Path, call: str) -> nn.Module:
                 ignore_mismatched_sizes=True,  # to name them ourselves
             )
     except Exception as error:
+        what = named.__name__ if named else "causal language model"
         raise CheckpointError(
-            f"{call}: transformers cannot load it as a causal language model.\n  {first_line(error)}\n"
+            f"{call}: transformers cannot load it as a {what}.\n  {first_line(error)}\n"
             "A checkpoint is what save_pretrained of such a model writes."
         ) from error
     odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]
@@ -55,6 +60,15 @@ def read_folder(folder: Path, call: str) -> nn.Module:
     model.requires_grad_(False)
     admit_untied(model)
     return model.eval()
+
+
+def _named_class(folder: Path) -> Any:
+    """The class that a folder's configuration names, if transformers itself has it: a folder's own code never runs."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    found = (getattr(transformers, name, None) for name in config.architectures or ())
+    return next((kind for kind in found if getattr(kind, "config_class", None) is type(config)), None)
 
 
 def write_folder(

@@ -67,6 +67,7 @@ class Header:
             return cls(str(name), folder, base.config, shapes, dtypes, base)
         config = _config(folder, call)
         shapes, dtypes = _tensors(folder, "model", call)
+        dtypes -= {"I64"}  # counters and places, such as position_ids: never a weight
         strange = sorted(dtypes - set(DTYPES.values()))
         if strange:
             raise CheckpointError(

@@ -72,6 +72,20 @@ class Comparison:
         if a != b:
             self._refuse("other architectures.", [self._both("architecture", a, b)], ONE_BASE)
 
+    def heads(self, a: tuple[str, str], b: tuple[str, str]) -> None:
+        """Refuse a model that lacks the head of the other: of each, its architecture and its body's."""
+        for bare, of, name, other in ((a, b, self.first, self.second), (b, a, self.second, self.first)):
+            if bare[0] == of[1] != of[0]:
+                way_out = f"Give it that head: ln.with_head(Checkpoint.load(...), {other}), which no mixture changes"
+                way_out += "; or leave the base out." if name == "base" else "."
+                self._refuse(f"{name} has no head.", [self._both("architecture", a[0], b[0])], way_out)
+
+    def labels(self, a: tuple[str, ...], b: tuple[str, ...]) -> None:
+        """Refuse classifiers whose logits mean other labels, or the same in another order."""
+        if a != b:
+            lines = [self._both("labels", ", ".join(a) or "none", ", ".join(b) or "none")]
+            self._refuse("their labels differ.", lines, "Train both with the same labels in the same order.")
+
     def shapes(
         self, a: Mapping[str, tuple], b: Mapping[str, tuple], vocabulary: tuple[int, int], only_common: bool = False
     ) -> None:

@@ -100,11 +100,41 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
         raise CheckpointError(f"fine_tune(task={recipe.task!r}): no such task.\nIt is causal or classifier.")
     torch.manual_seed(recipe.seed)
     model, tokenizer = _load(recipe, corpus)
+    record = {"recipe": asdict(recipe), "texts": len(corpus), "corpus_sha256": corpus.sha256}
+    record["versions"] = {name: version(name) for name in ("torch", "transformers", "peft")}
+    checks = _rows(recipe, tokenizer, held_out) if held_out else None
+    if checks:
+        record["before"] = _measure(model, checks, recipe, tokenizer)
+    record |= train(model, tokenizer, recipe, corpus, out)
+    if checks:
+        record["after"] = _measure(model, checks, recipe, tokenizer)
+    _save(model, tokenizer, recipe, out, record)
+    return record
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    corpus: Corpus,
+    work: str | Path,
+    stay: bool = False,
+) -> dict:
+    """Train what of a live model has requires_grad, in place, by transformers' Trainer.
+
+    Args:
+        recipe: its hyperparameters; its base and rank have been seen to.
+        work: a folder for what the Trainer may write.
+        stay: keep a model that is on the CPU there, where there is a GPU too.
+
+    Returns:
+        steps, loss (the mean over the training), seconds.
+    """
     rows = _rows(recipe, tokenizer, corpus)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
-            output_dir=str(out),
+            output_dir=str(work),
             num_train_epochs=recipe.epochs,
             max_steps=recipe.steps or -1,
             per_device_train_batch_size=recipe.batch_size,
@@ -120,25 +150,17 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
             report_to="none",
             disable_tqdm=True,
             dataloader_pin_memory=False,
+            use_cpu=stay and model.device.type == "cpu",
         ),
         train_dataset=rows,
         data_collator=lambda rows: _pad(rows, tokenizer.pad_token_id),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Progress())
-    record = {"recipe": asdict(recipe), "texts": len(corpus), "corpus_sha256": corpus.sha256}
-    record["versions"] = {name: version(name) for name in ("torch", "transformers", "peft")}
-    checks = _rows(recipe, tokenizer, held_out) if held_out else None
-    if checks:
-        record["before"] = _measure(model, checks, recipe, tokenizer)
     with quiet():
         result = trainer.train()
-    record |= {"steps": trainer.state.global_step, "loss": result.training_loss}
-    record["seconds"] = round(result.metrics["train_runtime"], 1)
-    if checks:
-        record["after"] = _measure(model, checks, recipe, tokenizer)
-    _save(model, tokenizer, recipe, out, record)
-    return record
+    seconds = round(result.metrics["train_runtime"], 1)
+    return {"steps": trainer.state.global_step, "loss": result.training_loss, "seconds": seconds}
 
 
 def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

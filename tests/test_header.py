@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.errors import CheckpointError
@@ -252,3 +252,12 @@ def test_a_folder_without_a_tokenizer_has_none(folder):
     for file in folder.glob("tokenizer*"):
         file.unlink()
     assert Checkpoint.load(folder).tokenizer is None
+
+
+def test_counters_among_the_tensors_are_no_weights(tiny, tmp_path):
+    """MiniLM's files hold BERT's position_ids, int64: an integer buffer, and no sign of quantised weights."""
+    folder = tiny.save(tiny.classifier().bert, tmp_path / "encoder", None)
+    tensors = load_file(folder / "model.safetensors") | {"embeddings.position_ids": torch.arange(512)[None]}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    assert Header.read(folder).dtypes == {"float32"}
+    assert Checkpoint.load(folder).architecture == "BertModel"

@@ -73,6 +73,19 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "new_tokens": 12,
             "device": "cpu",
         },
+        "08_fine_mixing": {
+            "base": str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer())),
+            "data": str(tmp_path / "texts.csv"),
+            "most": 12,
+            "n_clean": 4,
+            "n_texts": 6,
+            "epochs": 1.0,
+            "tune_epochs": 1.0,
+            "n_points": 3,
+            "n_tokens": 5,
+            "device": "cpu",
+            "save": str(tmp_path / "fine_tunes"),
+        },
     }
 
 

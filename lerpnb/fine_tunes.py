@@ -1,0 +1,63 @@
+"""Fine-tunes that are kept: one that was made before is found again by all that its weights depend on."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+
+from . import assets
+from .corpus import Corpus
+from .header import Header
+from .training import Recipe, fine_tune
+
+
+def kept_fine_tune(
+    recipe: Recipe, corpus: Corpus, held_out: Corpus | None = None, folder: str | Path = "out/fine_tunes"
+) -> Path:
+    """The folder of a fine-tune: made now by `fine_tune`, or found from before.
+
+    It is found by its recipe, the weights of its base, and the texts that it is trained and checked on. A fine-tune
+    that is stopped leaves nothing behind.
+
+    Args:
+        recipe, corpus, held_out: as for `fine_tune`.
+        folder: where fine-tunes are kept, a folder each.
+
+    Raises:
+        AssetError, CheckpointError: as `fine_tune` says.
+
+    Example:
+        >>> import tempfile
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> base, folder = tempfile.mkdtemp(), tempfile.mkdtemp()
+        >>> LlamaForCausalLM(config).save_pretrained(base), words.save_pretrained(base) and None
+        (None, None)
+        >>> texts, recipe = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts"), Recipe(base, rank=0, steps=1)
+        >>> kept_fine_tune(recipe, texts, folder=folder) == kept_fine_tune(recipe, texts, folder=folder)
+        True
+    """
+    told = asdict(recipe) | {"base": Header.read(recipe.base).weights_digest, "texts": corpus.sha256}
+    told |= {"labels": corpus.label_names, "held_out": held_out and held_out.sha256}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    to = assets.place(folder) / f"{recipe.task}-{digest[:16]}"
+    if (to / "training.json").is_file():
+        return to
+    work = to.with_name(f".{to.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        fine_tune(recipe, corpus, work, held_out)
+        try:
+            os.replace(work, to)
+        except OSError:
+            if not (to / "training.json").is_file():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return to

@@ -1,0 +1,125 @@
+"""Accuracy of a sequence classifier: the share of labelled texts that it gives their own label."""
+
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..corpus import Corpus, token_batches
+from ..curve import Measure
+from ..errors import ProbeError
+from ..halving import Halving
+
+
+class Accuracy:
+    """Accuracy and cross-entropy of a sequence classifier on labelled texts.
+
+    - `accuracy/<corpus.name>`: mean_i [argmax_k logit_k(x_i) is y_i] (unit: share); a text is an item, 1 or 0;
+    - `cross-entropy/<corpus.name>`: -mean_i log p(y_i | x_i), nats a text, which bends before accuracy does.
+
+    A label of the corpus is the model's label of that name, in upper or lower case. A NaN logit makes its text NaN.
+
+    Args:
+        corpus: the texts; its labels are among the model's.
+        name: another name than the corpus's.
+        max_length: tokens a text is cut to.
+        batch_tokens: tokens in one forward pass, padding counted: a matter of speed and memory, not of values. Where
+            memory runs out the batches are halved, which is said.
+
+    Raises:
+        ProbeError: a number below 2, or, at the walk, a model that is no classifier of these labels.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"pad": 0, "film": 1}, unk_token="pad")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), pad_token="pad")
+        >>> config = BertConfig(vocab_size=2, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                     num_attention_heads=2, id2label={0: "sad", 1: "glad"})
+        >>> model = BertForSequenceClassification(config).eval()
+        >>> model.classifier.bias.data[1] = 9.0  # now every text is glad
+        >>> texts = Corpus(("film", "film film", "film"), (0, 1, 1), ("sad", "glad"), "films")
+        >>> Accuracy(texts).measure(model, words)["accuracy/films"].values
+        array([0., 1., 1.])
+    """
+
+    kind: ClassVar[str] = "accuracy"
+
+    def __init__(self, corpus: Corpus, *, name: str | None = None, max_length: int = 256, batch_tokens: int = 2048):
+        for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
+            if value < 2:
+                raise ProbeError(f"{type(self).__name__}({argument}): got {value}.\nIt takes 2 or more.")
+        self.corpus, self.max_length, self.batch_tokens = corpus, max_length, batch_tokens
+        self.label = name or corpus.name
+        self.name = f"{self.kind}/{self.label}"
+        self._batches: tuple | None = None
+        self._halving = Halving(self.name)
+
+    def identity(self) -> dict:
+        told = {"probe": self.kind, "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
+        return told | {"labels": list(self.corpus.label_names)}
+
+    def few(self) -> "Accuracy":
+        """The same measurement of the two shortest texts, to see whether it repeats at little cost."""
+        chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
+        texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)
+        few = Accuracy(replace(self.corpus, texts=texts, labels=labels), name=self.label, max_length=self.max_length)
+        few.name = self.name
+        return few
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+        columns = self._columns(model)
+        gold = torch.tensor([columns[label] for label in self.corpus.labels], device=model.device)
+        logits = torch.empty(len(gold), model.config.num_labels, dtype=torch.float64, device=model.device)
+        for places, ids in self._tokenised(tokenizer):
+            found = self._halving(partial(_logits, model, ids), range(len(ids)))
+            logits[places] = torch.stack(found).double()
+        right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
+        nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
+        return {
+            self.name: Measure(right.cpu().numpy(), unit="share"),
+            f"cross-entropy/{self.label}": Measure(nll.cpu().numpy(), unit="nats/text"),
+        }
+
+    def _tokenised(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
+        """Token batches, made once a walk."""
+        if self._batches is None or self._batches[0] is not tokenizer:
+            batches = token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length)
+            self._batches = tokenizer, list(batches)
+        return self._batches[1]
+
+    def _columns(self, model: PreTrainedModel) -> dict[int, int]:
+        """Which logit is that of each of the corpus's labels."""
+        if "Classification" not in type(model).__name__:
+            raise ProbeError(
+                f"{self.name}: the model is a {type(model).__name__}, expected a sequence classifier.\n"
+                "ln.Loss measures a language model; ln.fine_tune with task='classifier' makes a classifier."
+            )
+        own = {str(name).lower(): i for i, name in model.config.id2label.items()}
+        used = {label: self.corpus.label_names[label] for label in sorted(set(self.corpus.labels))}
+        missing = [name for name in used.values() if name.lower() not in own]
+        if missing:
+            names = ", ".join(model.config.id2label.values())
+            raise ProbeError(
+                f"{self.name}: the classifier has no label {missing[0]!r}.\n"
+                f"It has: {names}. Give the corpus label_names in its labels' words."
+            )
+        if model.config.get_text_config().pad_token_id is None:
+            raise ProbeError(
+                f"{self.name}: the configuration of the {type(model).__name__} names no padding token.\n"
+                "Set config.pad_token_id to a token of its vocabulary and save it again."
+            )
+        return {label: own[name.lower()] for label, name in used.items()}
+
+
+@torch.inference_mode()
+def _logits(model: PreTrainedModel, ids: list[list[int]], rows: range) -> list[torch.Tensor]:
+    """The logits of some texts of a batch, each (labels,)."""
+    part = [torch.tensor(row) for row in ids[rows.start : rows.stop]]
+    fill = model.config.get_text_config().pad_token_id
+    padded = torch.nn.utils.rnn.pad_sequence(part, batch_first=True, padding_value=fill)
+    lengths = torch.tensor([len(row) for row in part])
+    mask = (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).long()
+    return list(model(input_ids=padded.to(model.device), attention_mask=mask.to(model.device)).logits)
