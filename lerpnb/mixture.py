@@ -64,6 +64,8 @@ class Mixture:
 
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
     coordinate: ClassVar[str] = "x"  # what an error calls it
+    start: ClassVar[Any] = 0.0  # where a probe is measured twice before anything else
+    named: ClassVar[tuple[tuple[float, str], ...]] = ()  # what stands where on the path, as figures mark it
 
     def __init__(
         self,
@@ -87,8 +89,7 @@ class Mixture:
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
         self.tokenizer = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
         self.here: Any = None
-        first = next(iter(self.checkpoints.values()))
-        self.model = first.new_model("cpu" if device_map else self.device, DTYPES[dtype])
+        self.model = self._new_model("cpu" if device_map else self.device)
         if device_map:
             self.device = next(spread(self.model, device_map).parameters()).device
             if ends_device is None:
@@ -96,6 +97,9 @@ class Mixture:
                 self.checkpoints = {role: end.to(where, moved) for role, end in self.checkpoints.items()}
                 self.base = self.base and self.base.to(where, moved)
         self._mixer = self._new_mixer(self.model)
+
+    def _new_model(self, device: str | torch.device) -> nn.Module:
+        return next(iter(self.checkpoints.values())).new_model(device, DTYPES[self.dtype])
 
     def _new_mixer(self, model: nn.Module) -> Mixer:
         return Mixer(model, [end.weights for end in self.checkpoints.values()])
@@ -138,7 +142,7 @@ class Mixture:
             raise AlphaError(f"{name}.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
         model = self.at(at)
         if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
-            model = next(iter(self.checkpoints.values())).new_model("cpu", DTYPES[self.dtype])
+            model = self._new_model("cpu")
             self._put(model, self._new_mixer(model), at)
         return write_folder(model, self.tokenizer, Path(to), kind, self._card(at), overwrite)
 

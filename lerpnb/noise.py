@@ -8,6 +8,7 @@ from .errors import NotFiniteError
 
 # Candidates looked at, one width after the other, until they hold the nucleus.
 WIDTHS = (256, 4096)
+BITS = 52  # of a random integer: as many as a float64 below 1 holds
 
 
 def draw_tokens(
@@ -40,7 +41,7 @@ def draw_tokens(
     for width in (*WIDTHS, logp.shape[-1]):  # few nuclei are wide: only those pay for a long sort
         top, tokens = logp[rows].topk(min(width, logp.shape[-1]), -1)
         before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
-        whole = (before[:, -1] >= top_p) | (top.shape[-1] == logp.shape[-1])
+        whole = (before[:, -1] >= top_p) | top[:, -1].isneginf() | (top.shape[-1] == logp.shape[-1])
         top = top.masked_fill(before >= top_p, -torch.inf)[whole]
         best = (top + gumbel(keys[rows[whole]], tokens[whole])).argmax(-1, keepdim=True)
         drawn[rows[whole]] = tokens[whole].gather(-1, best).squeeze(-1)
@@ -51,7 +52,7 @@ def draw_tokens(
 
 
 def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Gumbel noise as a function of key and token alone, by the SplitMix64 mixer (Steele et al. 2014).
+    """Gumbel noise as a function of key and token alone.
 
     Args:
         keys: (rows,) int64.
@@ -60,17 +61,29 @@ def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     Returns:
         (rows, n) float32, -log(-log(u)) with u uniform in (0, 1): the same on every device and in every batch.
     """
-    x = keys.unsqueeze(-1) + (tokens + 1) * _signed(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = (x ^ _right(x, shift)) * _signed(factor)
-    x = x ^ _right(x, 31)
-    uniform = (_right(x, 12).double() + 0.5) * 2.0**-52
+    uniform = (random_bits(keys.unsqueeze(-1), tokens).double() + 0.5) / 2**BITS
     return (-torch.log(-torch.log(uniform))).float()
 
 
-def noise_key(seed: int, prompt: str, draw: int) -> int:
-    """A signed 64-bit number that stands for one continuation's noise."""
-    digest = hashlib.sha256(f"{seed}\0{draw}\0{prompt}".encode()).digest()
+def random_bits(keys: torch.Tensor | int, counters: torch.Tensor) -> torch.Tensor:
+    """Random integers as a function of key and counter alone, by the SplitMix64 mixer (Steele et al. 2014).
+
+    Args:
+        keys: int64, of a shape that broadcasts with the counters'.
+        counters: int64.
+
+    Returns:
+        int64, uniform in [0, 2**BITS): the same on every device and in every batch.
+    """
+    x = keys + (counters + 1) * _signed(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _right(x, shift)) * _signed(factor)
+    return _right(x ^ _right(x, 31), 64 - BITS)
+
+
+def noise_key(seed: int, what: str, draw: int = 0) -> int:
+    """A signed 64-bit number that stands for the noise of one thing, say one continuation of a prompt."""
+    digest = hashlib.sha256(f"{seed}\0{draw}\0{what}".encode()).digest()
     return int.from_bytes(digest[:8], "little", signed=True)
 
 
