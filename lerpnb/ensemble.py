@@ -77,7 +77,7 @@ class Caches:
 class Ensemble(Mixture):
     """A path in what models predict, not in their weights: all of them are held and run at every token.
 
-    `walk`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it as they take a `Mixture`. It is
+    `walk`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it as they take a `Line`. It is
     no point of weight space: `Distance` is NaN there, and `save` refuses. A method says how logits are mixed.
     """
 

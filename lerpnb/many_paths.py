@@ -30,8 +30,8 @@ def compare_paths(
     Args:
         paths: {name: path}: `Line`, its kin, ensembles, all on one base. A function that makes one is called when its
             turn comes, so that memory holds the live models of those alone that were made before.
-        probes: as for `walk`: an `Attribute` with the base for a judge for the figure, and others; a `Distance` from the
-            path's base is measured besides.
+        probes: as for `walk`: an `Attribute` for the figure, and others; a `Distance` from the path's base is measured
+            besides.
         at: coordinates for all paths, or {name: coordinates}; 0 to 1 in quarters for who is not named.
         store, check: as for `walk`.
 

@@ -62,8 +62,8 @@ def trade_offs_figure(curves: Mapping[str, Curve]) -> Picture:
     """Attribute strength (up) against perplexity of the continuations (across) of several paths, a colour each.
 
     Up and left is more of the attribute in more fluent text. Markers grow along a path, from its lowest coordinate to
-    its highest. Below, under the same perplexities, how far from the base each point is: |theta - theta_base|, Euclidean,
-    without unit; a path that is no point of weight space has none there. Intervals are in the hover texts.
+    its highest. Below, under the same perplexities, how far from the base each point is: |theta - theta_base|, without
+    unit; a path that is no point of weight space has none there. Intervals are in the hover texts.
 
     Args:
         curves: name -> a walk with an `Attribute` probe that has a judge, and a `Distance`.

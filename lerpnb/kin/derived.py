@@ -2,14 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..alpha import number, show
-from ..checkpoint import Checkpoint
 from ..mixer import Mixer
 from ..mixture import Mixture
 from ..progress import track

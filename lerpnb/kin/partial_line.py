@@ -21,10 +21,10 @@ class PartialLine(Mixture):
     """The line with an alpha of its own in each tensor, by kind and by depth; what it leaves out rests at one alpha.
 
     theta_t(alpha) = (1 - a_t) minus_t + a_t plus_t, a_t = rest + share_t (alpha - rest), for each tensor t; share_t is
-    its kind's share times its depth's. Alphas a layer are known from merges of image models and from mergekit
-    (arXiv 2403.13257), whose gradients `depth` follows: values at even places from the first layer to the last, with
-    straight lines between them. So `depth=(0, 1)` moves the last layer alone all the way, and as many values as there
-    are layers give each its own. What lies before the layers has the first value, what lies behind them the last.
+    its kind's share times its depth's. `depth` reads as mergekit's gradients do (arXiv 2403.13257): values at even
+    places from the first layer to the last, with straight lines between them. So `depth=(0, 1)` moves the last layer
+    alone all the way, and as many values as there are layers give each its own. What lies before the layers has the
+    first value, what lies behind them the last.
 
     Args:
         minus, plus, base: as for a `Line`.

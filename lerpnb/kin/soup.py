@@ -61,9 +61,7 @@ class Soup(Mixture):
         device_map: str | Mapping[str, Any] | None = None,
     ):
         if not isinstance(ingredients, Mapping) or not ingredients:
-            raise AlphaError(
-                "Soup(ingredients): expected fine-tunes by role.\nPass {'one': model, 'two': another}, say."
-            )
+            raise AlphaError("Soup(ingredients): expected fine-tunes by role.\nPass {'one': model, 'two': another}.")
         self.steps: pd.DataFrame | None = None
         super().__init__(ingredients, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
 
@@ -159,11 +157,8 @@ def greedy_soup(
         steps.append((role, sign * alone[role], sign * found, better))
         if better:
             kept, lowest = [*kept, role], found
-    said = [
-        f"{'with ' * (i > 0)}{role} {found:.4g}, {'kept' if k else 'left out'}"
-        for i, (role, _, found, k) in enumerate(steps)
-    ]
-    print(f"greedy_soup: {'; '.join(said)}.")
+    said = [f"{role} {found:.4g}, {'kept' if better else 'left out'}" for role, _, found, better in steps]
+    print(f"greedy_soup: {'; with '.join(said)}.")
     soup = Soup({role: pot.checkpoints[role] for role in kept}, pot.base, device=device, dtype=dtype)
     soup.steps = pd.DataFrame(steps, columns=["ingredient", "alone", "in the soup", "kept"])
     return soup

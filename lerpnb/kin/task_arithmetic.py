@@ -87,8 +87,7 @@ def with_base(base: Named, tuned: Mapping[str, Named], call: str) -> dict[str, N
         AlphaError: no fine-tunes, or one called "base".
     """
     if not isinstance(tuned, Mapping) or not tuned or "base" in tuned:
-        came = f"{type(tuned).__name__}" if not isinstance(tuned, Mapping) else "none" if not tuned else "one is 'base'"
-        raise AlphaError(
-            f"{call}: {came}, expected fine-tunes by role.\nPass {{'positive': model, 'polite': another}}, say."
-        )
+        came = ("one is 'base'" if tuned else "none") if isinstance(tuned, Mapping) else type(tuned).__name__
+        way_out = "Pass {'positive': model, 'polite': another}, say."
+        raise AlphaError(f"{call}: {came}, expected fine-tunes by role.\n{way_out}")
     return {"base": base, **tuned}

@@ -21,7 +21,7 @@ def wise_ft(
 ) -> Line:
     """The line from a pre-trained model to a fine-tune of it: theta(a) = (1 - a) theta_zeroshot + a theta_finetuned.
 
-    Weight-space ensembling of Wortsman et al., arXiv 2109.01903: a `Line` whose minus, and base, is the zero-shot model.
+    Weight-space ensembling of Wortsman et al., arXiv 2109.01903: a `Line` whose minus and base are the zero-shot model.
 
     Args:
         zero_shot, fine_tuned: what lies at 0 and 1.

@@ -1,7 +1,5 @@
 """Distance from a model, in weight space: how far a path has gone."""
 
-import copy
-
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -16,7 +14,7 @@ NAME = "distance/base"
 class Distance:
     """Euclidean distance |theta - theta_base| over all parameters and float buffers, without unit.
 
-    It is NaN for a model that is no point of the base's weight space, such as an `Ensemble`. Tied parameters count once.
+    NaN for a model that is no point of the base's weight space, such as an `Ensemble`. Tied parameters count once.
 
     Args:
         base: what the distance is from; left out, the base of the path that is walked.
@@ -25,6 +23,7 @@ class Distance:
         ProbeError: at the walk, neither a base named nor one of the path.
 
     Example:
+        >>> import copy
         >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
         ...                      num_attention_heads=2)
@@ -45,9 +44,7 @@ class Distance:
         if self.base is not None:
             return self
         if base is None:
-            raise ProbeError(
-                "Distance(base): neither a base nor one of the path was named.\nPass base=... to the path."
-            )
+            raise ProbeError("Distance(base): none was named, and the path has none.\nPass base=... to the path.")
         return Distance(base)
 
     def identity(self) -> dict:
