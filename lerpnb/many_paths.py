@@ -78,7 +78,7 @@ def compare_paths(
     for name, path in paths.items():
         path = path if isinstance(path, Mixture) else path()
         base = _check(name, path, grids[name], base)
-        recipes[name] = {where: path._recipe(path.checked(where, "compare_paths(at)")) for where in grids[name]}
+        recipes[name] = {where: path.recipe(where) for where in grids[name]}
         print("\n".join(f"{name} at {where:.10g}: {recipe}" for where, recipe in recipes[name].items()))
         curves[name] = walk(path, grids[name], [*probes, Distance()], store=store, check=check)
     return Paths(curves, recipes)

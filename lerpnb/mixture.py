@@ -164,6 +164,10 @@ class Mixture:
             f"| end | name | sha256 of the weights |\n|---|---|---|\n{rows}"
         )
 
+    def recipe(self, at: Any) -> str:
+        """How theta(at) is made, in words: the coefficients as they are used."""
+        return self._recipe(self.checked(at, f"{type(self).__name__}.recipe({self.coordinate})"))
+
     def _recipe(self, at: Any) -> str:
         """How theta(at) is made, in words."""
         found = self.coefficients(at)

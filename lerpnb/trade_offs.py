@@ -31,6 +31,20 @@ class Paths:
     curves: dict[str, Curve]
     recipes: dict[str, dict[float, str]]
 
+    def only(self, *names: str) -> "Paths":
+        """Some of the paths, in this order.
+
+        Raises:
+            CurveError: no path of that name.
+        """
+        if odd := [name for name in names if name not in self.curves]:
+            raise CurveError(f"Paths.only(names): no path {odd[0]!r}. They are: {', '.join(self.curves)}.")
+        return Paths(*({name: of[name] for name in names} for of in (self.curves, self.recipes)))
+
+    def __or__(self, other: "Paths") -> "Paths":
+        """These paths and the other's, whose stand where both have a name."""
+        return Paths(self.curves | other.curves, self.recipes | other.recipes)
+
     def table(self) -> pd.DataFrame:
         """Every value, a row a (path, coordinate), a column a quantity; NaN where it is NaN or was not measured."""
         return pd.concat({name: curve.table() for name, curve in self.curves.items()}, names=["path", "at"])

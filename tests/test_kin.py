@@ -215,9 +215,7 @@ def test_a_partial_line_moves_its_kinds_alone(tiny_llama_pair):
             alpha = 0.2 + share * 0.6
             assert close(live, (1 - alpha) * a + alpha * b)
     assert path.coefficients(0.8)("model.norm.weight") == (0.8, 0.2)
-    assert (
-        path._recipe(0.8) == "alpha 0.8 in attention x 1, attention v x 0, MLP x 0.5; what does not move at alpha 0.2"
-    )
+    assert path.recipe(0.8) == "alpha 0.8 in attention x 1, attention v x 0, MLP x 0.5; what does not move at alpha 0.2"
     assert path.identity()["kinds"] == {"attention": 1.0, "attention v": 0.0, "MLP": 0.5}
 
 

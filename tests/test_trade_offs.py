@@ -62,6 +62,16 @@ def test_paths_show_their_figure_and_their_table():
     assert found.figure().layout.meta["alt"] == trade_offs_figure(curves()).layout.meta["alt"]
 
 
+def test_some_paths_or_those_of_two_comparisons():
+    near, steered = curves().items()
+    both = Paths(dict([near]), {near[0]: {}}) | Paths(dict([steered]), {steered[0]: {}})
+    assert list(both.curves) == ["near", "<b>steered"]
+    assert both.only("<b>steered").curves == {"<b>steered": steered[1]}
+    with pytest.raises(CurveError) as error:
+        both.only("far")
+    assert str(error.value) == "Paths.only(names): no path 'far'. They are: near, <b>steered."
+
+
 def test_what_cannot_be_drawn_is_told():
     with pytest.raises(CurveError) as error:
         trade_offs_figure({})
