@@ -165,7 +165,7 @@ class DExperts(Ensemble):
     def coefficients(self, at: float) -> tuple[float, float, float]:
         """What the logits of base, minus and plus are multiplied by: (1, -alpha, alpha)."""
         at = number(at, "DExperts.coefficients(alpha)")
-        return 1.0, -at, at
+        return 1.0, 0.0 - at, at
 
     def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
         base, minus, plus = logits

@@ -39,6 +39,7 @@ def test_dexperts_is_its_formula(tiny_llama_pair):
     assert path.coefficients(3.2) == (1.0, -3.2, 3.2) and path.identity()["top_p"] == 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
 def test_both_ends_probabilities_are_averaged(request, pair):
     trio = request.getfixturevalue(pair)
@@ -62,17 +63,19 @@ def test_the_caches_are_kept_in_step(tiny_llama_pair):
         assert torch.allclose(step.logits[:, 0], model(IDS).logits[[1, 0, 1], -1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_where_one_model_speaks_its_own_texts_are_written(tiny_llama_pair):
     trio = tiny_llama_pair
     line = Line(trio.minus, trio.plus, trio.base, device="cpu")
     own = {"minus": sample(line.at(0), line.tokenizer, SPEC), "plus": sample(line.at(1), line.tokenizer, SPEC)}
     own["base"] = sample(Line(trio.base, trio.base, device="cpu").at(0), line.tokenizer, SPEC)
     steered, mixed = DExperts(*trio[1:], trio.base, device="cpu"), ProbabilityMix(*trio[1:], device="cpu")
-    for name, model in {"base": steered.at(0), "minus": mixed.at(0), "plus": mixed.at(1)}.items():
-        assert sample(model, line.tokenizer, SPEC).equals(own[name])
+    for name, (path, at) in {"base": (steered, 0), "minus": (mixed, 0), "plus": (mixed, 1)}.items():
+        assert sample(path.at(at), line.tokenizer, SPEC).equals(own[name])
     assert not sample(steered.at(5), line.tokenizer, SPEC).equals(own["base"])
 
 
+@pytest.mark.slow
 def test_a_walk_serves_it(tiny, tiny_llama_pair, tmp_path):
     trio = tiny_llama_pair
     probes = [Loss(Corpus(tuple(tiny.TEXTS), (0,) * 8, ("x",), "x")), Distance()]
@@ -98,6 +101,7 @@ def test_a_nucleus_is_the_fewest_likeliest_that_hold_its_mass():
     assert nucleus(flat, 0.9).isfinite().sum().item() == 5400 and nucleus(flat, 1.0).isfinite().all()
 
 
+@pytest.mark.slow
 def test_what_inference_costs(tiny_untied_pair):
     trio = tiny_untied_pair
     line = Line(trio.minus, trio.plus, trio.base, device="cpu")

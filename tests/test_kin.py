@@ -35,6 +35,7 @@ def both(trio) -> dict:
     return {"one": trio.minus, "two": trio.plus}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
 def test_task_arithmetic_adds_and_takes_away(request, pair):
     trio = request.getfixturevalue(pair)
@@ -55,6 +56,7 @@ def test_task_arithmetic_of_one_meets_it(tiny_llama_pair):
     assert all(torch.equal(live, one) for _, live, one in tensors(path, "one"))
 
 
+@pytest.mark.slow
 def test_wise_ft_is_the_line_from_the_base(tiny_llama_pair):
     line = wise_ft(tiny_llama_pair.base, tiny_llama_pair.plus, device="cpu")
     line.at(0.25)
@@ -81,6 +83,7 @@ def test_a_soup_is_the_mean_of_the_first(tiny_llama_pair):
     assert str(error.value) == ("Soup(ingredients): expected fine-tunes by role.\nPass {'one': model, 'two': another}.")
 
 
+@pytest.mark.slow
 def test_a_greedy_soup_keeps_what_helps(tiny, tiny_llama_pair, tmp_path, capsys):
     value = dict(zip("abcd", (3.0, -1.5, 9.0, 0.5), strict=True))
     models = {}
@@ -120,6 +123,7 @@ def test_slerp_is_the_formula_on_wide_angles_and_the_line_on_small_ones(tiny):
     assert path.identity()["deltas"] is False
 
 
+@pytest.mark.slow
 def test_slerp_of_deltas_turns_about_the_base(tiny_llama_pair):
     trio = tiny_llama_pair
     path = Slerp(trio.minus, trio.plus, trio.base, deltas=True, device="cpu")
@@ -170,6 +174,7 @@ def test_ties_is_base_and_lambda_times_what_was_derived_once(tiny_llama_pair, tm
     assert "1 x base + 0.5 x tau, tau of one, two by Ties(density=0.3), mixed in float32" in card
 
 
+@pytest.mark.slow
 def test_what_no_fine_tune_changed_takes_no_memory(tiny_adapter_pair):
     trio = tiny_adapter_pair
     path = Ties(trio.base, both(trio), device="cpu")
@@ -178,6 +183,7 @@ def test_what_no_fine_tune_changed_takes_no_memory(tiny_adapter_pair):
     assert not any(path.tau[name].any() == 0 for name in path.tau if "q_proj" in name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elect", [False, True])
 def test_dare_drops_by_its_seed_and_rescales(tiny_llama_pair, elect):
     trio = tiny_llama_pair
@@ -219,6 +225,7 @@ def test_a_partial_line_moves_its_kinds_alone(tiny_llama_pair):
     assert path.identity()["kinds"] == {"attention": 1.0, "attention v": 0.0, "MLP": 0.5}
 
 
+@pytest.mark.slow
 def test_a_gradient_runs_over_the_layers(tiny):
     minus, plus = (tiny.network("llama", seed, num_hidden_layers=3) for seed in (1, 2))
     path = PartialLine(minus, plus, depth=(0.0, 1.0), device="cpu")
@@ -230,6 +237,7 @@ def test_a_gradient_runs_over_the_layers(tiny):
     assert each["model.layers.0.self_attn.q_proj.weight"] == 0.0
 
 
+@pytest.mark.slow
 def test_all_of_a_partial_line_is_the_line(tiny_llama_pair):
     path = PartialLine(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     path.at(1)
@@ -264,6 +272,7 @@ def test_settings_out_of_range_are_told_before_anything_is_loaded():
         assert str(error.value) == text
 
 
+@pytest.mark.slow
 def test_a_kind_that_the_model_lacks_is_told(tiny_llama_pair):
     with pytest.raises(AlphaError) as error:
         PartialLine(tiny_llama_pair.minus, tiny_llama_pair.plus, kinds="head", device="cpu")  # it is the embedding
@@ -277,6 +286,7 @@ def head_norm(model, tokenizer):
     return model.lm_head.weight.norm()
 
 
+@pytest.mark.slow
 def test_a_walk_serves_them_as_it_serves_a_line(tiny_llama_pair, tmp_path):
     trio, store = tiny_llama_pair, Store(tmp_path)
     made = {
@@ -291,6 +301,7 @@ def test_a_walk_serves_them_as_it_serves_a_line(tiny_llama_pair, tmp_path):
     assert again.provenance["named"] == [[0.0, "base"]] and again.provenance["coordinate"] == "lambda"
 
 
+@pytest.mark.slow
 def test_the_distance_from_the_base(tiny_llama_pair):
     path = TaskArithmetic(tiny_llama_pair.base, {"one": tiny_llama_pair.plus}, device="cpu")
     curve = walk(path, [-1, 0, 2], [Distance()], store=False)

@@ -18,6 +18,7 @@ def head_norm(model, tokenizer):
     return model.lm_head.weight.norm()
 
 
+@pytest.mark.slow
 def test_each_is_walked_over_its_own_coordinates(tiny_llama_pair, tmp_path, capsys):
     trio = tiny_llama_pair
     paths = {
@@ -41,6 +42,7 @@ def test_each_is_walked_over_its_own_coordinates(tiny_llama_pair, tmp_path, caps
     assert list(again.provenance["paths"]) == ["line", "taken away"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_told_before_anything_is_measured(tiny_llama_pair):
     trio = tiny_llama_pair
     line = Line(trio.minus, trio.plus, trio.base, device="cpu")

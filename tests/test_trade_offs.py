@@ -49,12 +49,14 @@ def test_a_colour_a_path_and_a_panel_of_distances():
     )
 
 
+@pytest.mark.slow
 def test_more_paths_than_colours_differ_in_dashes_and_symbols():
     fig = trade_offs_figure({f"path {i}": curves()["near"] for i in range(8)})
     told = [(t.line.color, t.line.dash, t.marker.symbol) for t in fig.data if t.yaxis == "y"]
     assert len(set(told)) == 8 and told[0][0] == told[6][0] and told[0][1:] != told[6][1:]
 
 
+@pytest.mark.slow
 def test_paths_show_their_figure_and_their_table():
     found = Paths(curves(), {})
     assert found._repr_mimebundle_()["text/plain"].startswith("2 paths\n")

@@ -45,7 +45,7 @@ class Dare(Derived):
         >>> kept = tau != 0
         >>> delta = tuned.lm_head.weight - base.lm_head.weight
         >>> kept.sum().item(), torch.equal(tau[kept], delta[kept] / 0.25)
-        (14, True)
+        (18, True)
     """
 
     kind = "dare"
@@ -86,7 +86,7 @@ def dropped_and_rescaled(vector: torch.Tensor, drop: float, key: int) -> torch.T
 
     Example:
         >>> dropped_and_rescaled(torch.ones(8), 0.5, key=3).tolist()
-        [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 2.0]
+        [0.0, 2.0, 2.0, 0.0, 0.0, 2.0, 0.0, 2.0]
     """
     for start, part in zip(range(0, vector.numel(), BLOCK), vector.view(-1).split(BLOCK), strict=True):
         places = torch.arange(start, start + len(part), device=vector.device)

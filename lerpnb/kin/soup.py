@@ -125,7 +125,7 @@ def greedy_soup(
         ...                      num_attention_heads=2)
         >>> models = {name: LlamaForCausalLM(config) for name in "abc"}
         >>> for model, value in zip(models.values(), (2.0, -1.0, 5.0)):
-        ...     model.model.norm.weight.data.fill_(value) and None
+        ...     _ = model.model.norm.weight.data.fill_(value)
         >>> def miss(model, tokenizer):
         ...     return (model.model.norm.weight.mean() - 1).abs()
         >>> soup = greedy_soup(models, miss, device="cpu")

@@ -73,7 +73,7 @@ class TaskArithmetic(Mixture):
     def coefficients(self, at: float) -> tuple[float, ...]:
         """What the base and each fine-tune are multiplied by: (1 - lambda sum_i w_i, lambda w_1, ...)."""
         at = number(at, "TaskArithmetic.coefficients(lambda)")
-        parts = [at * weight for weight in self.weights.values()]
+        parts = [at * weight + 0.0 for weight in self.weights.values()]
         return 1.0 - sum(parts), *parts
 
     def identity(self) -> dict:

@@ -8,6 +8,7 @@ difference is shown with the reason, and must be there.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 from unittest.mock import patch
 
 import common
@@ -15,7 +16,6 @@ import torch
 
 import lerpnb as ln
 from lerpnb.kin.dare import dropped_and_rescaled
-from lerpnb.layers import place_of
 from lerpnb.mixture import Mixture
 from lerpnb.noise import noise_key
 
@@ -23,7 +23,14 @@ LIMIT = 1e-5
 ROLES = ("base", "one", "two")
 Tensors = dict[str, torch.Tensor]
 # method, ours, mergekit's, what is compared, why they differ ("" where they are to agree)
-Row = tuple[str, Callable[[], Mixture], float, Callable[[], Tensors], str]
+Row = tuple[str, Callable[[], Mixture], Any, Callable[[], Tensors], str]
+
+
+class Sum(Mixture):
+    """Any sum of its checkpoints: the coordinate is the coefficients."""
+
+    def coefficients(self, at: tuple[float, ...]) -> tuple[float, ...]:
+        return at
 
 
 def models() -> dict[str, torch.nn.Module]:
@@ -86,8 +93,8 @@ def rows(held: Mapping[str, torch.nn.Module]) -> Iterator[Row]:
     )
     yield (
         "linear, weights that sum to 1.4",
-        lambda: ln.TaskArithmetic(base, tuned, weights={"one": 0.7, "two": 0.7}, device="cpu"),
-        1.0,
+        lambda: Sum(ends, device="cpu"),
+        (0.7, 0.7),
         lambda: merged("linear", ends, False, weight={"one": 0.7, "two": 0.7}),
         "mergekit divides by the weights' sum unless normalize is false; ours never renormalises",
     )
@@ -154,13 +161,6 @@ def rows(held: Mapping[str, torch.nn.Module]) -> Iterator[Row]:
             lambda method=method, plain=plain: merged(method, of, True, {}, kept(base), **plain),
             why,
         )
-    yield (
-        "a gradient of linear: PartialLine(depth)",
-        lambda: ln.PartialLine(one, two, kinds="MLP", depth=(0.2, 1.0), device="cpu"),
-        0.5,
-        lambda: gradient(ends, (0.1, 0.5)),
-        "",
-    )
 
 
 def kept(model: torch.nn.Module) -> Callable[[str, int], torch.Tensor]:
@@ -169,18 +169,6 @@ def kept(model: torch.nn.Module) -> Callable[[str, int], torch.Tensor]:
     return lambda name, place: (
         dropped_and_rescaled(torch.ones_like(parts[name]), 0.6, noise_key(5, name, place)) > 0
     ).float()
-
-
-def gradient(ends: Mapping[str, torch.nn.Module], values: tuple[float, float]) -> Tensors:
-    """mergekit's own reading of a gradient for each layer's MLP, and 0 elsewhere."""
-    from mergekit.config import evaluate_setting
-
-    parts, found = [model.state_dict() for model in ends.values()], {}
-    for name in parts[0]:
-        layer, kind = place_of(name)
-        t = evaluate_setting(name, list(values), int(layer) / 1, validate=float) if kind == "MLP" else 0.0
-        found[name] = (1 - t) * parts[0][name] + t * parts[1][name]
-    return found
 
 
 def largest(ours: Tensors, theirs: Tensors) -> float:
