@@ -100,8 +100,9 @@ def trade_off_figure(curve: Curve, base: Curve | None = None) -> Picture:
             showlegend=False,
         )
         points.append((math.nan, *mark))
-    known_of = [(rows, base[name]) if base is not None else (rows,) for name, rows in ((fluency, x), (strength, y))]
-    _lay_out(fig, *map(reach, known_of), strength)
+    drawn = [(rows, base[name]) if base is not None else (rows,) for name, rows in ((fluency, x), (strength, y))]
+    spans = [[frame[["value", "low", "high"]] for frame in frames] for frames in drawn]
+    _lay_out(fig, *map(reach, spans), strength)
     _add_labels(fig, points, look.marks(curve.provenance))
     return fig
 
@@ -142,8 +143,8 @@ def _sentence(alpha: float | None, x, y) -> str:
 
 
 def reach(frames: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    """The lowest and the highest finite value or end of an interval."""
-    values = np.concatenate([frame[["value", "low", "high"]].to_numpy(float).ravel() for frame in frames])
+    """The lowest and the highest finite number among all columns, such as values and the ends of their intervals."""
+    values = np.concatenate([frame.to_numpy(float).ravel() for frame in frames])
     values = values[np.isfinite(values)]
     return float(values.min()), float(values.max())
 

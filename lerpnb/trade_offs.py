@@ -106,7 +106,7 @@ def trade_offs_figure(curves: Mapping[str, Curve]) -> Picture:
     for i, (name, found) in enumerate(rows.items()):
         _add_path(fig, name, found, i)
     xaxis, yaxis = axes(
-        *(reach([found[what] for found in rows.values()]) for what in ("fluency", "strength")), strength
+        *(reach([found[what][["value"]] for found in rows.values()]) for what in ("fluency", "strength")), strength
     )
     far = max((np.nanmax(found["distance"]["value"]) for found in rows.values() if _known(found)), default=1.0)
     title = dict(text="distance from base", font=dict(size=14))
@@ -165,7 +165,7 @@ def _add_path(fig: Picture, name: str, found: dict[str, pd.DataFrame], place: in
             marker=dict(
                 color=colour,
                 symbol=symbol,
-                size=[round(7 + 7 * i / max(1, n - 1), 1) for i in range(n)],
+                size=[round(8 + 6 * i / max(1, n - 1), 1) for i in range(n)],
                 line=dict(color="white", width=0.5),
             ),
             hovertext=told,

@@ -35,7 +35,7 @@ def test_a_colour_a_path_and_a_panel_of_distances():
     ]
     assert [t.line.color for t in fig.data] == [COLOURS[0], COLOURS[0], COLOURS[1]]
     assert fig.data[0].x == fig.data[1].x == (50, 60, 70) and fig.data[1].y == (0, 3, 6)
-    assert fig.data[0].y == pytest.approx((0.4, 0.6, 0.8)) and fig.data[0].marker.size == (7, 10.5, 14)
+    assert fig.data[0].y == pytest.approx((0.4, 0.6, 0.8)) and fig.data[0].marker.size == (8, 11, 14)
     assert fig.data[0].hovertext[1] == (
         "near at lambda 1:<br>strength 0.6 (0.5 to 0.7),<br>perplexity 60 (55 to 65),<br>distance from the base 3"
     )
