@@ -33,7 +33,8 @@ def compare_paths(
         probes: as for `walk`: an `Attribute` for the figure, and others; a `Distance` from the path's base is measured
             besides.
         at: coordinates for all paths, or {name: coordinates}; 0 to 1 in quarters for who is not named.
-        store, check: as for `walk`.
+        store: as for `walk`.
+        check: first see that the probes repeat, as `walk` does, on the first path alone.
 
     Returns:
         `Paths`: a curve a path, and the figure that they make.
@@ -80,7 +81,7 @@ def compare_paths(
         base = _check(name, path, grids[name], base)
         recipes[name] = {where: path.recipe(where) for where in grids[name]}
         print("\n".join(f"{name} at {where:.10g}: {recipe}" for where, recipe in recipes[name].items()))
-        curves[name] = walk(path, grids[name], [*probes, Distance()], store=store, check=check)
+        curves[name] = walk(path, grids[name], [*probes, Distance()], store=store, check=check and not curves)
     return Paths(curves, recipes)
 
 

@@ -165,6 +165,7 @@ def _add_path(fig: Picture, name: str, found: dict[str, pd.DataFrame], place: in
             marker=dict(
                 color=colour,
                 symbol=symbol,
+                opacity=1,
                 size=[round(8 + 6 * i / max(1, n - 1), 1) for i in range(n)],
                 line=dict(color="white", width=0.5),
             ),

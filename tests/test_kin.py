@@ -143,7 +143,7 @@ def test_angles_in_closed_form():
     one = torch.tensor([2.0, 0.0])
     assert angle(one, torch.tensor([0.0, 3.0])) == pytest.approx(math.pi / 2)
     assert angle(one, torch.tensor([5.0, 0.1])) is None and angle(one, -one) is None
-    assert angle(one, torch.zeros(2)) == pytest.approx(math.pi / 2)
+    assert angle(one, torch.zeros(2)) == pytest.approx(math.pi / 2) and angle(torch.zeros(2), torch.zeros(2)) is None
     assert angle(one, torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])) == pytest.approx(math.pi / 2)
 
 

@@ -104,7 +104,7 @@ class Slerp(Mixture):
 def angle(minus: torch.Tensor, plus: torch.Tensor, base: torch.Tensor | None = None) -> float | None:
     """The angle between two tensors (less the base's), in radians; None where they are one direction, or opposite.
 
-    A tensor of zeros is at a right angle to all, as in mergekit.
+    A tensor of zeros is at a right angle to all others, as in mergekit.
 
     Example:
         >>> round(math.degrees(angle(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0]))), 6)
@@ -112,6 +112,8 @@ def angle(minus: torch.Tensor, plus: torch.Tensor, base: torch.Tensor | None = N
     """
     a, b = (minus, plus) if base is None else (minus - base, plus - base)
     norms = [math.sqrt(_dot(x, x)) for x in (a, b)]
+    if max(norms) <= NOTHING:
+        return None
     cosine = _dot(a, b) / math.prod(norm if norm > NOTHING else 1.0 for norm in norms)
     return None if abs(cosine) > STRAIGHT else math.acos(cosine)
 
