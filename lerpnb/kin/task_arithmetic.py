@@ -18,7 +18,8 @@ class TaskArithmetic(Mixture):
     """The base and scaled task vectors of its fine-tunes: theta(lambda) = theta_base + lambda sum_i w_i tau_i.
 
     tau_i = theta_i - theta_base (Ilharco et al., arXiv 2212.04089): adding several learns several tasks; lambda < 0, or
-    a weight < 0, forgets one. Lambda has no unit: 0 is the base, bit for bit, and 1 with one fine-tune of weight 1 is that fine-tune.
+    a weight < 0, forgets one. Lambda has no unit: 0 is the base, bit for bit, and 1 with one fine-tune of weight 1 is
+    that fine-tune.
 
     The coefficients are 1 - lambda sum_i w_i of the base and lambda w_i of each fine-tune; nothing is renormalised, and
     no task vector is held.
