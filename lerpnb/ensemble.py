@@ -172,7 +172,7 @@ class DExperts(Ensemble):
         return (nucleus(base, self.top_p) if writing else base) + at * (plus - minus)
 
     def identity(self) -> dict:
-        return super().identity() | {"top_p": self.top_p}
+        return super().identity() | {"settings": {"top_p": self.top_p}}
 
     def _recipe(self, at: float) -> str:
         return f"logits: {super()._recipe(at)}, written from the base's nucleus of {show(self.top_p)}"

@@ -12,12 +12,13 @@ from torch import nn
 from .alpha import show
 from .checkpoint import Checkpoint
 from .ends import load_all
-from .errors import AlphaError
+from .errors import AlphaError, MismatchError
 from .folder import write_folder
 from .live import pick_device, places, spread
 from .mixer import Mixer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RESERVED = ("path", "device", "dtype", "settings")  # what else `identity` tells
 Coefficients = Sequence[float] | Callable[[str], Sequence[float]]
 
 
@@ -80,6 +81,10 @@ class Mixture:
         name = type(self).__name__
         if dtype not in DTYPES:
             raise AlphaError(f"{name}(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
+        if clash := [role for role in named if role in RESERVED]:
+            raise MismatchError(
+                f"{name}({clash[0]}): no checkpoint can be called so.\nGive it another name than {', '.join(RESERVED)}."
+            )
         self.device, self.dtype = pick_device(device), dtype
         home = pick_device(ends_device or ("cpu" if device_map else self.device))
         ends, base = load_all(named, base, home, f"{name}({', '.join(named)})")
@@ -148,7 +153,7 @@ class Mixture:
 
     def identity(self) -> dict:
         """What every value on this path depends on: the checkpoints (weights, network, tokenizer), device kind, dtype
-        and, where a path adds them, settings of its own."""
+        and, where a path adds them, settings of its own, under "settings"."""
         found = {"path": self.kind or type(self).__name__.lower()}
         found |= {role: end.identity for role, end in self.checkpoints.items()}
         return found | {"device": self.device.type, "dtype": self.dtype}

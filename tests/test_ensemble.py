@@ -36,7 +36,7 @@ def test_dexperts_is_its_formula(tiny_llama_pair):
         kept = order.indices[: int((order.values.cumsum(-1) < 0.9).sum()) + 1]
         assert set(kept.tolist()) == set(whole[row, 0].isfinite().nonzero().flatten().tolist())
         assert torch.allclose(whole[row, 0, kept], want[row, -1, kept], atol=1e-5)
-    assert path.coefficients(3.2) == (1.0, -3.2, 3.2) and path.identity()["top_p"] == 0.9
+    assert path.coefficients(3.2) == (1.0, -3.2, 3.2) and path.identity()["settings"] == {"top_p": 0.9}
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_task_arithmetic_adds_and_takes_away(request, pair):
     path.at(0)
     assert all(torch.equal(live, base) for _, live, base in tensors(path, "base"))
     assert path.coefficients(0.5) == (0.75, 0.5, -0.25) and path.base.sha256 == path.checkpoints["base"].sha256
-    assert path.identity()["weights"] == {"one": 1.0, "two": -0.5}
+    assert path.identity()["settings"]["weights"] == {"one": 1.0, "two": -0.5}
 
 
 def test_task_arithmetic_of_one_meets_it(tiny_llama_pair):
@@ -120,7 +120,7 @@ def test_slerp_is_the_formula_on_wide_angles_and_the_line_on_small_ones(tiny):
     for at, end in ((0, "minus"), (1, "plus")):
         path.at(at)
         assert all(torch.equal(live, want) for _, live, want in tensors(path, end))
-    assert path.identity()["deltas"] is False
+    assert path.identity()["settings"]["deltas"] is False
 
 
 @pytest.mark.slow
@@ -169,7 +169,10 @@ def test_ties_is_base_and_lambda_times_what_was_derived_once(tiny_llama_pair, tm
             assert close(live, base + at * tau)
     path.at(0)
     assert all(torch.equal(live, base) for _, live, base in tensors(path, "base"))
-    assert path.identity()["density"] == 0.3 and path.identity() != Ties(trio.base, both(trio), device="cpu").identity()
+    assert (
+        path.identity()["settings"]["density"] == 0.3
+        and path.identity() != Ties(trio.base, both(trio), device="cpu").identity()
+    )
     card = (path.save(0.5, tmp_path / "model") / "README.md").read_text()
     assert "1 x base + 0.5 x tau, tau of one, two by Ties(density=0.3), mixed in float32" in card
 
@@ -195,7 +198,7 @@ def test_dare_drops_by_its_seed_and_rescales(tiny_llama_pair, elect):
         ]
         tau = disjoint_mean(thinned) if elect else sum(thinned)
         assert close(live, base + tau.double())
-    assert [path.identity()[key] for key in ("drop", "seed", "elect")] == [0.6, 3, elect]
+    assert [path.identity()["settings"][key] for key in ("drop", "seed", "elect")] == [0.6, 3, elect]
     other = Dare(trio.base, both(trio), drop=0.6, seed=4, elect=elect, device="cpu")
     assert not torch.equal(other.tau["model.norm.weight"], path.tau["model.norm.weight"])
 
@@ -222,7 +225,7 @@ def test_a_partial_line_moves_its_kinds_alone(tiny_llama_pair):
             assert close(live, (1 - alpha) * a + alpha * b)
     assert path.coefficients(0.8)("model.norm.weight") == (0.8, 0.2)
     assert path.recipe(0.8) == "alpha 0.8 in attention x 1, attention v x 0, MLP x 0.5; what does not move at alpha 0.2"
-    assert path.identity()["kinds"] == {"attention": 1.0, "attention v": 0.0, "MLP": 0.5}
+    assert path.identity()["settings"]["kinds"] == {"attention": 1.0, "attention v": 0.0, "MLP": 0.5}
 
 
 @pytest.mark.slow

@@ -74,4 +74,4 @@ class Derived(Mixture):
         """What tau depends on besides the checkpoints, as JSON."""
 
     def identity(self) -> dict:
-        return super().identity() | self.settings | {"tuned": list(self.checkpoints)[1:]}
+        return super().identity() | {"settings": self.settings | {"tuned": list(self.checkpoints)[1:]}}

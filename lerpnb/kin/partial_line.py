@@ -112,7 +112,7 @@ class PartialLine(Mixture):
         return of
 
     def identity(self) -> dict:
-        return super().identity() | {"kinds": self.kinds, "depth": list(self.depth), "rest": self.rest}
+        return super().identity() | {"settings": {"kinds": self.kinds, "depth": list(self.depth), "rest": self.rest}}
 
     def _recipe(self, at: float) -> str:
         kinds = ", ".join(f"{kind} x {show(share)}" for kind, share in self.kinds.items()) or "all tensors"

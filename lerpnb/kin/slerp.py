@@ -93,7 +93,7 @@ class Slerp(Mixture):
         return of
 
     def identity(self) -> dict:
-        return super().identity() | {"deltas": self.deltas}
+        return super().identity() | {"settings": {"deltas": self.deltas}}
 
     def _recipe(self, at: float) -> str:
         arcs = sum(wide is not None for wide in self.angles.values())

@@ -77,7 +77,7 @@ class Soup(Mixture):
         return tuple(min(1.0, max(0.0, at - i)) / at for i in range(len(self.checkpoints)))
 
     def identity(self) -> dict:
-        return super().identity() | {"order": list(self.checkpoints)}
+        return super().identity() | {"settings": {"order": list(self.checkpoints)}}
 
 
 class _Pot(Mixture):

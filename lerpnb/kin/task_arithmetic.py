@@ -78,7 +78,7 @@ class TaskArithmetic(Mixture):
         return 1.0 - sum(parts), *parts
 
     def identity(self) -> dict:
-        return super().identity() | {"weights": self.weights}
+        return super().identity() | {"settings": {"weights": self.weights}}
 
 
 def with_base(base: Named, tuned: Mapping[str, Named], call: str) -> dict[str, Named]:
