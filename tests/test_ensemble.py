@@ -8,6 +8,7 @@ from lerpnb.continuations import Continuations
 from lerpnb.corpus import Corpus
 from lerpnb.ensemble import DExperts, ProbabilityMix, nucleus
 from lerpnb.errors import AlphaError, CheckpointError, ProbeError
+from lerpnb.noise import draw_tokens
 from lerpnb.overhead import held, inference_cost
 from lerpnb.paths import Line
 from lerpnb.probes.distance import Distance
@@ -99,6 +100,15 @@ def test_a_nucleus_is_the_fewest_likeliest_that_hold_its_mass():
     assert found.isfinite().tolist() == [[True, False, True], [False, True, False]]
     flat = torch.zeros(1, 6000)  # wider than the first look, and the second
     assert nucleus(flat, 0.9).isfinite().sum().item() == 5400 and nucleus(flat, 1.0).isfinite().all()
+
+
+@pytest.mark.parametrize("sharpness", [4.0, 1.0])  # a nucleus within the first look, and one that is wider
+def test_a_nucleus_cut_before_draws_what_the_sampler_would(sharpness):
+    generator = torch.Generator().manual_seed(1)
+    logits = sharpness * torch.randn(40, 2000, generator=generator)
+    keys, steps = torch.arange(40), torch.zeros(40, dtype=torch.int64)
+    cut = draw_tokens(nucleus(logits, 0.9), keys, steps, 1.0, 1.0)
+    assert torch.equal(cut, draw_tokens(logits, keys, steps, 0.9, 1.0))
 
 
 @pytest.mark.slow
