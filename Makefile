@@ -33,7 +33,7 @@ check: $(READY) ## Lint and run the quick tests (under 90 s)
 
 bench: assets ## Run the CPU benchmarks beside the peers and print one table (10 minutes at most)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
-	for name in mix memory walk rows adaptive; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in mix memory walk rows adaptive kin; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	$(BIN)/python tests/benchmarks/table.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`

@@ -64,7 +64,8 @@ def items_figure(curve: Curve, quantity: str | None = None, texts: Sequence[str]
     for axis, lines in (("y", values), ("y2", change)):
         for i in drawn:
             _add_item(fig, axis, alphas, lines[:, i], names[i], rise[i], unit)
-    _lay_out(fig, alphas, quantity, unit, start, told, len(drawn) < values.shape[1])
+    some, marks = len(drawn) < values.shape[1], look.marks(curve.provenance)
+    _lay_out(fig, alphas, quantity, unit, start, told, some, marks)
     return fig
 
 
@@ -146,12 +147,14 @@ def _told(quantity: str, unit: str, alphas: np.ndarray, start: int, stop: int, r
     return f"orange: {up} of {known} rise from alpha {first} to {last}; blue: {int((rise < 0).sum())} fall"
 
 
-def _lay_out(fig: Picture, alphas: np.ndarray, quantity: str, unit: str, start: int, told: str, some: bool) -> None:
+def _lay_out(
+    fig: Picture, alphas: np.ndarray, quantity: str, unit: str, start: int, told: str, some: bool, marks: look.Marks
+) -> None:
     paper = 2 * PLOT + GAP
     kind = escaped(quantity.partition("/")[0])
     named = escaped(UNITS.get(unit, unit))
     axis = dict(look.AXIS)
-    begin, end = fig.mark_ends(float(alphas[0]), float(alphas[-1]))
+    begin, end = fig.mark_ends(float(alphas[0]), float(alphas[-1]), marks)
     for shape in [shape for shape in fig.layout.shapes if shape.yref == "y domain"]:
         fig.add_shape(**{**shape.to_plotly_json(), "yref": "y2 domain"})
     across = dict(text="alpha (no unit)", standoff=6, font=dict(size=14))

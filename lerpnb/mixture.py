@@ -12,12 +12,13 @@ from torch import nn
 from .alpha import show
 from .checkpoint import Checkpoint
 from .ends import load_all
-from .errors import AlphaError
+from .errors import AlphaError, MismatchError
 from .folder import write_folder
 from .live import pick_device, places, spread
 from .mixer import Mixer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RESERVED = ("path", "device", "dtype", "settings")  # what else `identity` tells
 Coefficients = Sequence[float] | Callable[[str], Sequence[float]]
 
 
@@ -64,6 +65,8 @@ class Mixture:
 
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
     coordinate: ClassVar[str] = "x"  # what an error calls it
+    start: ClassVar[Any] = 0.0  # where a probe is measured twice before anything else
+    named: ClassVar[tuple[tuple[float, str], ...]] = ()  # what stands where on the path, as figures mark it
 
     def __init__(
         self,
@@ -78,6 +81,10 @@ class Mixture:
         name = type(self).__name__
         if dtype not in DTYPES:
             raise AlphaError(f"{name}(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
+        if clash := [role for role in named if role in RESERVED]:
+            raise MismatchError(
+                f"{name}({clash[0]}): no checkpoint can be called so.\nGive it another name than {', '.join(RESERVED)}."
+            )
         self.device, self.dtype = pick_device(device), dtype
         home = pick_device(ends_device or ("cpu" if device_map else self.device))
         ends, base = load_all(named, base, home, f"{name}({', '.join(named)})")
@@ -87,8 +94,7 @@ class Mixture:
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
         self.tokenizer = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
         self.here: Any = None
-        first = next(iter(self.checkpoints.values()))
-        self.model = first.new_model("cpu" if device_map else self.device, DTYPES[dtype])
+        self.model = self._new_model("cpu" if device_map else self.device)
         if device_map:
             self.device = next(spread(self.model, device_map).parameters()).device
             if ends_device is None:
@@ -96,6 +102,9 @@ class Mixture:
                 self.checkpoints = {role: end.to(where, moved) for role, end in self.checkpoints.items()}
                 self.base = self.base and self.base.to(where, moved)
         self._mixer = self._new_mixer(self.model)
+
+    def _new_model(self, device: str | torch.device) -> nn.Module:
+        return next(iter(self.checkpoints.values())).new_model(device, DTYPES[self.dtype])
 
     def _new_mixer(self, model: nn.Module) -> Mixer:
         return Mixer(model, [end.weights for end in self.checkpoints.values()])
@@ -138,13 +147,13 @@ class Mixture:
             raise AlphaError(f"{name}.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
         model = self.at(at)
         if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
-            model = next(iter(self.checkpoints.values())).new_model("cpu", DTYPES[self.dtype])
+            model = self._new_model("cpu")
             self._put(model, self._new_mixer(model), at)
         return write_folder(model, self.tokenizer, Path(to), kind, self._card(at), overwrite)
 
     def identity(self) -> dict:
         """What every value on this path depends on: the checkpoints (weights, network, tokenizer), device kind, dtype
-        and, where a path adds them, settings of its own."""
+        and, where a path adds them, settings of its own, under "settings"."""
         found = {"path": self.kind or type(self).__name__.lower()}
         found |= {role: end.identity for role, end in self.checkpoints.items()}
         return found | {"device": self.device.type, "dtype": self.dtype}
@@ -159,6 +168,10 @@ class Mixture:
             f"{self._recipe(at)}, mixed in float32 by lerpnb after arXiv 2211.12092.\n\n"
             f"| end | name | sha256 of the weights |\n|---|---|---|\n{rows}"
         )
+
+    def recipe(self, at: Any) -> str:
+        """How theta(at) is made, in words: the coefficients as they are used."""
+        return self._recipe(self.checked(at, f"{type(self).__name__}.recipe({self.coordinate})"))
 
     def _recipe(self, at: Any) -> str:
         """How theta(at) is made, in words."""

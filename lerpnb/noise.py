@@ -41,7 +41,7 @@ def draw_tokens(
     for width in (*WIDTHS, logp.shape[-1]):  # few nuclei are wide: only those pay for a long sort
         top, tokens = logp[rows].topk(min(width, logp.shape[-1]), -1)
         before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
-        whole = (before[:, -1] >= top_p) | (top.shape[-1] == logp.shape[-1])
+        whole = (before[:, -1] >= top_p) | top[:, -1].isneginf() | (top.shape[-1] == logp.shape[-1])
         top = top.masked_fill(before >= top_p, -torch.inf)[whole]
         best = (top + gumbel(keys[rows[whole]], tokens[whole])).argmax(-1, keepdim=True)
         drawn[rows[whole]] = tokens[whole].gather(-1, best).squeeze(-1)

@@ -48,7 +48,7 @@ class Line(Mixture):
         True
     """
 
-    kind, coordinate = "line", "alpha"
+    kind, coordinate, named = "line", "alpha", ((0.0, "minus"), (1.0, "plus"))
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ import html
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ MUCH = [[0, "#FDE9B8"], [0.25, "#F3B05A"], [0.5, "#D9702F"], [0.75, "#A03A3F"], 
 ALIKE = [[0, "#B5470B"], [0.25, "#E9A06B"], [0.5, "#EFEDE8"], [0.75, "#79B3DD"], [1, "#0F5A94"]]
 HOVER = dict(bgcolor="white", font=dict(color="#222222", size=13), align="left")
 WORD = 40  # letters of a word before it is broken
+Marks = Sequence[tuple[float, str]]
+ENDS: Marks = ((0, "minus"), (1, "plus"))  # what stands where on a line
 
 
 class Picture(go.Figure):
@@ -47,17 +50,19 @@ class Picture(go.Figure):
             modebar=dict(bgcolor=CLEAR, color=FAINT, activecolor=TEXT, remove=tools),
         )
 
-    def mark_ends(self, low: float, high: float) -> tuple[float, float]:
-        """On an x axis of alphas from low to high: minus and plus named, what lies beyond shaded; returns its range."""
+    def mark_ends(self, low: float, high: float, marks: Marks = ENDS) -> tuple[float, float]:
+        """On an x axis of alphas from low to high: its marks, and what lies beyond 0 and 1 shaded where both are named;
+        returns its range."""
         pad = 0.04 * (high - low) or 0.5
         start, stop = low - pad, high + pad
         label, whole = dict(yref="paper", y=1, yanchor="bottom", showarrow=False), dict(y0=0, y1=1, yref="y domain")
-        for end, name in ((0, "minus"), (1, "plus")):
+        for end, name in marks:
             if low <= end <= high:
                 self.add_shape(type="line", x0=end, x1=end, line=dict(color=TEXT, dash="dot"), **whole)
                 self.add_annotation(x=end, text=f"<b>{name}</b>", **label)
-        beyond = [(start, min(0, stop))] if low < 0 else []
-        beyond += [(max(1, start), stop)] if high > 1 else []
+        whole_line = {0, 1} <= {end for end, _ in marks}
+        beyond = [(start, min(0, stop))] if low < 0 and whole_line else []
+        beyond += [(max(1, start), stop)] if high > 1 and whole_line else []
         for x0, x1 in beyond:
             self.add_shape(type="rect", x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below", **whole)
             if x1 - x0 > 0.25 * (stop - start):
@@ -80,6 +85,11 @@ class Picture(go.Figure):
     def write_html(self, file: str | Path, config: dict | None = None, **plotly: Any) -> None:
         """Write a page as plotly does, with CONFIG."""
         super().write_html(file, {**CONFIG, "responsive": True, **(config or {})}, **plotly)
+
+
+def marks(provenance: dict) -> Marks:
+    """What stands where on a curve's path, from its provenance; a line's where that does not say."""
+    return [(float(end), name) for end, name in provenance.get("named", ENDS)]
 
 
 def facts(provenance: dict) -> dict:

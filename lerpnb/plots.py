@@ -167,7 +167,7 @@ def _add_crosses(fig: go.Figure, lines: list[_Line], top: float) -> None:
 
 def _lay_out(fig: Picture, curve: Curve, lines: list[_Line], paper: int) -> None:
     """Axes, shading, labels, heights."""
-    start, stop = fig.mark_ends(*curve.alphas[[0, -1]].tolist())
+    start, stop = fig.mark_ends(*curve.alphas[[0, -1]].tolist(), look.marks(curve.provenance))
     right = [line for line in lines if line.axis == "y2"]
     across = dict(text="alpha (no unit)", standoff=6, font=dict(size=14))
     axis = dict(look.AXIS)

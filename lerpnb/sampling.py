@@ -135,6 +135,7 @@ class Writing:
             (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.draws)
         }
         self.unusable: set[float] = set()
+        self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # it cut a nucleus of its own
         takes = inspect.signature(self.model.forward).parameters
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}  # a prefill's others are not asked for
 
@@ -243,14 +244,14 @@ class Writing:
         self, logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, alphas: list[float | None]
     ) -> list[int]:
         try:
-            return draw_tokens(logits, keys, steps, self.spec.top_p, self.spec.temperature).tolist()
+            return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
         except NotFiniteError:
             if self.rows is None:
                 raise
             odd = (logits.isnan() | logits.isposinf()).any(-1)
             self.unusable |= {alpha for alpha, bad in zip(alphas, odd.tolist(), strict=True) if bad}
             logits = logits.masked_fill(odd.unsqueeze(-1), 0.0)  # their tokens are drawn, and not used
-            return draw_tokens(logits, keys, steps, self.spec.top_p, self.spec.temperature).tolist()
+            return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
 
 
 def _rest(tokenizer: PreTrainedTokenizerBase, prompt: list[int], ids: list[int]) -> str:

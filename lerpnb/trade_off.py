@@ -48,14 +48,14 @@ def trade_off_figure(curve: Curve, base: Curve | None = None) -> Picture:
         >>> fig.data[0].x, fig.data[0].y
         ((40.0, 47.5, 70.0), (0.0, 0.25, 0.5))
     """
-    strength, fluency = _quantities(curve)
+    strength, fluency = quantities(curve)
     if base is not None and len(base.alphas) != 1:
         raise CurveError(
             f"trade_off_figure(base): a curve of {len(base.alphas)} alphas, expected one.\n"
             "Pass walk(Line(o, o), [0], [attribute]) with o the base."
         )
     if base is not None:
-        _quantities(base, "base")
+        quantities(base, "trade_off_figure(base)")
     x, y = (curve[name].set_index("alpha").reindex(curve.alphas).reset_index() for name in (fluency, strength))
     known = np.isfinite(x["value"]) & np.isfinite(y["value"])
     if not known.any():
@@ -65,8 +65,8 @@ def trade_off_figure(curve: Curve, base: Curve | None = None) -> Picture:
     fig.add_scatter(
         x=rounded(x["value"]),
         y=rounded(y["value"]),
-        error_x=_bars(x),
-        error_y=_bars(y),
+        error_x=bars(x),
+        error_y=bars(y),
         name="alpha",
         mode="lines+markers",
         line=dict(color=look.TEXT, width=1.5),
@@ -89,8 +89,8 @@ def trade_off_figure(curve: Curve, base: Curve | None = None) -> Picture:
         fig.add_scatter(
             x=rounded(mark[:1]),
             y=rounded(mark[1:]),
-            error_x=_bars(base[fluency]),
-            error_y=_bars(base[strength]),
+            error_x=bars(base[fluency]),
+            error_y=bars(base[strength]),
             name="base",
             mode="markers",
             marker=dict(symbol="star", size=17, color=look.GREEN, line=dict(color=look.TEXT, width=1)),
@@ -100,25 +100,30 @@ def trade_off_figure(curve: Curve, base: Curve | None = None) -> Picture:
             showlegend=False,
         )
         points.append((math.nan, *mark))
-    reach = [(rows, base[name]) if base is not None else (rows,) for name, rows in ((fluency, x), (strength, y))]
-    _lay_out(fig, *map(_reach, reach), strength)
-    _add_labels(fig, points)
+    drawn = [(rows, base[name]) if base is not None else (rows,) for name, rows in ((fluency, x), (strength, y))]
+    spans = [[frame[["value", "low", "high"]] for frame in frames] for frames in drawn]
+    _lay_out(fig, *map(reach, spans), strength)
+    _add_labels(fig, points, look.marks(curve.provenance))
     return fig
 
 
-def _quantities(curve: Curve, argument: str = "curve") -> tuple[str, str]:
-    """The first strength with a perplexity of the same texts, and that perplexity."""
+def quantities(curve: Curve, call: str = "trade_off_figure(curve)") -> tuple[str, str]:
+    """The first strength with a perplexity of the same texts, and that perplexity.
+
+    Raises:
+        CurveError: there is none.
+    """
     for strength in [q for q in curve.quantities if q.startswith("strength/")]:
         called = strength[strength.index(" (") :] if " (" in strength else ""
         if (fluency := f"perplexity/continuations{called}") in curve.quantities:
             return strength, fluency
     raise CurveError(
-        f"trade_off_figure({argument}): no strength/… with its perplexity/continuations.\n"
+        f"{call}: no strength/… with its perplexity/continuations.\n"
         "Walk with an Attribute probe, whose judge is the line's base or one that you name."
     )
 
 
-def _bars(rows) -> dict | None:
+def bars(rows) -> dict | None:
     """A point's 95 % interval, thin."""
     if not np.isfinite(rows["low"]).any():
         return None
@@ -137,46 +142,44 @@ def _sentence(alpha: float | None, x, y) -> str:
     return f"{where}: strength {told[0]},<br>perplexity {told[1]}"
 
 
-def _reach(frames: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    """The lowest and the highest finite value or end of an interval."""
-    values = np.concatenate([frame[["value", "low", "high"]].to_numpy(float).ravel() for frame in frames])
+def reach(frames: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """The lowest and the highest finite number among all columns, such as values and the ends of their intervals."""
+    values = np.concatenate([frame.to_numpy(float).ravel() for frame in frames])
     values = values[np.isfinite(values)]
     return float(values.min()), float(values.max())
 
 
 def _lay_out(fig: Picture, across: tuple[float, float], up: tuple[float, float], strength: str) -> None:
+    xaxis, yaxis = axes(across, up, strength)
+    fig.update_layout(margin=dict(t=24, b=62, l=70, r=30), xaxis=xaxis, yaxis=yaxis)
+
+
+def axes(across: tuple[float, float], up: tuple[float, float], strength: str) -> tuple[dict, dict]:
+    """The x axis of perplexities and the y axis of strengths, from the lowest to the highest of each."""
     low, high = across
     log = high > 8 * low > 0
     ends = (math.log10(low), math.log10(high)) if log else across
     pad = 0.06 * (ends[1] - ends[0]) or 0.1 * (ends[0] or 1)
     tall = 0.06 * (up[1] - up[0]) or 0.05
-    axis = dict(type="log", **_ticks(low, high)) if log else dict(nticks=8)
+    ticks = dict(type="log", **log_ticks(low, high)) if log else dict(nticks=8)
     label = escaped(strength.partition("/")[2])
     title = "perplexity of the continuations" + (" (log scale)" if log else "") + ", ← more fluent"
-    fig.update_layout(
-        margin=dict(t=24, b=62, l=70, r=30),
-        xaxis=dict(
-            title=dict(text=title, font=dict(size=14)), range=[ends[0] - pad, ends[1] + pad], **axis, **look.AXIS
-        ),
-        yaxis=dict(
-            title=dict(text=f"strength of {label}, probability 0 to 1", font=dict(size=14)),
-            range=[up[0] - tall, up[1] + tall],
-            nticks=8,
-            **look.AXIS,
-        ),
-    )
+    xaxis = dict(title=dict(text=title, font=dict(size=14)), range=[ends[0] - pad, ends[1] + pad], **ticks, **look.AXIS)
+    title = f"strength of {label}, probability 0 to 1"
+    yaxis = dict(title=dict(text=title, font=dict(size=14)), range=[up[0] - tall, up[1] + tall], nticks=8, **look.AXIS)
+    return xaxis, yaxis
 
 
-def _ticks(low: float, high: float) -> dict:
+def log_ticks(low: float, high: float) -> dict:
     """1, 2 and 5 of each power of ten."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     values = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
     return dict(tickvals=values, ticktext=[f"{value:,g}" for value in values])
 
 
-def _add_labels(fig: Picture, points: list[tuple[float, float, float]]) -> None:
+def _add_labels(fig: Picture, points: list[tuple[float, float, float]], marks: look.Marks) -> None:
     """alpha beside its point, the ends first, as many as find room; those with room on a wide page only, apart."""
-    names = {0.0: "<b>minus 0</b>", 1.0: "<b>plus 1</b>"}
+    names = {end: f"<b>{name} {number(end)}</b>" for end, name in marks}
     chief = {0.0: 0, 1.0: 0, points[0][0]: 1}
     order = sorted(points, key=lambda p: (0 if math.isnan(p[0]) else chief.get(p[0], 2 + (p[0] * 2 % 1 != 0)), p[0]))
     texts = [("<b>base</b>" if math.isnan(p[0]) else names.get(p[0], number(p[0])), *p[1:]) for p in order]

@@ -13,7 +13,7 @@ import pandas as pd
 from .alpha import alpha_grid, listed, number, show
 from .curve import Curve
 from .errors import AlphaError, ProbeError
-from .paths import Line
+from .mixture import Mixture
 from .placement import INTERPOLATION, Placement, parts
 from .points import Point, Points
 from .probes.base import as_probe
@@ -22,7 +22,7 @@ from .store import Store
 
 
 def walk(
-    line: Line,
+    line: Mixture,
     alphas: Sequence[float] | None = None,
     probes: Sequence[Any] = (),
     *,
@@ -33,7 +33,7 @@ def walk(
     store: Store | str | Path | None | bool = True,
     check: bool = True,
 ) -> Curve:
-    """Measure probes along a line.
+    """Measure probes along a line, or along any other path with one coordinate.
 
     Every point is mixed from both ends, measured and stored at once, so that a walk that dies resumes, and a denser
     grid or one more probe pays only for what is new. Text probes with equal `Continuations` share their texts.
@@ -44,8 +44,8 @@ def walk(
     error believed are printed and kept in the provenance, under "placement".
 
     Args:
-        line: the path.
-        alphas: coordinates, without unit; by default `alpha_grid(-1, 2, 13)`.
+        line: the path: a `Line`, or another `Mixture` whose coordinate is a number.
+        alphas: coordinates on the path, without unit; by default `alpha_grid(-1, 2, 13)`.
         probes: `Loss`, `Attribute`, `OfTexts`, functions of (model, tokenizer), or objects like them.
         between: first and last alpha of a walk that places its own; 0 and 1 are among them where they lie inside.
         tol: the error that such a walk may leave, in the quantity's unit; 0.003 (nats a token) if left out.
@@ -81,6 +81,8 @@ def walk(
     started = time.time()
     place = _placement(alphas, between, tol, most)
     grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
+    for alpha in grid:
+        line.checked(alpha, "walk(alphas)")
     probes = [as_probe(probe) for probe in probes]
     _check_names(probes)
     if line.tokenizer is None:

@@ -19,11 +19,12 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve chief placement",
     1: "assets parameters safe shelf lease results "
-    "picture texttable plots panels trade_off by_item texts heatmap comparison drawing twins",
+    "picture texttable plots panels trade_off by_item texts heatmap comparison drawing twins "
+    "trade_offs",
     2: "live halving folder header adapter mixable checkpoint heads ends corpus splits continuations",
     3: "mixture paths layers mixer rowweight rows noise sampling training fine_tunes backdoor "
-    "kin kin.* probes probes.*",
-    4: "store points walks",
+    "probes probes.* ensemble",
+    4: "store points walks kin kin.* many_paths overhead",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",
     6: "cli cli_runs __init__",

@@ -69,6 +69,14 @@ def test_an_error_calls_a_checkpoint_by_its_role(tiny_llama_pair, tiny_gpt2_pair
     ]
 
 
+def test_no_checkpoint_takes_the_name_of_what_identity_tells_besides():
+    with pytest.raises(MismatchError) as error:
+        Sum({"a": "x", "dtype": "y"}, device="cpu")
+    assert str(error.value) == (
+        "Sum(dtype): no checkpoint can be called so.\nGive it another name than path, device, dtype, settings."
+    )
+
+
 def head_norm(model, tokenizer):
     return model.lm_head.weight.norm()
 

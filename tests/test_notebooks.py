@@ -86,6 +86,20 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "device": "cpu",
             "save": str(tmp_path / "fine_tunes"),
         },
+        "06_other_ways": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "scorer": scorer,
+            "data": str(tmp_path / "texts.csv"),
+            "prompts": str(tmp_path / "prompts.txt"),
+            "n_texts": 4,
+            "n_prompts": 2,
+            "draws": 1,
+            "new_tokens": 5,
+            "rounds": 1,
+            "device": "cpu",
+        },
     }
 
 

@@ -1,0 +1,61 @@
+"""Distance from a model, in weight space: how far a path has gone."""
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..checkpoint import Checkpoint
+from ..curve import Measure
+from ..errors import ProbeError
+from ..live import places
+
+NAME = "distance/base"
+
+
+class Distance:
+    """Euclidean distance |theta - theta_base| over all parameters and float buffers, without unit.
+
+    NaN for a model that is no point of the base's weight space, such as an `Ensemble`. Tied parameters count once.
+
+    Args:
+        base: what the distance is from; left out, the base of the path that is walked.
+
+    Raises:
+        ProbeError: at the walk, neither a base named nor one of the path.
+
+    Example:
+        >>> import copy
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> model = LlamaForCausalLM(config)
+        >>> probe = Distance(Checkpoint.from_model(copy.deepcopy(model)))
+        >>> _ = model.model.norm.weight.data.add_(0.5)  # of 8 numbers: sqrt(8 * 0.25)
+        >>> round(probe.measure(model, None)["distance/base"].value(), 6)
+        1.414214
+    """
+
+    name = NAME
+
+    def __init__(self, base: Checkpoint | None = None):
+        self.base = base
+
+    def prepare(self, base: Checkpoint | None) -> "Distance":
+        """This probe, or where no base was named a copy that takes the path's; `walk` calls it."""
+        if self.base is not None:
+            return self
+        if base is None:
+            raise ProbeError("Distance(base): none was named, and the path has none.\nPass base=... to the path.")
+        return Distance(base)
+
+    def identity(self) -> dict:
+        return {"probe": "distance", "base": self.base.sha256}
+
+    @torch.inference_mode()
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Measure]:
+        live, total = places(model), 0.0
+        if live.keys() != self.base.weights.keys():
+            return {NAME: Measure([float("nan")], items="values")}
+        for name, tensor in live.items():
+            gap = tensor.float() - self.base.tensors[name].to(tensor.device)
+            total += torch.linalg.vecdot(gap, gap).double().sum().item() if gap.dim() else float(gap * gap)
+        return {NAME: Measure([total**0.5], items="values")}
