@@ -73,15 +73,17 @@ class Study:
         CurveError: alphas without 0, 1 or anything between, or a tolerance below 0.
 
     Example:
-        >>> from transformers import GPT2Config, GPT2LMHeadModel
-        >>> from lerpnb import Checkpoint
-        >>> def loss(model, tokenizer):
-        ...     return model.lm_head.weight.square().mean()
-        >>> config = GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=1)
-        >>> ends = [Checkpoint.from_model(GPT2LMHeadModel(config), str) for _ in range(2)]
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+        >>> from lerpnb import Checkpoint, Custom
+        >>> vocabulary = models.WordLevel({"end": 0, "film": 1}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = GPT2Config(vocab_size=2, n_embd=8, n_layer=1, n_head=1)
+        >>> ends = [Checkpoint.from_model(GPT2LMHeadModel(config), words) for _ in range(2)]
+        >>> size = Custom("loss/size", lambda model, tokenizer: model.lm_head.weight.square().flatten())
         >>> study = Study([0, 0.5, 1], store=False)
-        >>> curve = study.add("two random models", Line(*ends, device="cpu"), Custom("loss/size", loss))
-        >>> study.table["line"].tolist()  # a square is convex: below its chord
+        >>> curve = study.add("two random models", Line(*ends, device="cpu"), size)
+        >>> study.table["line"].tolist()  # a square is convex: it lies below its chord
         ['holds']
     """
 
@@ -163,7 +165,7 @@ class Study:
 
         shown = pd.DataFrame({"barrier": told("barrier"), "largest gap": told("gap")}, index=numbers.index)
         shown["unit"] = numbers["unit"]
-        shown["loss at minus, plus"] = [f"{a:.3f}, {b:.3f}" for a, b in numbers[["minus", "plus"]].to_numpy()]
+        shown["at minus, plus"] = [f"{a:.3f}, {b:.3f}" for a, b in numbers[["minus", "plus"]].to_numpy()]
         shown["distance"] = [f"{value:.3g}" for value in numbers["distance"]]
         shown["of the weights"] = [f"{value:.1%}" for value in numbers["relative"]]
         shown["cosine of deltas"] = ["" if np.isnan(value) else f"{value:.2f}" for value in numbers["cosine"]]

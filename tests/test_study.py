@@ -65,7 +65,7 @@ def test_the_table_reads_as_numbers_with_intervals(study):
     table = study.table
     assert table.loc["low", "largest gap"] == "-0.375 [-0.375, -0.375]"
     assert table.loc["low", "barrier"] == "0.000 [0.000, 0.000]"
-    assert table.loc["high", "loss at minus, plus"] == "4.000, 4.000" and table.loc["high", "cosine of deltas"] == ""
+    assert table.loc["high", "at minus, plus"] == "4.000, 4.000" and table.loc["high", "cosine of deltas"] == ""
     assert table["line"].tolist() == study.numbers["line"].tolist()
 
 
