@@ -109,5 +109,5 @@ def _lay_out(fig: Picture, axis: str, title: str, tolerance: float, top: float, 
     fig.add_shape(y0=0, y1=0, line=dict(color=look.TEXT, dash="dot", width=1), **line)
     if tolerance:
         fig.add_shape(y0=tolerance, y1=tolerance, line=dict(color=look.TEXT, dash="dash", width=1), **line)
-    layout = dict(title=dict(text=title), domain=[top - PANEL / inner, top], anchor="x", **look.AXIS)
+    layout = dict(title=dict(text=title), domain=[max(0.0, top - PANEL / inner), top], anchor="x", **look.AXIS)
     fig.update_layout({axis.replace("y", "yaxis"): layout})

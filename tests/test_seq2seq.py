@@ -86,6 +86,7 @@ def test_a_t5_is_a_line_like_any_other(trio, corpus, tmp_path):
     assert torch.allclose(saved.lm_head.weight, middle, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_t5_is_fine_tuned(tiny, trio, corpus, tmp_path, rank):
     recipe = Recipe(str(trio.base), task="seq2seq", rank=rank, steps=25, batch_size=8, learning_rate=0.02)

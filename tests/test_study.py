@@ -24,6 +24,8 @@ class Bump:
 
     def measure(self, model, tokenizer):
         a = float(model.lm_head.weight[0, 0])
+        if not np.isfinite(self.height):
+            return {self.name: Measure([np.nan] * 8, unit=self.unit)}
         bumps = self.height + self.spread * np.linspace(-1, 1, 8)
         start = 0.5 if self.name.startswith("accuracy") else 4.0
         return {self.name: Measure(start + bumps * 4 * a * (1 - a), unit=self.unit)}
@@ -84,7 +86,7 @@ def test_the_words_say_what_the_numbers_say(study):
 
 def test_a_nan_is_unknown_and_said(line):
     study = Study([0, 0.5, 1], store=False)
-    study.add("broken numbers", line, Bump(np.inf))
+    study.add("broken numbers", line, Bump(np.nan))
     assert study.numbers["line"].tolist() == ["unknown"] and np.isnan(study.numbers["barrier"].iloc[0])
     assert study.told.startswith("Unknown (no finite number at some alpha): broken numbers (nan")
     assert study.figure().data
@@ -103,7 +105,7 @@ def test_what_the_first_texts_told_is_recorded_too(line, tiny):
     from lerpnb.probes.base import OfTexts
 
     study = Study([0, 0.5, 1], store=False)
-    words = OfTexts("words", lambda text: len(text.split()), Continuations(("the film",), new_tokens=3))
+    words = OfTexts("words", lambda text: len(text.split()), Continuations(("the film",), draws=1, new_tokens=3))
     found = study.add("first", line, Bump(0.0), also=[words])
     study.add("second", line, Bump(0.0))
     assert study.curve.quantities == ["loss/first", "loss/second", "words"]

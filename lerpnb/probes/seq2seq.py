@@ -41,7 +41,7 @@ class Seq2SeqLoss:
         >>> corpus = Corpus(("a film that ends well",), (0,), ("fine",), "fine")
         >>> probe = Seq2SeqLoss(corpus)
         >>> probe.name, probe.pairs
-        ('loss/fine', [('a film', 'that ends well')])
+        ('loss/fine', [('a film that', 'ends well')])
     """
 
     def __init__(
