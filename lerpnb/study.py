@@ -19,10 +19,10 @@ from .store import Store
 from .walks import walk
 
 VERDICTS = {
-    "breaks": "The straight line breaks (somewhere its whole interval lies more than {tolerance:g} above the chord): ",
-    "holds": "It holds (all intervals end below {tolerance:g} above the chord): ",
-    "open": "These texts do not tell (an interval lies on both sides of {tolerance:g}): ",
-    "unknown": "Unknown (no finite number at some alpha): ",
+    "breaks": "The line breaks: at some alpha the whole interval lies more than {tolerance:g} above the chord.",
+    "holds": "It holds: at every alpha the interval ends below {tolerance:g} above the chord.",
+    "open": "These texts do not tell: an interval lies on both sides of {tolerance:g} above the chord.",
+    "unknown": "Unknown: at some alpha there is no finite number.",
 }
 
 
@@ -161,7 +161,7 @@ class Study:
         numbers = self.numbers
 
         def told(name: str) -> list[str]:
-            return [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in numbers.filter(regex=f"^{name}").to_numpy()]
+            return [_told(Estimate(*row)) for row in numbers.filter(regex=f"^{name}").to_numpy()]
 
         shown = pd.DataFrame({"barrier": told("barrier"), "largest gap": told("gap")}, index=numbers.index)
         shown["unit"] = numbers["unit"]
@@ -173,14 +173,12 @@ class Study:
 
     @property
     def told(self) -> str:
-        """What breaks the line and what does not, a sentence a verdict, with the gap and its interval of each."""
+        """What breaks the line and what does not, with the largest gap and its interval of each condition."""
         lines = []
         for verdict, start in VERDICTS.items():
-            found = [
-                f"{name} ({c.gap!r} {c.barrier.unit})" for name, c in self.conditions.items() if c.verdict == verdict
-            ]
-            if found:
-                lines.append(start.format(tolerance=self.tolerance) + "; ".join(found) + ".")
+            found = {name: c for name, c in self.conditions.items() if c.verdict == verdict}
+            lines += [start.format(tolerance=self.tolerance)] if found else []
+            lines += [f"  {name}: {_told(c.gap)} {c.barrier.unit}" for name, c in found.items()]
         return "\n".join(lines)
 
     @property
@@ -215,6 +213,10 @@ class Study:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {**self.figure()._repr_mimebundle_(), "text/plain": repr(self)}
+
+
+def _told(found: Estimate) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def with_errors(curve: Curve, quantity: str) -> Curve:

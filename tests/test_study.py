@@ -73,22 +73,25 @@ def test_the_table_reads_as_numbers_with_intervals(study):
 
 def test_the_words_say_what_the_numbers_say(study):
     lines = study.told.splitlines()
-    assert lines[0].startswith(
-        "The straight line breaks (somewhere its whole interval lies more than 0.1 above the chord): high (1 ["
-    )
-    assert "classifier (0.2 [0.2, 0.2] errors)." in lines[0] and "low" not in lines[0]
-    assert lines[1] == (
-        "It holds (all intervals end below 0.1 above the chord): low (-0.375 [-0.375, -0.375] nats/token)."
-    )
-    assert lines[2].startswith("These texts do not tell (an interval lies on both sides of 0.1): who knows (0.1 [")
-    assert len(lines) == 3 and study.told in repr(study)
+    assert lines[0] == ("The line breaks: at some alpha the whole interval lies more than 0.1 above the chord.")
+    assert lines[1].startswith("  high: 1.000 [0.9") and lines[1].endswith("] nats/token")
+    assert lines[2:5] == [
+        "  classifier: 0.200 [0.200, 0.200] errors",
+        "It holds: at every alpha the interval ends below 0.1 above the chord.",
+        "  low: -0.375 [-0.375, -0.375] nats/token",
+    ]
+    assert lines[5] == "These texts do not tell: an interval lies on both sides of 0.1 above the chord."
+    assert lines[6].startswith("  who knows: 0.100 [-0.") and len(lines) == 7
+    assert study.told in repr(study)
 
 
 def test_a_nan_is_unknown_and_said(line):
     study = Study([0, 0.5, 1], store=False)
     study.add("broken numbers", line, Bump(np.nan))
     assert study.numbers["line"].tolist() == ["unknown"] and np.isnan(study.numbers["barrier"].iloc[0])
-    assert study.told.startswith("Unknown (no finite number at some alpha): broken numbers (nan")
+    assert study.told == (
+        "Unknown: at some alpha there is no finite number.\n  broken numbers: nan [nan, nan] nats/token"
+    )
     assert study.figure().data
 
 
