@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import assets
-from .corpus import Corpus
+from .corpus import Corpus, fold
 from .errors import CorpusError
 
 # Shares of texts by `corpus.fold(text)`: what trained the adapters, what trained the scorer, what is evaluated.
@@ -136,6 +136,26 @@ def prompts(n: int | None = None, source: str | Path = "data/prompts.txt") -> li
     if n is not None and not 0 < n <= len(lines):
         raise CorpusError(f"prompts({n}): {Path(source).name} has {len(lines)}.\nAsk for 1 to {len(lines)}.")
     return lines[:n]
+
+
+def openings(corpus: Corpus, n: int, words: int = 4) -> list[str]:
+    """Prompts out of texts: the first words of `n` of them, drawn by their `fold`, each opening once.
+
+    Raises:
+        CorpusError: there are fewer texts of more words than that with an opening of their own.
+
+    Example:
+        >>> openings(Corpus(("a film that ends well", "dull"), (0, 0), ("x",), "two"), 1, words=2)
+        ['a film']
+    """
+    longer = [text.split() for text in sorted(corpus.texts, key=fold) if len(text.split()) > words]
+    found = list(dict.fromkeys(" ".join(text[:words]) for text in longer))
+    if not 0 < n <= len(found):
+        raise CorpusError(
+            f"openings({corpus.name!r}, {n}): its texts have {len(found)} openings of {words} words.\n"
+            f"Ask for 1 to {len(found)}."
+        )
+    return found[:n]
 
 
 def tidy(text: str) -> str:

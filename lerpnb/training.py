@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -24,19 +25,21 @@ from . import assets
 from .corpus import Corpus
 from .errors import CheckpointError
 from .live import quiet
+from .pairs import ended, filled, halves
 from .progress import track
 
 # What the end-of-text token is needed for.
-_EOS = {"causal": "every text is to end with", "classifier": "texts would be padded with"}
+_EOS = dict.fromkeys(["causal", "seq2seq"], "every text is to end with") | {"classifier": "texts would be padded with"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to fine-tune. `task` is "causal" (a language model of the texts) or "classifier" (of their labels).
+    """How to fine-tune. `task` is "causal" (a language model of the texts), "classifier" (of their labels) or "seq2seq"
+    (the second half of a text from its first).
 
     Args:
         base: the pre-trained model, any name that `assets.resolve` knows.
-        task: "causal" or "classifier".
+        task: "causal", "classifier" or "seq2seq".
         rank: LoRA rank on every linear layer; 0 fine-tunes all weights.
         steps: optimiser steps; 0 means `epochs` passes over the texts.
         max_length: tokens a text is cut to, the end-of-text token included.
@@ -96,8 +99,8 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
     out = assets.place(out)
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"fine_tune(out={str(out)!r}): the folder is not empty.\nGive a new folder, or empty it.")
-    if recipe.task not in ("causal", "classifier"):
-        raise CheckpointError(f"fine_tune(task={recipe.task!r}): no such task.\nIt is causal or classifier.")
+    if recipe.task not in _EOS:
+        raise CheckpointError(f"fine_tune(task={recipe.task!r}): no such task.\nIt is causal, classifier or seq2seq.")
     torch.manual_seed(recipe.seed)
     model, tokenizer = _load(recipe, corpus)
     record = {"recipe": asdict(recipe), "texts": len(corpus), "corpus_sha256": corpus.sha256}
@@ -166,7 +169,7 @@ def train(
 def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     folder = assets.resolve(recipe.base)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    if tokenizer.eos_token_id is None and (recipe.task == "causal" or tokenizer.pad_token_id is None):
+    if tokenizer.eos_token_id is None and (recipe.task != "classifier" or tokenizer.pad_token_id is None):
         raise CheckpointError(
             f"fine_tune(base={recipe.base!r}): its tokenizer has no end-of-text token, which {_EOS[recipe.task]}.\n"
             "Set tokenizer.eos_token to a token of its vocabulary and save it again."
@@ -177,6 +180,9 @@ def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTo
         if recipe.task == "causal":
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
             kind = TaskType.CAUSAL_LM
+        elif recipe.task == "seq2seq":
+            model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+            kind = TaskType.SEQ_2_SEQ_LM
         else:
             names = dict(enumerate(corpus.label_names))
             model = AutoModelForSequenceClassification.from_pretrained(
@@ -196,6 +202,10 @@ def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTo
 
 def _rows(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[dict]:
     causal = recipe.task == "causal"
+    if recipe.task == "seq2seq":
+        sides = zip(*map(halves, corpus.texts), strict=True)
+        pairs = zip(*(ended(tokenizer, side, recipe.max_length) for side in sides), strict=True)
+        return [{"input_ids": source, "labels": target} for source, target in pairs]
     ids = tokenizer(list(corpus.texts), truncation=True, max_length=recipe.max_length - causal)["input_ids"]
     if causal:
         return [{"input_ids": (row := [*tokens, tokenizer.eos_token_id]), "labels": row} for tokens in ids]
@@ -203,16 +213,12 @@ def _rows(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) ->
 
 
 def _pad(rows: list[dict], pad: int) -> dict[str, torch.Tensor]:
-    longest = max(len(row["input_ids"]) for row in rows)
-    fill = [longest - len(row["input_ids"]) for row in rows]
+    ids, labels = ([row[name] for row in rows] for name in ("input_ids", "labels"))
     batch = {
-        "input_ids": [row["input_ids"] + [pad] * n for row, n in zip(rows, fill, strict=True)],
-        "attention_mask": [[1] * len(row["input_ids"]) + [0] * n for row, n in zip(rows, fill, strict=True)],
+        "input_ids": filled(ids, pad),
+        "attention_mask": filled([[1] * len(row) for row in ids], 0),
         # By place, not by id: the end-of-text token, often the padding token too, must be learnt.
-        "labels": [
-            row["labels"] + [-100] * n if isinstance(row["labels"], list) else row["labels"]
-            for row, n in zip(rows, fill, strict=True)
-        ],
+        "labels": filled(labels, -100) if isinstance(labels[0], list) else labels,
     }
     return {name: torch.tensor(values) for name, values in batch.items()}
 
@@ -226,17 +232,18 @@ def _measure(model: PreTrainedModel, rows: list[dict], recipe: Recipe, tokenizer
             k: v.to(model.device)
             for k, v in _pad(rows[start : start + recipe.batch_size], tokenizer.pad_token_id).items()
         }
-        logits, labels = (
-            model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits,
-            batch["labels"],
-        )
+        labels = batch["labels"]
+        given = batch if recipe.task == "seq2seq" else {k: v for k, v in batch.items() if k != "labels"}
+        logits = model(**given).logits
         if recipe.task == "causal":
-            logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        if recipe.task != "classifier":
+            logits, labels = logits.flatten(0, 1), labels.flatten()
         total += torch.nn.functional.cross_entropy(logits.float(), labels, ignore_index=-100, reduction="sum").item()
         right += (logits.argmax(-1) == labels).sum().item()
         count += (labels != -100).sum().item()
     found = {"loss": round(total / count, 4)}
-    return found if recipe.task == "causal" else found | {"accuracy": round(right / count, 4)}
+    return found if recipe.task != "classifier" else found | {"accuracy": round(right / count, 4)}
 
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, out: Path, record: dict) -> None:

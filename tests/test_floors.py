@@ -20,11 +20,12 @@ FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve chief placement",
     1: "assets parameters safe shelf lease results "
     "picture texttable plots panels trade_off by_item texts heatmap comparison drawing twins "
-    "trade_offs",
-    2: "live halving folder header adapter mixable checkpoint heads ends corpus splits continuations",
-    3: "mixture paths layers mixer rowweight rows noise sampling training fine_tunes backdoor "
-    "probes probes.* ensemble",
-    4: "store points walks kin kin.* many_paths overhead",
+    "trade_offs gaps",
+    2: "live halving folder header adapter mixable checkpoint heads ends corpus splits continuations "
+    "pairs",
+    3: "mixture paths layers mixer rowweight rows noise sampling training fine_tunes backdoor probes "
+    "probes.* ensemble blank",
+    4: "store points walks kin kin.* many_paths overhead study",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",
     6: "cli cli_runs __init__",

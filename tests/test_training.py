@@ -75,7 +75,7 @@ def test_what_cannot_be_trained_is_said_first(tiny_llama_pair, tmp_path):
     )
     with pytest.raises(CheckpointError) as error:
         fine_tune(Recipe("none", task="translation"), CORPUS, tmp_path / "new")
-    assert str(error.value) == "fine_tune(task='translation'): no such task.\nIt is causal or classifier."
+    assert str(error.value) == "fine_tune(task='translation'): no such task.\nIt is causal, classifier or seq2seq."
 
 
 def test_a_base_without_an_end_of_text_token_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):

@@ -1,0 +1,117 @@
+"""Loss of a sequence-to-sequence model: what its decoder is to write, given what its encoder reads."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..corpus import Corpus
+from ..curve import Measure
+from ..errors import ProbeError
+from ..halving import Halving
+from ..pairs import ended, filled, halves
+
+
+class Seq2SeqLoss:
+    """Mean negative log-likelihood of target texts, each given its source; tokens weighted equally.
+
+    loss = - sum_t log p(y_t | y_<t, x) / (number of target tokens), in nats a token, over all pairs together: the
+    decoder is given the target shifted to the right, and each target closes with the end-of-text token, which counts.
+    It is what transformers returns as `loss` for these labels. Each pair's own loss is an item, weighted by its target
+    tokens.
+
+    Args:
+        corpus: the sources; the quantity is called `loss/<corpus.name>`.
+        targets: what is to be written for each; left out, each text is halved (`pairs.halves`), and its second half is
+            to be written from its first, as `fine_tune` of the task "seq2seq" learns it.
+        name: another name than the corpus's.
+        max_length: tokens that a source or a target is cut to.
+        batch: pairs in one forward pass: a matter of speed and memory, not of values.
+
+    Raises:
+        ProbeError: another number of targets than of texts, a number below 1 (2 for max_length), or, at the walk, a
+            model that is no sequence-to-sequence model or a tokenizer without an end-of-text token.
+
+    Example:
+        >>> corpus = Corpus(("a film that ends well",), (0,), ("fine",), "fine")
+        >>> probe = Seq2SeqLoss(corpus)
+        >>> probe.name, probe.pairs
+        ('loss/fine', [('a film that', 'ends well')])
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        targets: Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        max_length: int = 512,
+        batch: int = 32,
+    ):
+        for argument, value, least in (("max_length", max_length, 2), ("batch", batch, 1)):
+            if value < least:
+                raise ProbeError(f"Seq2SeqLoss({argument}): got {value}.\nIt takes {least} or more.")
+        if targets is not None and len(targets) != len(corpus):
+            raise ProbeError(
+                f"Seq2SeqLoss(targets): {len(targets)} targets against {len(corpus)} texts.\nGive one for each text."
+            )
+        self.corpus, self.max_length, self.batch = corpus, max_length, batch
+        self.pairs = (
+            [halves(t) for t in corpus.texts] if targets is None else [*zip(corpus.texts, targets, strict=True)]
+        )
+        self.label = name or corpus.name
+        self.name = f"loss/{self.label}"
+        self._halving = Halving(self.name)
+
+    def identity(self) -> dict:
+        told = hashlib.sha256(json.dumps(self.pairs).encode()).hexdigest()
+        return {"probe": "seq2seq loss", "name": self.name, "texts": told, "max_length": self.max_length}
+
+    def few(self) -> "Seq2SeqLoss":
+        """The same probe of its two shortest texts, to see whether it repeats at little cost."""
+        chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
+        sources, targets = zip(*(self.pairs[i] for i in chosen), strict=True)
+        corpus = replace(self.corpus, texts=sources, labels=tuple(self.corpus.labels[i] for i in chosen))
+        return Seq2SeqLoss(corpus, targets, name=self.label, max_length=self.max_length, batch=self.batch)
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+        if not model.config.is_encoder_decoder:
+            raise ProbeError(
+                f"{self.name}: {type(model).__name__} has no encoder and decoder.\n"
+                "Measure a causal language model with ln.Loss, a classifier with ln.Accuracy."
+            )
+        if tokenizer.eos_token_id is None:
+            raise ProbeError(
+                f"{self.name}: the tokenizer has no end-of-text token, which every target is to end with.\n"
+                "Set tokenizer.eos_token to a token of its vocabulary and save it again."
+            )
+        sources, targets = (ended(tokenizer, side, self.max_length) for side in zip(*self.pairs, strict=True))
+        # Longest first, so that what does not fit in memory fails at once.
+        order = sorted(range(len(sources)), key=lambda i: -len(sources[i]) - len(targets[i]))
+        values = np.empty(len(order))
+        for start in range(0, len(order), self.batch):
+            places = order[start : start + self.batch]
+            values[places] = self._halving(
+                lambda part: _nll(model, [sources[i] for i in part], [targets[i] for i in part]), places
+            )
+        weights = np.array([len(target) for target in targets], dtype=np.float64)
+        return {self.name: Measure(values, weights, "nats/token", "texts")}
+
+
+@torch.inference_mode()
+def _nll(model: PreTrainedModel, sources: list[list[int]], targets: list[list[int]]) -> list[float]:
+    """Each target's mean negative log-likelihood, nats a token."""
+
+    def tensor(rows: list[list[int]], fill: int) -> torch.Tensor:
+        return torch.tensor(filled(rows, fill), device=model.device)
+
+    labels = tensor(targets, -100)
+    mask = tensor([[1] * len(row) for row in sources], 0)
+    logits = model(input_ids=tensor(sources, 0), attention_mask=mask, labels=labels, use_cache=False).logits
+    nll = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")  # 0 where the label is -100
+    return (nll.double().sum(1) / (labels != -100).sum(1)).tolist()
