@@ -73,6 +73,17 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "new_tokens": 12,
             "device": "cpu",
         },
+        "09_curvature": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "data": str(tmp_path / "texts.csv"),
+            "n_points": 4,
+            "n_texts": 3,
+            "n_hessian": 2,
+            "draws": 2,
+            "device": "cpu",
+        },
     }
 
 
