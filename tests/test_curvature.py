@@ -1,10 +1,12 @@
 """Curvature: a quadratic with known eigenvalues, full Hessians of very small models, and the second derivative."""
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from double import Double
 from torch.func import functional_call, hessian
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
@@ -29,10 +31,11 @@ def gpt2() -> GPT2LMHeadModel:
 
 
 @pytest.fixture(params=["tied llama", "untied llama", "gpt2"])
-def model(request, tiny) -> torch.nn.Module:
+def model(request, tiny) -> Iterator[torch.nn.Module]:
     torch.manual_seed(0)
     made = gpt2() if request.param == "gpt2" else llama("untied" not in request.param)
-    return tiny.moved(made, 1, 0.3).double().eval().requires_grad_(False)
+    with Double():
+        yield tiny.moved(made, 1, 0.3).double().eval().requires_grad_(False)
 
 
 def whole_hessian(model: torch.nn.Module) -> torch.Tensor:

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from double import Double
 
 import lerpnb as ln
 from lerpnb.corpus import Corpus
@@ -39,7 +40,8 @@ def in_float64(line: ln.Line, alpha: float) -> torch.nn.Module:
 def losses(line: ln.Line, corpus: Corpus, alpha: float) -> np.ndarray:
     """Each text's loss in float64."""
     ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts], torch.device("cpu"))
-    return sequence_nll(in_float64(line, alpha), ids, lengths, torch.ones_like(lengths)).numpy()
+    with Double():
+        return sequence_nll(in_float64(line, alpha), ids, lengths, torch.ones_like(lengths)).numpy()
 
 
 @pytest.mark.parametrize("line", PAIRS, indirect=True)
@@ -58,7 +60,8 @@ def test_they_agree_with_central_differences_in_float64(line, corpus):
 def test_in_float64_the_value_is_the_loss_and_nothing_but_the_differences_is_rounded(line, corpus):
     ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts], torch.device("cpu"))
     along = {name: tensor.double() for name, tensor in direction(line).items()}
-    value, slope, second = derivatives(in_float64(line, 0.7), along, ids, lengths)
+    with Double():
+        value, slope, second = derivatives(in_float64(line, 0.7), along, ids, lengths)
     h = 1e-4
     low, here, high = (losses(line, corpus, 0.7 + step) for step in (-h, 0.0, h))
     assert np.allclose(value, here, rtol=1e-12)
