@@ -16,9 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .corpus import Corpus
 from .curve import Measure
 from .errors import NotFiniteError, ProbeError
+from .plain import differentiable, refuse
 from .probes import loss as loss_
 from .probes.loss import Loss, head_is_last
-from .slopes import Texts, plain_attention, refuse
+from .slopes import Texts
 
 Product = Callable[[Tensor], Tensor]
 BLOCK = 2**20  # numbers whose dot product is added up in the vectors' own dtype; further sums are float64
@@ -152,7 +153,7 @@ class Hessian:
         along = {name: part.view(weight.shape) for (name, weight), part in parts}
         found = torch.zeros_like(v)
         for ids, lengths in self.batches:
-            with torch.no_grad(), plain_attention():
+            with torch.no_grad(), differentiable():
                 _, change = jvp(partial(self._gradient, ids, lengths), (self.weights,), (along,))
             for name, part in zip(self.weights, found.split(self.sizes), strict=True):
                 part.add_(change.pop(name).flatten(), alpha=1 / self.tokens)

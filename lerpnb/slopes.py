@@ -1,14 +1,12 @@
 """Slopes: the first and second derivative of the loss along a path, exact, every text's own."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import functional_call, grad, jvp
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .corpus import Corpus
@@ -17,9 +15,10 @@ from .errors import ProbeError
 from .halving import Halving
 from .mixer import Mixer
 from .mixture import Mixture
+from .plain import differentiable, refuse
 from .probes.loss import Loss, head_is_last, sequence_nll
 
-PLAIN = ("eager", "sdpa")  # kinds of attention that can be differentiated twice
+OFF = 0.01  # how far the second derivative may be from itself by another order of differentiation
 
 
 class Slope(Loss):
@@ -44,8 +43,9 @@ class Slope(Loss):
         batch_tokens: tokens in one forward pass, padding counted. Where memory runs out the batches are halved.
 
     Raises:
-        ProbeError: a path that bends, is not in float32 or is spread over devices; a number below 2; at the walk, a
-            model of another path, fused attention, or a text with fewer than two tokens.
+        ProbeError: a path that bends, is not in float32, is spread over devices or has a fused attention; a number
+            below 2; at the walk, a model of another path or whose derivatives cannot be trusted, or a text with fewer
+            than two tokens.
 
     Example:
         >>> from transformers import LlamaConfig, LlamaForCausalLM
@@ -70,7 +70,7 @@ class Slope(Loss):
         refuse(path.model, "Slope(path)")
         _straight(path, "Slope(path)")
         self.path, self.name = path, f"slope/{self.label}"
-        self._halving = Halving(self.name)
+        self._halving, self._confirmed = Halving(self.name), False
 
     def identity(self) -> dict:
         return super().identity() | {"probe": "slope", "name": self.name}
@@ -84,6 +84,7 @@ class Slope(Loss):
         if model is not self.path.model:
             raise ProbeError(f"{self.name}: measured on another path than its own.\nWalk along Slope(path)'s path.")
         along, batches = direction(self.path), self._tokenised(model, tokenizer)
+        self._confirm(model, along, *batches[-1][1:])
         found, weights = np.empty((len(self.corpus), 3)), np.empty(len(self.corpus))
         for places, ids, lengths in batches:
             found[places] = self._halving(partial(_derivatives, model, along, ids, lengths), range(len(ids)))
@@ -92,6 +93,21 @@ class Slope(Loss):
             self.name: Measure(found[:, 1], weights, "nats/token per alpha", "texts"),
             f"curvature/{self.label}": Measure(found[:, 2], weights, "nats/token per alpha²", "texts"),
         }
+
+    def _confirm(self, model: PreTrainedModel, along: dict[str, Tensor], ids: Tensor, lengths: Tensor) -> None:
+        """Differentiate a short text once in another order too: torch has operations whose second forward derivative
+        is wrong without a word, and a network may use one that is not spelled out here."""
+        if self._confirmed or not along:
+            return
+        ids, lengths = ids[-1:, : lengths[-1]], lengths[-1:]
+        second = derivatives(model, along, ids, lengths)[2].item()
+        again = _second_in_reverse(model, along, ids, lengths).item()
+        if abs(second - again) > OFF * abs(again) + 1e-4:
+            raise ProbeError(
+                f"{self.name}: {type(model).__name__} has no trustworthy second derivative: {second:.4g} forward, "
+                f"{again:.4g} in reverse.\nAn operation of it must be spelled out in lerpnb/plain.py."
+            )
+        self._confirmed = True
 
 
 def derivatives(
@@ -111,18 +127,30 @@ def derivatives(
     if not along:
         values = sequence_nll(model, ids, lengths, torch.ones_like(lengths))
         return values, torch.zeros_like(values), torch.zeros_like(values)
-    texts, here = Texts(model), {name: p.detach() for name, p in model.named_parameters() if name in along}
-
-    def loss(weights: dict[str, Tensor]) -> Tensor:
-        return functional_call(texts, {f"model.{name}": w for name, w in weights.items()}, (ids, lengths))
+    here = {name: p.detach() for name, p in model.named_parameters() if name in along}
 
     def slope(weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return jvp(loss, (weights,), (along,))
+        return jvp(partial(_losses, Texts(model), ids, lengths), (weights,), (along,))
 
     head_is_last(model)  # tried here: it runs the model
-    with torch.no_grad(), plain_attention():
+    with torch.no_grad(), differentiable():
         (value, first), (_, second) = jvp(slope, (here,), (along,))
     return value, first, second
+
+
+def _second_in_reverse(model: PreTrainedModel, along: dict[str, Tensor], ids: Tensor, lengths: Tensor) -> Tensor:
+    """The sum of the texts' second derivatives, by differentiating backward twice."""
+    here = {name: p.detach() for name, p in model.named_parameters() if name in along}
+
+    def total(step: Tensor) -> Tensor:
+        return _losses(Texts(model), ids, lengths, {name: here[name] + step * along[name] for name in here}).sum()
+
+    with differentiable():
+        return grad(grad(total))(next(iter(here.values())).new_zeros(()))
+
+
+def _losses(texts: "Texts", ids: Tensor, lengths: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    return functional_call(texts, {f"model.{name}": w for name, w in weights.items()}, (ids, lengths))
 
 
 def direction(path: Mixture) -> dict[str, Tensor]:
@@ -135,32 +163,6 @@ def direction(path: Mixture) -> dict[str, Tensor]:
     twin = next(iter(path.checkpoints.values())).new_model(path.device)
     Mixer(twin, [end.weights for end in path.checkpoints.values()]).put(step)
     return {name: parameter.data for name, parameter in twin.named_parameters() if parameter.any()}
-
-
-@contextmanager
-def plain_attention() -> Iterator[None]:
-    """Attention as two products and a softmax, which has derivatives of every order; the fused kernels have not."""
-    with sdpa_kernel(SDPBackend.MATH):
-        yield
-
-
-def refuse(model: nn.Module, call: str) -> None:
-    """Say so where a model cannot be differentiated as this package does it.
-
-    Raises:
-        ProbeError: low precision, weights spread over devices, or a fused attention that is not torch's own.
-    """
-    kinds = {parameter.dtype for parameter in model.parameters()} - {torch.float32, torch.float64}
-    if kinds:
-        raise ProbeError(
-            f"{call}: computed in {str(kinds.pop()).removeprefix('torch.')}, in which derivatives are mostly rounding."
-            '\nGive dtype="float32".'
-        )
-    if any(hasattr(module, "_hf_hook") for module in model.modules()):
-        raise ProbeError(f"{call}: its live model is spread by a device_map.\nGive one device.")
-    attention = getattr(model.config, "_attn_implementation", None)
-    if attention not in (None, *PLAIN):
-        raise ProbeError(f"{call}: {attention} attention has no second derivative.\nLoad the model with eager or sdpa.")
 
 
 class Texts(nn.Module):

@@ -72,7 +72,7 @@ def _add_loss(fig: Picture, curve: Curve, name: str, colour: str, symbol: str) -
     rows, steep = curve[f"loss/{name}"], curve[f"slope/{name}"].set_index("alpha")
     x, y = rows["alpha"].to_numpy(), rows["value"].to_numpy()
     slope = steep["value"].reindex(x).to_numpy()
-    group = dict(legendgroup=name)
+    group = dict(legendgroup=escaped(name))
     unit = "nats per token" if curve.unit(f"loss/{name}") == "nats/token" else curve.unit(f"loss/{name}")
     told = [
         f"At alpha {number(a)}, the loss on {escaped(name)} is {number(v)} {escaped(unit)}<br>and changes by "
@@ -104,7 +104,7 @@ def _add_loss(fig: Picture, curve: Curve, name: str, colour: str, symbol: str) -
 def _add_second(fig: Picture, curve: Curve, name: str, colour: str, symbol: str) -> None:
     rows = curve[f"curvature/{name}"]
     known = rows[np.isfinite(rows["low"])]
-    group = dict(legendgroup=name, showlegend=False, yaxis="y2")
+    group = dict(legendgroup=escaped(name), showlegend=False, yaxis="y2")
     fig.add_scatter(
         x=rounded(np.append(known["alpha"], known["alpha"][::-1])),
         y=rounded(np.append(known["high"], known["low"][::-1])),

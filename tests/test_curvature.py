@@ -15,8 +15,9 @@ from lerpnb import curvature
 from lerpnb.corpus import Corpus
 from lerpnb.curvature import Hessian, Sharpness, dot, random_signs, top_eigenvalues, trace_draws
 from lerpnb.errors import ProbeError
+from lerpnb.plain import differentiable
 from lerpnb.probes import loss as loss_module
-from lerpnb.slopes import Slope, direction, plain_attention
+from lerpnb.slopes import Slope, direction
 
 IDS, LENGTHS = torch.tensor([[1, 2, 3, 4, 5], [5, 3, 1, 0, 0]]), torch.tensor([5, 3])
 
@@ -51,7 +52,7 @@ def whole_hessian(model: torch.nn.Module) -> torch.Tensor:
             total = total + torch.nn.functional.cross_entropy(logits, ids[1:length], reduction="sum")
         return total / (LENGTHS - 1).sum()
 
-    with plain_attention():
+    with differentiable():
         return hessian(mean_loss)(torch.cat([p.flatten() for p in named.values()]))
 
 
@@ -81,13 +82,17 @@ def test_a_product_is_that_of_the_whole_hessian(model):
     assert torch.allclose(one_by_one(v), expected @ v, rtol=1e-9, atol=1e-11) and one_by_one.products == 1
 
 
+@pytest.mark.slow
 def test_its_largest_eigenvalues_and_trace_are_those_of_the_whole_hessian(model):
-    expected = torch.linalg.eigvalsh(whole_hessian(model)).flip(0).numpy()
+    whole = whole_hessian(model)
+    expected = torch.linalg.eigvalsh(whole).flip(0).numpy()
     product = Hessian(model, [(IDS, LENGTHS)])
-    found = top_eigenvalues(product, random_signs(product.n, 0, product.like), 2, tol=1e-8, most=200)
-    assert found == pytest.approx(expected[:2], rel=1e-6)
-    columns = [product(unit)[i].item() for i, unit in enumerate(torch.eye(product.n, dtype=torch.float64))]
-    assert sum(columns) == pytest.approx(expected.sum(), rel=1e-9)
+    found = top_eigenvalues(product, random_signs(product.n, 0, product.like), 2, tol=1e-4, vectors=20)
+    assert found == pytest.approx(expected[:2], rel=1e-4)
+    draws = trace_draws(product, product.n, 8, like=product.like)
+    assert draws == pytest.approx([dot(v, whole @ v) for v in (random_signs(product.n, i, whole) for i in range(8))])
+    off = 2 * (whole.square().sum() - whole.diagonal().square().sum()).item()
+    assert draws.mean() == pytest.approx(expected.sum(), abs=4 * (off / 8) ** 0.5)
 
 
 def test_the_pieces_of_the_logits_change_nothing(model, monkeypatch):
@@ -116,8 +121,9 @@ def test_a_head_that_does_more_than_multiply_has_its_hessian_too(tiny):
         sums = [moved(i[None, :n], labels=i[None, :n]).loss * (n - 1) for i, n in zip(IDS, LENGTHS, strict=True)]
         return torch.cat([g.flatten() for g in torch.autograd.grad(sum(sums) / 6, list(moved.parameters()))])
 
-    expected = (gradient(1e-5) - gradient(-1e-5)) / 2e-5
-    assert torch.allclose(product(v), expected, rtol=1e-5, atol=1e-7) and expected.abs().max() > 1e-3
+    with Double():
+        expected = (gradient(1e-6) - gradient(-1e-6)) / 2e-6
+        assert (product(v) - expected).abs().max() < 1e-6 * expected.abs().max()
 
 
 def test_along_the_line_it_is_the_second_derivative(tiny_llama_pair, tiny):
@@ -132,11 +138,27 @@ def test_along_the_line_it_is_the_second_derivative(tiny_llama_pair, tiny):
     assert dot(d, product(d)) == pytest.approx(second, rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", "mistral qwen2 qwen3 gemma gemma2 gemma3_text gpt2 opt gpt_neox phi phi3 falcon".split()
+)
+def test_networks_of_other_kinds_have_it_too(kind, tiny):
+    words, network = tiny.tokenizer(), tiny.network(kind)
+    line = ln.Line(*[ln.Checkpoint.from_model(tiny.moved(network, i), words) for i in (1, 2)], device="cpu")
+    slope = Slope(line, Corpus(tuple(tiny.TEXTS[:2]), (0,) * 2, ("film",), "film"))
+    second = slope.measure(line.at(0.5), words)["curvature/film"].value()
+    product = Hessian(line.model, [(ids, lengths) for _, ids, lengths in slope._tokenised(line.model, words)])
+    along = direction(line)
+    d = torch.cat([along.get(name, torch.zeros_like(w)).flatten() for name, w in product.weights.items()])
+    assert dot(d, product(d)) == pytest.approx(second, rel=1e-3)
+
+
+@pytest.mark.slow
 def test_a_walk_measures_it_and_keeps_it(tiny_llama_pair, tiny, tmp_path):
     base, minus, plus = tiny_llama_pair
     line = ln.Line(minus, plus, base, device="cpu")
     corpus = Corpus(tuple(tiny.TEXTS[:2]), (0,) * 2, ("film",), "film")
-    probe = Sharpness(corpus, k=2, draws=3, tol=1e-3)
+    probe = Sharpness(corpus, k=2, draws=3, tol=0.1)
     curve = ln.walk(line, [0.0, 1.0], [probe], store=tmp_path)
     assert curve.quantities == ["sharpness/film", "eigenvalue-2/film", "trace/film"]
     assert (curve.value("sharpness/film") >= curve.value("eigenvalue-2/film")).all()

@@ -20,7 +20,7 @@ FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve chief placement",
     1: "assets parameters safe shelf lease results "
     "picture texttable plots trade_off by_item texts heatmap tangents comparison drawing twins",
-    2: "live halving folder header adapter mixable checkpoint ends corpus splits continuations",
+    2: "live plain halving folder header adapter mixable checkpoint ends corpus splits continuations",
     3: "mixture paths layers mixer rowweight rows noise sampling training slopes curvature probes probes.*",
     4: "store points walks",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "

@@ -77,7 +77,7 @@ def test_each_corpus_has_a_colour_and_names_are_escaped():
 def test_without_second_derivatives_there_is_no_lower_part():
     fig = tangents_figure(curve(second=False))
     assert [trace.name for trace in fig.data] == ["loss/x", "loss/x, cubic between", "loss/x, tangents"]
-    assert fig.layout.height < tangents_figure(curve()).layout.height and not fig.layout.yaxis2.title.text
+    assert fig.layout.height < tangents_figure(curve()).layout.height and "yaxis2" not in fig.layout
 
 
 def test_a_nan_is_a_gap():
