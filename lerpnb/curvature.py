@@ -76,10 +76,8 @@ class Sharpness(Loss):
             raise ProbeError(f"Sharpness(k={k}, draws={draws}): expected 0 or more of each, and 1 or more of one.")
         if k and not k < vectors:
             raise ProbeError(f"Sharpness(vectors={vectors}): expected more than the k = {k} eigenvalues.")
-        if k and find_spec("scipy") is None:
-            raise ProbeError(
-                'Sharpness(k): eigenvalues need scipy.\nInstall it: pip install "lerpnb[curvature]"; or give k=0.'
-            )
+        if k:
+            _need_scipy("Sharpness(k)")
         self.k, self.draws, self.tol, self.vectors, self.most, self.seed = k, draws, tol, vectors, most, seed
         self.name = f"sharpness/{self.label}"
 
@@ -215,6 +213,7 @@ def top_eigenvalues(
         >>> top_eigenvalues(lambda v: torch.arange(10.0) * v, torch.ones(10), 2).round(3)
         array([9., 8.])
     """
+    _need_scipy("top_eigenvalues(k)")
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     n, made = len(start), 0
@@ -279,3 +278,10 @@ def random_signs(n: int, seed: int, like: Tensor) -> Tensor:
 def dot(a: Tensor, b: Tensor) -> float:
     """Their product, added up in float64 over blocks, without a copy of either."""
     return sum(torch.dot(x, y).item() for x, y in zip(a.split(BLOCK), b.split(BLOCK), strict=True))
+
+
+def _need_scipy(call: str) -> None:
+    if find_spec("scipy") is None:
+        raise ProbeError(
+            f'{call}: eigenvalues need scipy.\nInstall it: pip install "lerpnb[curvature]"; or give Sharpness(k=0).'
+        )

@@ -1,7 +1,7 @@
 """Curvature: a quadratic with known eigenvalues, full Hessians of very small models, and the second derivative."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -188,11 +188,17 @@ def test_the_same_seed_draws_the_same_signs():
 def test_what_cannot_be_measured_is_said(tiny, monkeypatch):
     corpus, told = Corpus(("a film",), (0,), ("x",), "x"), []
     matrix = torch.diag(torch.linspace(0, 1, 50))
-    monkeypatch.setattr(curvature, "find_spec", lambda name: None)
+
+    def without_scipy(call: Callable) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(curvature, "find_spec", lambda name: None)
+            call()
+
     for call in (
         lambda: Sharpness(corpus, k=0, draws=0),
         lambda: Sharpness(corpus, k=8),
-        lambda: Sharpness(corpus),
+        lambda: without_scipy(lambda: Sharpness(corpus)),
+        lambda: without_scipy(lambda: top_eigenvalues(lambda v: v, torch.ones(3))),
         lambda: Sharpness(corpus, k=0).measure(tiny.llama().bfloat16(), tiny.tokenizer()),
         lambda: top_eigenvalues(lambda v: v, torch.ones(3), 3),
         lambda: top_eigenvalues(lambda v: matrix @ v, torch.ones(50), 1, vectors=3, tol=1e-6, most=7),
@@ -203,7 +209,9 @@ def test_what_cannot_be_measured_is_said(tiny, monkeypatch):
     assert told == [
         "Sharpness(k=0, draws=0): expected 0 or more of each, and 1 or more of one.",
         "Sharpness(vectors=8): expected more than the k = 8 eigenvalues.",
-        'Sharpness(k): eigenvalues need scipy.\nInstall it: pip install "lerpnb[curvature]"; or give k=0.',
+        'Sharpness(k): eigenvalues need scipy.\nInstall it: pip install "lerpnb[curvature]"; or give Sharpness(k=0).',
+        "top_eigenvalues(k): eigenvalues need scipy.\n"
+        'Install it: pip install "lerpnb[curvature]"; or give Sharpness(k=0).',
         'sharpness/x: computed in bfloat16, in which derivatives are mostly rounding.\nGive dtype="float32".',
         "top_eigenvalues(k): got 3 of a matrix with 3 rows.\nIt takes 1 to 2.",
         "top_eigenvalues(most): not known to 1e-06 after 7 products.\n"
