@@ -19,6 +19,7 @@ PROGRAMS = {
     "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
     "kin.py": ["mergekit"],
     "adaptive.py": ["kinked 0", "demo line", "covered 3"],
+    "agree.py": ["loss of a text at 4 alphas", "mean of two adapters' deltas, by cat", "of the mean delta is wrong"],
 }
 
 

@@ -20,11 +20,11 @@ FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples curve chief placement",
     1: "assets parameters safe shelf lease results "
     "picture texttable plots panels trade_off by_item texts heatmap comparison drawing twins "
-    "trade_offs gaps",
+    "trade_offs gaps tangents",
     2: "live halving folder header adapter mixable checkpoint heads ends corpus splits continuations "
-    "pairs",
+    "pairs plain",
     3: "mixture paths layers mixer rowweight rows noise sampling training fine_tunes backdoor probes "
-    "probes.* ensemble blank",
+    "probes.* ensemble blank slopes curvature",
     4: "store points walks kin kin.* many_paths overhead study",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",

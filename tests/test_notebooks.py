@@ -123,6 +123,18 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "device": "cpu",
             "cache": str(tmp_path / "made"),
         },
+        },
+        "09_curvature": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "data": str(tmp_path / "texts.csv"),
+            "n_points": 4,
+            "n_texts": 3,
+            "n_hessian": 2,
+            "draws": 2,
+            "device": "cpu",
+        },
     }
 
 
