@@ -45,9 +45,8 @@ class Entanglement:
 
             (|e_12| + |e_21|) / (|e_11| + |e_22|),
 
-        and, with a sign, e_12 / e_22 and e_21 / e_11. The definition is ours: arXiv 2404.07117, whose interpolation
-        this is, is known to us by its formula alone. Intervals are percentiles of a bootstrap over the items, the same
-        in all four effects.
+        and, with a sign, e_12 / e_22 and e_21 / e_11. The definition is ours, of the interpolation of arXiv
+        2404.07117. Intervals are percentiles of a bootstrap over the items, the same in all four effects.
 
         Args:
             crossing: of the two lines.
