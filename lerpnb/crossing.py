@@ -116,12 +116,12 @@ class Crossing:
         return float(weights @ values), draws @ weights
 
     def save(self, to: str | Path) -> Path:
-        """Write crossing.parquet (`frame`), samples.parquet and crossing.json (names, provenance) into a folder."""
+        """Write crossing.parquet (`frame`), crossing_samples.parquet and crossing.json (names, provenance) there."""
         folder = Path(to)
         folder.mkdir(parents=True, exist_ok=True)
         self.frame.to_parquet(folder / "crossing.parquet")
         if self.samples is not None:
-            self.samples.to_parquet(folder / "samples.parquet")
+            self.samples.to_parquet(folder / "crossing_samples.parquet")
         told = {"names": self.names, "provenance": self.provenance}
         (folder / "crossing.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         return folder

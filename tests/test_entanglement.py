@@ -91,7 +91,7 @@ def test_a_crossing_tells_and_keeps_its_values(tmp_path):
     folder = data.save(tmp_path / "kept")
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "crossing.parquet"), data.frame)
     assert json.loads((folder / "crossing.json").read_text())["names"] == ["mood", "style"]
-    assert not (folder / "samples.parquet").exists()
+    assert not (folder / "crossing_samples.parquet").exists()
 
 
 one = {(0.0, 0.0): Measure([1.0, 2.0])}

@@ -78,6 +78,8 @@ def test_the_setup_says_all_that_the_face_needs(explorer):
         "alphas": GRID,
         "labels": ["−0.5", "0", "0.5", "1"],
         "index": 2,
+        "axis": "",
+        "others": [],
         "ends": [1, 3],
         "prompt": "the film was",
         "settings": settings,
