@@ -73,6 +73,21 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "new_tokens": 12,
             "device": "cpu",
         },
+        "10_several_attributes": {
+            "first_minus": minus,
+            "first_plus": plus,
+            "first_scorer": scorer,
+            "second_minus": plus,
+            "second_plus": minus,
+            "second_scorer": scorer,
+            "second_label": "negative",
+            "base": base,
+            "prompts": str(tmp_path / "prompts.txt"),
+            "n_prompts": 3,
+            "draws": 2,
+            "new_tokens": 5,
+            "device": "cpu",
+        },
     }
 
 
