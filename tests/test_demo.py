@@ -13,8 +13,8 @@ from lerpnb.paths import Line
 from lerpnb.probes.attribute import Attribute
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
-from lerpnb.sampling import sample
 from lerpnb.product import Product
+from lerpnb.sampling import sample
 from lerpnb.splits import held_out, prompts, reviews, voices
 from lerpnb.walks import walk
 
