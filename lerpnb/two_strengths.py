@@ -79,7 +79,7 @@ def strengths_figure(crossing: Crossing, quantities: tuple[str, str] | None = No
             yshift=6,
             showarrow=False,
         )
-    _lay_out(fig, crossing, units[0])
+    _lay_out(fig, crossing, shown, units[0])
     return fig
 
 
@@ -92,14 +92,14 @@ def _add_frame(fig: Picture, crossing: Crossing, at: str) -> None:
     fig.add_shape(type="rect", line=dict(color=look.TEXT, width=3, dash="dot"), **sides)
 
 
-def _lay_out(fig: Picture, crossing: Crossing, unit: str) -> None:
+def _lay_out(fig: Picture, crossing: Crossing, shown: tuple[str, ...], unit: str) -> None:
     names = [escaped(name, 40) for name in crossing.names]
     ends = {0.0: "minus", 1.0: "plus"}
     across, up = (
         [f"<b>{number(a)}</b>{between}<b>{ends[a]}</b>" if a in ends else number(a) for a in grid]
         for grid, between in zip(crossing.alphas, ("<br>", " "), strict=True)
     )
-    bare = dict(showgrid=False, zeroline=False, ticks="", tickmode="array", automargin=False)
+    bare = dict(showgrid=False, zeroline=False, ticks="", tickmode="array", ticklabelstandoff=4)
     for i, domain in enumerate((LEFT, RIGHT)):
         at = "" if i == 0 else "2"
         x = dict(bare, domain=domain, anchor=f"y{at}", tickvals=list(range(len(across))), ticktext=across)
@@ -108,10 +108,15 @@ def _lay_out(fig: Picture, crossing: Crossing, unit: str) -> None:
         if i == 0:
             y["title"] = dict(text=f"alpha of {names[1]} (no unit)", standoff=6, font=dict(size=14))
         fig.update_layout({f"xaxis{at}": x, f"yaxis{at}": y})
+    values = np.concatenate([crossing.surface(quantity).ravel() for quantity in shown])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     bar = dict(thickness=12, outlinewidth=0, ypad=0, nticks=6, x=0.965, xanchor="left")
     fig.update_layout(
         margin=dict(t=TOP, b=BOTTOM, l=90, r=20),
-        coloraxis=dict(colorscale=look.MUCH, colorbar=dict(bar, title=dict(text=unit, side="right"))),
+        coloraxis=dict(
+            colorscale=look.MUCH, cmin=low, cmax=high, colorbar=dict(bar, title=dict(text=unit, side="right"))
+        ),
     )
 
 
