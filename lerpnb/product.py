@@ -18,7 +18,7 @@ Named = str | Path | Checkpoint | nn.Module
 
 
 class Product(Mixture):
-    """theta(a) = (1 - sum_i l_i) base + sum_i l_i (a_i plus_i + (1 - a_i) minus_i): several lines at once.
+    """Several lines at once, theta(a) = (1 - sum_i l_i) base + sum_i l_i (a_i plus_i + (1 - a_i) minus_i).
 
     This is continuous language model interpolation (arXiv 2404.07117), where the l_i add up to 1 and no base is left
     over; by default each is 1/n. Each line then pulls with a share of its delta alone. With `weights=(1, 1, ...)` each

@@ -14,7 +14,7 @@ from .mixture import Mixture
 
 
 class Simplex(Mixture):
-    """theta(w) = sum_i w_i theta_i over any number of checkpoints: a rewarded soup (arXiv 2306.04488).
+    """Any number of checkpoints, theta(w) = sum_i w_i theta_i: rewarded soups (arXiv 2306.04488).
 
     The coordinate is a tuple of weights, a finite number a checkpoint in their order, without unit. Nothing is ever
     renormalised: weights add up to 1, or are refused. A single 1 among zeros is that checkpoint bit for bit; a weight
