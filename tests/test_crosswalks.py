@@ -33,6 +33,7 @@ def test_every_pair_is_measured_and_kept(product, tmp_path):
     assert again.provenance["weights"] == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_texts_are_shared_by_two_attributes_and_say_where_they_are_of(product, tiny, tmp_path):
     scorer = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
     how = dict(draws=2, new_tokens=3, device="cpu", judge=False)

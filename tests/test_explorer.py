@@ -513,6 +513,7 @@ def test_a_second_slider_writes_all_anew_at_another_alpha_of_the_other_line(prod
     assert two_sliders.texts()["a style"].tolist() == [-0.5] * 4
 
 
+@pytest.mark.slow
 def test_a_slider_that_moves_on_stops_the_old_work_and_the_last_place_counts(product, two_sliders):
     two_sliders.hear({"kind": "write", **ASK | {"new_tokens": 100}})
     while not told(two_sliders, "page"):
@@ -527,6 +528,7 @@ def test_a_slider_that_moves_on_stops_the_old_work_and_the_last_place_counts(pro
     assert two_sliders.others.at == {"a style": 0.5} and two_sliders.texts("nobody")["a style"][0] == 0.5
 
 
+@pytest.mark.slow
 def test_what_is_kept_and_drawn_of_a_product_says_where_all_sliders_stand(two_sliders, tmp_path):
     two_sliders.texts()
     path = two_sliders.keep()
@@ -538,6 +540,7 @@ def test_what_is_kept_and_drawn_of_a_product_says_where_all_sliders_stand(two_sl
     assert table.header.values[0].startswith("what the model at alpha 0.5 and a style 0.5 writes;")
 
 
+@pytest.mark.slow
 def test_a_model_saved_of_a_product_is_the_products(product, two_sliders, tmp_path):
     import torch
 

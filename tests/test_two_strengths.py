@@ -77,6 +77,7 @@ def test_what_is_refused(quantities, said):
     assert str(error.value) == said
 
 
+@pytest.mark.slow
 def test_without_a_browser_the_maps_lie_side_by_side_too():
     import io
     import json
