@@ -47,10 +47,9 @@ format: $(READY) ## Put the code in shape and strip the notebooks' outputs
 	$(BIN)/ruff format
 	$(STRIP) $(NOTEBOOKS) < /dev/null
 
-adapters: assets ## Train the demo's adapters and scorer anew, by notebook 01 (about two hours)
-	OMP_NUM_THREADS=1 $(BIN)/lerpnb run notebooks/01_fine_tune.ipynb -f data/recipes/negative.yaml --name fine_tune_negative
-	OMP_NUM_THREADS=1 $(BIN)/lerpnb run notebooks/01_fine_tune.ipynb -f data/recipes/positive.yaml --name fine_tune_positive
-	OMP_NUM_THREADS=1 $(BIN)/lerpnb run notebooks/01_fine_tune.ipynb -f data/recipes/scorer.yaml --name fine_tune_scorer
+adapters: assets ## Train the demo's adapters and scorers anew, by notebook 01 (about two hours)
+	for name in negative positive scorer viewer critic scorer_voice; do OMP_NUM_THREADS=1 $(BIN)/lerpnb run \
+	notebooks/01_fine_tune.ipynb -f data/recipes/$$name.yaml --name fine_tune_$$name || exit 1; done
 
 clean: ## Remove caches and build leftovers; .venv, runs and results stay
 	rm -rf build dist .pytest_cache .ruff_cache

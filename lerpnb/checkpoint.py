@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,16 @@ class Checkpoint:
         untie(twin)
         admit_untied(twin)
         return Checkpoint(self.header, twin, self.tokenizer, self.base, self._low)
+
+    def with_weights(self, weights: Mapping[str, torch.Tensor | LowRank], name: str) -> "Checkpoint":
+        """This network and tokenizer with other weights, by the names and of the shapes that `weights` has."""
+        twin = borrow(self._bare)
+        low = {n: weight for n, weight in weights.items() if isinstance(weight, LowRank)}
+        for n, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
+            if n in weights:
+                tensor.data = low[n].base if n in low else weights[n]
+        header = replace(self.header, name=name, folder=None)
+        return Checkpoint(header, twin, self.tokenizer, self.base, low)
 
     def __repr__(self) -> str:
         dtypes = ", ".join(sorted(self.stored_dtypes))

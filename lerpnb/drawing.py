@@ -83,25 +83,26 @@ def _axes(picture: Figure, data: list[dict], layout: dict, width: int, height: i
     bars = layout.get("coloraxis") or any("colorbar" in (trace.get("marker") or {}) for trace in data)
     across -= 0.07 if bars else 0
     found: dict[str, Axes] = {}
-    names = sorted({trace.get("yaxis", "y") for trace in data if trace.get("type") != "table"})
-    for name in names:
-        told = layout.get(f"yaxis{name[1:]}") or {}
+    below = {trace.get("yaxis", "y"): trace.get("xaxis", "x") for trace in data if trace.get("type") != "table"}
+    for name in sorted(below):
+        told, flat = layout.get(f"yaxis{name[1:]}") or {}, layout.get(f"xaxis{below[name][1:]}") or {}
         over = told.get("overlaying")
         if over in found:
             found[name] = found[over].twinx()
         else:
-            low, high = told.get("domain") or (0, 1)
-            found[name] = picture.add_axes((left, bottom + low * up, across, (high - low) * up))
+            (low, high), (start, stop) = told.get("domain") or (0, 1), flat.get("domain") or (0, 1)
+            place = (left + start * across, bottom + low * up, (stop - start) * across, (high - low) * up)
+            found[name] = picture.add_axes(place)
         _dress(found[name], told, "y")
-        _dress(found[name], layout.get("xaxis") or {}, "x")
+        _dress(found[name], flat, "x")
         if over in found:
             found[name].xaxis.set_visible(False)
         if told.get("visible") is False:
             found[name].set_axis_off()
     stacked = [axes for name, axes in found.items() if not (layout.get(f"yaxis{name[1:]}") or {}).get("overlaying")]
-    lowest = min(stacked, key=lambda axes: axes.get_position().y0)
+    lowest = min((axes.get_position().y0 for axes in stacked), default=0)
     for axes in stacked:
-        if axes is not lowest:
+        if axes.get_position().y0 > lowest:
             axes.tick_params(axis="x", labelbottom=False)
             axes.set_xlabel("")
     return found
@@ -121,6 +122,8 @@ def _dress(axes: Axes, told: dict, which: str) -> None:
         axis.set_ticks(told["tickvals"], [plain(text) for text in told.get("ticktext") or told["tickvals"]])
     elif told.get("dtick") and told.get("range"):
         axis.set_ticks(np.arange(0, told["range"][1], told["dtick"]))
+    if told.get("showticklabels") is False:
+        axis.set_ticklabels([])
     if told.get("range") and None not in told["range"]:
         ends = [10**end for end in told["range"]] if log else told["range"]
         (axes.set_xlim if which == "x" else axes.set_ylim)(ends)
@@ -229,7 +232,13 @@ def _heatmap(picture: Figure, axes: Axes, trace: dict, layout: dict) -> None:
         edgecolors="white",
         linewidth=0.7,
     )
-    axes.set_yticks(range(z.shape[0]), [plain(name) for name in trace.get("y") or range(z.shape[0])])
+    if not (layout.get(f"yaxis{trace.get('yaxis', 'y')[1:]}") or {}).get("tickvals"):
+        axes.set_yticks(range(z.shape[0]), [plain(name) for name in trace.get("y") or range(z.shape[0])])
+    if trace.get("texttemplate"):
+        for (row, column), value in np.ndenumerate(z):
+            ink = "white" if mesh.norm(value) > 0.5 else INK
+            text = plain(trace["text"][row][column])
+            axes.text(x[column], row, text, color=ink, fontsize=8.5, ha="center", va="center", parse_math=False)
     axes.set_ylim(-0.5, z.shape[0] - 0.5)
     axes.tick_params(length=0)
     axes.grid(False)

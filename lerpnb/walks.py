@@ -83,14 +83,8 @@ def walk(
     grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
     for alpha in grid:
         line.checked(alpha, "walk(alphas)")
-    probes = [as_probe(probe) for probe in probes]
-    _check_names(probes)
-    if line.tokenizer is None:
-        raise ProbeError(
-            "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
-        )
-    probes = [probe.prepare(line.base) if hasattr(probe, "prepare") else probe for probe in probes]
-    work = Points(line, probes, _store(store))
+    probes = ready(probes, line)
+    work = Points(line, probes, as_store(store))
     if check:
         work.check_repeats(grid)
     points: dict[float, Point] = {}
@@ -108,7 +102,7 @@ def walk(
     told = work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)}
     if place:
         told["placement"] = _told(place, points)
-    _fill_gaps(points)
+    fill_gaps(points)
     samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
     return Curve.from_measures(
         {alpha: measures for alpha, (measures, _) in points.items()},
@@ -169,8 +163,8 @@ def _told(place: Placement, points: dict[float, Point]) -> dict:
     }
 
 
-def _fill_gaps(points: dict[float, Point]) -> None:
-    """Give a quantity that could not be measured at an alpha a NaN there, so that it is drawn as a gap and named."""
+def fill_gaps(points: dict[Any, Point]) -> None:
+    """Give a quantity that could not be measured at a point a NaN there, so that it is drawn as a gap and named."""
     known = {name: measure for measures, _ in points.values() for name, measure in measures.items()}
     for measures, _ in points.values():
         for name in known.keys() - measures.keys():
@@ -189,16 +183,27 @@ def _checked_alphas(alphas: Sequence[float]) -> list[float]:
     return grid
 
 
-def _check_names(probes: list) -> None:
+def ready(probes: Sequence[Any], path: Mixture) -> list:
+    """The probes as they are measured along a path, after what would refuse them.
+
+    Raises:
+        ProbeError: none, two with one name, or a path without a tokenizer.
+    """
+    probes = [as_probe(probe) for probe in probes]
     if not probes:
         raise ProbeError("walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
     names = [probe.name for probe in probes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ProbeError(f"walk(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
+    if path.tokenizer is None:
+        raise ProbeError(
+            "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+        )
+    return [probe.prepare(path.base) if hasattr(probe, "prepare") else probe for probe in probes]
 
 
-def _store(store: Store | str | Path | None | bool) -> Store | None:
+def as_store(store: Store | str | Path | None | bool) -> Store | None:
     if store is True:
         return Store()
     if store is None or store is False or isinstance(store, Store):

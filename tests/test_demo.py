@@ -8,16 +8,19 @@ import torch
 from lerpnb import assets
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.continuations import Continuations
+from lerpnb.crosswalks import cross
 from lerpnb.paths import Line
 from lerpnb.probes.attribute import Attribute
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
+from lerpnb.product import Product
 from lerpnb.sampling import sample
-from lerpnb.splits import held_out, prompts, reviews
+from lerpnb.splits import held_out, prompts, reviews, voices
 from lerpnb.walks import walk
 
 pytestmark = pytest.mark.slow
 ADAPTERS = [assets.place(f"data/adapters/{side}") for side in ("negative", "positive")]
+VOICES = [assets.place(f"data/adapters/{side}") for side in ("viewer", "critic")]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,35 @@ def test_the_adapters_are_small_bfloat16_and_made_as_recorded():
         assert record["after"]["loss"] < record["before"]["loss"] - 0.5
         assert Checkpoint.load(folder, base="smollm2-135m-instruct").stored_dtypes == {"bfloat16"}
         assert str(assets.cache_dir()) not in "".join(f.read_text() for f in folder.glob("*.json"))
+
+
+def test_so_are_those_of_the_second_attribute():
+    corpus = voices("adapters")
+    for folder, side in zip(VOICES, ("viewer", "critic"), strict=True):
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 6e6
+        record = json.loads((folder / "training.json").read_text())
+        assert record["texts"] == 800 and record["corpus_sha256"] == corpus.only(side).sample(800).sha256
+        assert record["after"]["loss"] < record["before"]["loss"] - 0.5
+        assert str(assets.cache_dir()) not in "".join(f.read_text() for f in folder.glob("*.json"))
+
+
+def test_the_voices_scorer_knows_who_speaks():
+    corpus = held_out("voices", 100, seed=1)
+    scorer = Classifier.load("data/scorer_voice", "cpu")
+    assert scorer.accuracy(corpus.texts, [corpus.label_names[i] for i in corpus.labels]) > 0.65
+
+
+def test_each_alpha_of_the_product_moves_its_own_attribute():
+    lines = {"sentiment": tuple(ADAPTERS), "voice": tuple(VOICES)}
+    product = Product(lines, "smollm2-135m-instruct", weights=(1, 1), device="cpu")
+    settings = dict(draws=2, new_tokens=12, device="cpu", judge=False)
+    probes = [
+        Attribute("data/scorer", prompts(8), **settings),
+        Attribute("data/scorer_voice", prompts(8), label="critic", name="voice", **settings),
+    ]
+    crossing = cross(product, [0, 1], probes, store=False)
+    for probe, line in zip(probes, lines, strict=True):
+        assert crossing.effect(probe.name, line).value > 0.1
 
 
 def test_the_ends_share_their_base_and_differ(line):

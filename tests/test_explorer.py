@@ -17,6 +17,7 @@ from lerpnb.explorer.marks import AFTER, BEFORE, MINUS, PLUS, changed, ends, mar
 from lerpnb.explorer.panel import explore
 from lerpnb.explorer.turns import Turns
 from lerpnb.explorer.twin import twin_figure
+from lerpnb.product import Product
 from lerpnb.sampling import sample
 
 GRID = [-0.5, 0.0, 0.5, 1.0]
@@ -78,6 +79,8 @@ def test_the_setup_says_all_that_the_face_needs(explorer):
         "alphas": GRID,
         "labels": ["−0.5", "0", "0.5", "1"],
         "index": 2,
+        "axis": "",
+        "others": [],
         "ends": [1, 3],
         "prompt": "the film was",
         "settings": settings,
@@ -469,3 +472,88 @@ explorer"""
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def product(tiny_adapter_pair) -> Product:
+    base, minus, plus = tiny_adapter_pair
+    return Product({"mood": (minus, plus), "a style": (plus, minus)}, base, weights=(1, 1), device="cpu")
+
+
+@pytest.fixture
+def two_sliders(product, tmp_path):
+    explorer = explore(product, alphas=GRID, out=tmp_path / "kept here", **ASK)
+    explorer.said = []
+    explorer.tell = lambda message: explorer.said.append(json.loads(json.dumps(message)))
+    yield explorer
+    explorer.close()
+
+
+def written(product, style: float) -> list[str]:
+    spec = Continuations(["the film was"], 1, 8, seed=3)
+    return [sample(product.at((alpha, style)), product.tokenizer, spec)["continuation"][0] for alpha in GRID]
+
+
+def test_a_second_slider_writes_all_anew_at_another_alpha_of_the_other_line(product, two_sliders):
+    product.at((0.25, 0.25))
+    two_sliders.hear({"kind": "hello"})
+    settle(two_sliders)
+    assert product.here == (0.25, 0.25)  # the caller's model is not the one that moved
+    setup = two_sliders.said[0]
+    assert setup["axis"] == "mood" and setup["others"] == [{"name": "a style", "index": 2}]
+    assert setup["refusal"] is None  # all alphas of the first line in one pass
+    first = two_sliders.texts()
+    assert first["text"].tolist() == written(product, 0.5) and first["a style"].tolist() == [0.5] * 4
+    two_sliders.said.clear()
+    two_sliders.hear({"kind": "fix", "name": "a style", "index": 0})
+    settle(two_sliders)
+    pages = told(two_sliders, "page")
+    assert ["".join(w) for w in pages[-1]["words"]] == written(product, -0.5) != first["text"].tolist()
+    assert [page["done"] for page in pages] == [False] * 8 + [True] and told(two_sliders, "bars")
+    assert two_sliders.texts()["a style"].tolist() == [-0.5] * 4
+
+
+@pytest.mark.slow
+def test_a_slider_that_moves_on_stops_the_old_work_and_the_last_place_counts(product, two_sliders):
+    two_sliders.hear({"kind": "write", **ASK | {"new_tokens": 100}})
+    while not told(two_sliders, "page"):
+        time.sleep(0.001)
+    two_sliders.hear({"kind": "fix", "name": "a style", "index": 0})
+    two_sliders.hear({"kind": "fix", "name": "a style", "index": 3})
+    two_sliders.hear({"kind": "write", **ASK})  # a prompt typed before a page of the new place
+    settle(two_sliders)
+    assert two_sliders.texts()["text"].tolist() == written(product, 1.0)
+    assert not any(page["done"] for page in told(two_sliders, "page") if page["of"] == 100)
+    two_sliders.fix("a style", 0.4)  # as a cell would: the nearest step
+    assert two_sliders.others.at == {"a style": 0.5} and two_sliders.texts("nobody")["a style"][0] == 0.5
+
+
+@pytest.mark.slow
+def test_what_is_kept_and_drawn_of_a_product_says_where_all_sliders_stand(two_sliders, tmp_path):
+    two_sliders.texts()
+    path = two_sliders.keep()
+    assert path == tmp_path / "kept here" / "kept_mood_a-style.csv"
+    assert list(two_sliders.kept)[:3] == ["alpha", "a style", "prompt"]
+    pd.testing.assert_frame_equal(pd.read_csv(path), two_sliders.kept)
+    assert two_sliders.kept.loc[0, ["alpha", "a style"]].tolist() == [0.5, 0.5]
+    table = two_sliders.figure().data[-1]
+    assert table.header.values[0].startswith("what the model at alpha 0.5 and a style 0.5 writes;")
+
+
+@pytest.mark.slow
+def test_a_model_saved_of_a_product_is_the_products(product, two_sliders, tmp_path):
+    import torch
+
+    two_sliders.fix("a style", 1.0)
+    two_sliders.hear({"kind": "save", "index": 0, "to": str(tmp_path / "model")})
+    settle(two_sliders)
+    weights, live = Checkpoint.load(tmp_path / "model").tensors, product.at((-0.5, 1.0))
+    assert all(torch.allclose(weights[name], value, atol=1e-6) for name, value in live.named_parameters())
+
+
+def test_no_such_other_line_is_said(two_sliders, explorer):
+    two_sliders.hear({"kind": "fix", "name": "mood", "index": 0})
+    assert two_sliders.said == [{"kind": "error", "text": "explore(): no other line 'mood'. There are: a style."}]
+    with pytest.raises(AlphaError) as error:
+        explorer.fix("mood", 0)
+    assert str(error.value) == ("explore(): no other line 'mood'. There are: none, for the path is a single line.")

@@ -12,7 +12,7 @@ from test_notebooks import NOTEBOOKS, parameters  # noqa: F401
 pytest_plugins = ["browser"]
 pytestmark = pytest.mark.browser
 PLOTLY = "application/vnd.plotly.v1+json"
-FIGURES = {"02_walk_the_line": 1, "04_explore": 1}  # that there are at least
+FIGURES = {"02_walk_the_line": 1, "04_explore": 1, "10_several_attributes": 1}  # that there are at least
 IDLE = "() => !document.querySelector('.lerp-explorer').classList.contains('busy')"
 KNOB = "(knob) => { const b = knob.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }"
 
@@ -71,6 +71,8 @@ def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, tmp_path, note
         own.run_all(seen, 120)
         if notebook.stem == "04_explore":
             use_the_explorer(seen, panel, notebook.stem)
+        if notebook.stem == "10_several_attributes":
+            use_the_second_slider(seen, panel, notebook.stem)
         own.save(seen)
         shown = [out for _, some in outputs(path) for out in some]
         assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
@@ -161,6 +163,30 @@ def use_the_explorer(seen, panel, name: str) -> None:
         page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'")
         page.wait_for_selector("#jupyterlab-splash", state="detached")
         seen.shoot(f"{name}_{theme.lower()}")
+
+
+def use_the_second_slider(seen, panel, name: str) -> None:
+    """The other line's slider: its alpha is said at once and the texts follow, while the first stays where it is."""
+    page, explorer = seen.page, panel.locator(".lerp-explorer")
+    explorer.scroll_into_view_if_needed()
+    alpha, text, slider = (explorer.locator(selector) for selector in (".alpha", ".text", ".others input"))
+    page.wait_for_function(IDLE)
+    seen.expect(alpha).to_have_text("sentiment α = 0")
+    seen.expect(explorer.locator(".others label")).to_have_text("voiceα = 0")
+    seen.shoot(f"{name}_first")
+    read = [text.inner_text()]
+    slider.focus()
+    for key, said in (("End", "α = 2"), ("Home", "α = −1")):
+        page.keyboard.press(key)
+        seen.expect(explorer.locator(".others output")).to_have_text(said)
+        seen.expect(text).not_to_have_text(read[-1])
+        page.wait_for_function(IDLE)
+        read.append(text.inner_text())
+    assert len(set(read)) == 3
+    seen.expect(alpha).to_have_text("sentiment α = 0")
+    explorer.get_by_role("button", name="Keep this alpha").click()
+    seen.expect(explorer.locator(".said")).to_contain_text("kept_sentiment_voice.csv")
+    seen.shoot(f"{name}_used")
 
 
 WAITS = """

@@ -16,9 +16,11 @@ from ..curve import Curve
 from ..errors import AlphaError, LerpError, ProbeError
 from ..kernel import RUN_DIR
 from ..paths import Line
+from ..product import Product
 from .engine import Bars, Engine, Page
 from .face import Face, lines_of, somebody_is_here
 from .marks import ends, marks, words
+from .others import Others
 from .turns import ONE_AT_A_TIME, Turns, in_turn
 from .twin import twin_figure
 
@@ -26,7 +28,7 @@ KEPT = ["alpha", "prompt", "text", "seed", "temperature", "top_p", "new_tokens"]
 
 
 def explore(
-    line: Line,
+    line: Line | Product,
     prompt: str = "The film",
     *,
     alphas: Sequence[float] | None = None,
@@ -45,8 +47,11 @@ def explore(
     nobody is at the kernel (a batch run, nbconvert) it is a figure with its own slider. The line's live model is left
     where it stands.
 
+    A `Product` has a slider for each of its lines: the first slides over texts that are there already; moving another
+    one writes them all anew, and drops what was being written.
+
     Args:
-        line: with a tokenizer.
+        line: with a tokenizer; or a product.
         prompt: what to continue at first.
         alphas: the slider's steps; by default the curve's, else `alpha_grid(-1, 2, 13)`.
         curve: of a walk on this line, to be drawn with a marker at the slider's alpha.
@@ -85,17 +90,20 @@ class Explorer:
     Attributes:
         alphas: the slider's steps.
         index: which of them it stands at.
+        others: where a product's other lines stand.
         spec: the prompt and the sampling that the texts are of.
     """
 
-    def __init__(self, line: Line, *, alphas: list[float], curve: Curve | None, spec: Continuations, out: str | Path):
+    def __init__(
+        self, line: Line | Product, *, alphas: list[float], curve: Curve | None, spec: Continuations, out: str | Path
+    ):
         if line.tokenizer is None:
             raise ProbeError(
                 "explore(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
             )
-        self.line, self.alphas, self.curve, self.spec = line, alphas, curve, spec
+        self.alphas, self.curve, self.spec, self.others = alphas, curve, spec, Others(line, alphas)
         self.index = min(range(len(alphas)), key=lambda i: abs(alphas[i] - 0.5))
-        self.engine = Engine(line, alphas)
+        self.engine = Engine(self.others.line(), alphas)
         self.engine.check(spec)
         self.out = Path(os.environ.get(RUN_DIR) or out)
         self.tell: Callable[[dict], None] = lambda message: None  # until there is a face
@@ -112,8 +120,19 @@ class Explorer:
 
     @property
     def kept(self) -> pd.DataFrame:
-        """What 'Keep this alpha' recorded: alpha, prompt, text and the sampling; kept.csv has the same rows."""
-        return pd.DataFrame(self._kept, columns=KEPT)
+        """What 'Keep this alpha' recorded: alpha, prompt, text and the sampling; the file has the same rows.
+
+        Of a product, the other lines' alphas stand behind the first's.
+        """
+        return pd.DataFrame(self._kept, columns=[KEPT[0], *self.others.at, *KEPT[1:]])
+
+    def fix(self, name: str, alpha: float) -> None:
+        """Move another line's slider to the step nearest to an alpha: all texts are written anew."""
+        self.others.move(name, alpha)
+        for turns in (self._writing, self._looking):
+            turns.stop()
+        self._page, self._bars = Page.empty(self.spec, len(self.alphas)), None
+        self._writing.start(self._write(self.spec))
 
     def texts(self, prompt: str | None = None) -> pd.DataFrame:
         """What each alpha writes, as a table: alpha, prompt, text, n_tokens. Waits until all is written.
@@ -122,24 +141,28 @@ class Explorer:
             prompt: another one than the widget's, which is left alone.
         """
         page = self._finished(prompt)
-        columns = {"alpha": self.alphas, "prompt": page.spec.prompts[0], "text": page.texts}
+        columns = {"alpha": self.alphas, **self.others.at, "prompt": page.spec.prompts[0], "text": page.texts}
         return pd.DataFrame({**columns, "n_tokens": [len(ids) for ids in page.tokens]})
 
     def figure(self, prompt: str | None = None) -> Any:
         """The static twin: the texts and the next-token bars as a figure that needs no kernel. Waits likewise."""
         page = self._finished(prompt)
         with ONE_AT_A_TIME:
-            bars = self.engine.bars(page)
-        return twin_figure(page.spec.prompts[0], self.alphas, page.texts, bars.labels, bars.p)
+            bars = self._aimed().bars(page)
+        return twin_figure(page.spec.prompts[0], self.alphas, page.texts, bars.labels, bars.p, str(self.others))
 
     def keep(self) -> Path:
-        """Record what stands at the slider's alpha: in `kept`, and as a row of kept.csv, whose path is returned."""
+        """Record what stands at the slider's alpha: in `kept`, and as a row of kept.csv, whose path is returned.
+
+        Of a product it is kept_NAMES.csv, after its lines, for it has a column for each.
+        """
         page, settings = self._page, self._page.spec
         row = [self.alpha, settings.prompts[0], page.texts[self.index], settings.seed, settings.temperature]
-        self._kept.append(dict(zip(KEPT, [*row, settings.top_p, settings.new_tokens], strict=True)))
+        self._kept.append(dict(zip(KEPT, [*row, settings.top_p, settings.new_tokens], strict=True)) | self.others.at)
         self.out.mkdir(parents=True, exist_ok=True)
-        path = self.out / "kept.csv"
-        pd.DataFrame(self._kept[-1:], columns=KEPT).to_csv(path, mode="a", header=not path.exists(), index=False)
+        names = [re.sub(r"\W+", "-", name) for name in (self.others.first, *self.others.at)]
+        path = self.out / ("_".join(["kept", *filter(None, names)]) + ".csv")
+        self.kept[-1:].to_csv(path, mode="a", header=not path.exists(), index=False)
         return path
 
     @property
@@ -176,6 +199,8 @@ class Explorer:
                 "alphas": self.alphas,
                 "labels": [show(alpha).replace("-", "−") for alpha in self.alphas],
                 "index": self.index,
+                "axis": self.others.first,
+                "others": self.others.told(),
                 "ends": ends(self.alphas),
                 "prompt": self.spec.prompts[0],
                 "settings": settings,
@@ -212,6 +237,9 @@ class Explorer:
     def _hear_at(self, message: dict) -> None:
         self.index = int(message["index"])
 
+    def _hear_fix(self, message: dict) -> None:
+        self.fix(message["name"], self.alphas[int(message["index"])])
+
     def _hear_cursor(self, message: dict) -> None:
         self._looking.start(self._look(self._page, int(message["index"]), int(message["word"])))
 
@@ -228,7 +256,7 @@ class Explorer:
     def _write(self, spec: Continuations):
         """The job behind the texts: a step a token, and after the first one the bars."""
         looked = False
-        for page in self.engine.write(spec, self.index):
+        for page in self._aimed().write(spec, self.index):
             yield  # a job that is not the newest any more ends here, and shows nothing
             self._page = page
             self._show(page)
@@ -239,7 +267,7 @@ class Explorer:
     def _look(self, page: Page, index: int, word: int):
         """The job behind the bars: one step."""
         letters = sum(map(len, words(page.texts[index])[:word]))
-        bars = self.engine.bars(page, index, letters)
+        bars = self._aimed().bars(page, index, letters)
         yield
         self._bars = (index, word, bars)
         self._show_bars()
@@ -250,10 +278,16 @@ class Explorer:
             raise LerpError("explore(): no folder to save to.\nName a new one, such as out/model.")
         if Path(to).is_file() or Path(to).is_dir() and any(Path(to).iterdir()):
             raise LerpError(f"explore(): something lies in {to} already.\nName a new folder, such as out/model.")
-        folder = self.engine.another_line().save(alpha, to)
+        folder = self._aimed().another_line().save(alpha, to)
         size = sum(file.stat().st_size for file in folder.iterdir())
         self.tell({"kind": "saved", "text": f"Alpha {show(alpha)} is saved in {folder} ({size / 1e6:,.0f} MB)."})
         yield
+
+    def _aimed(self) -> Engine:
+        """The engine of where the other lines stand now; one's own turn, for a new one takes a moment."""
+        if (line := self.others.line()) is not self.engine.line:
+            self.engine = Engine(line, self.alphas)
+        return self.engine
 
     def _show(self, page: Page) -> None:
         split = [words(text) for text in page.texts]
@@ -290,7 +324,9 @@ class Explorer:
         if prompt is not None:
             spec = replace(self.spec, prompts=(_asked(prompt),))
             self.engine.check(spec)
-            *_, page = in_turn(self.engine.write(spec))
+            with ONE_AT_A_TIME:
+                engine = self._aimed()
+            *_, page = in_turn(engine.write(spec))
             return page
         if not self._writing.working and not (self._page.done and self._page.spec == self.spec):
             self._writing.start(self._write(self.spec))

@@ -14,7 +14,12 @@ BARS, AXIS, SLIDER = 200, 56, 92  # pixels, from the top; the table of texts com
 
 
 def twin_figure(
-    prompt: str, alphas: Sequence[float], texts: Sequence[str], labels: Sequence[str], p: Sequence[Sequence]
+    prompt: str,
+    alphas: Sequence[float],
+    texts: Sequence[str],
+    labels: Sequence[str],
+    p: Sequence[Sequence],
+    besides: str = "",
 ) -> go.Figure:
     """Next-token probabilities after a prompt over alpha, and with a slider the text at each alpha.
 
@@ -25,6 +30,7 @@ def twin_figure(
         alphas: (n,) ascending.
         texts: (n,) what stands at each; an empty one is told to be none.
         labels, p: tokens, and for each the (n,) probabilities over alpha, None where not finite.
+        besides: where else all of them stand, said after each alpha.
 
     >>> fig = twin_figure("The", [0.0, 1.0], [" film", " cast"], [" film"], [[0.5, 0.25]])
     >>> [trace.type for trace in fig.data], fig.layout.sliders[0].steps[1].label
@@ -42,10 +48,10 @@ def twin_figure(
         style = dict(marker=dict(color=colour), hovertext=told, hoverinfo="text", hoverlabel=look.HOVER)
         fig.add_bar(x=[number(a) for a in alphas], y=list(values), name=name, **style)
     fig.add_trace(table.trace(alphas[active], 1 - (upper + SLIDER) / paper))
-    fig.data[-1].header.values = _header(alphas[active], active)
+    fig.data[-1].header.values = _header(alphas[active], active, besides)
     steps = []
     for i, alpha in enumerate(alphas):
-        cells = {"header.values": [_header(alpha, i)], "cells.values": [table.columns[alpha]]}
+        cells = {"header.values": [_header(alpha, i, besides)], "cells.values": [table.columns[alpha]]}
         marker = {"shapes[0].x0": i - 0.45, "shapes[0].x1": i + 0.45} if labels else {}
         steps.append(dict(method="update", label=number(alpha), args=[cells, marker, [len(fig.data) - 1]]))
     grid = dict(gridcolor=look.FAINT, zeroline=False, linecolor=look.FAINT, showline=True)
@@ -94,6 +100,7 @@ def _cells(prompt: str, texts: Sequence[str]) -> list[str]:
     return cells
 
 
-def _header(alpha: float, i: int) -> list[str]:
+def _header(alpha: float, i: int, besides: str) -> list[str]:
     beside = "before" if i else "after"
-    return [f"what the model at alpha {number(alpha)} writes; <b>bold</b> is not in the text of the alpha {beside}"]
+    where = f"alpha {number(alpha)}{escaped(besides, 120) and ' ' + escaped(besides, 120)}"
+    return [f"what the model at {where} writes; <b>bold</b> is not in the text of the alpha {beside}"]

@@ -67,9 +67,11 @@ function render({ model, el }) {
   const legend = make("div", { class: "legend" });
   const curves = make("div", { class: "curves" });
   const scale = make("div", { class: "scale" }, slider, ruler);
+  const others = make("div", { class: "others" });
   const root = make("div", { class: "lerp-explorer" },
     make("div", { class: "ask" }, make("label", { class: "prompt" }, "Prompt", prompt),
-      make("div", { class: "controls" }, tokensLabel, heatLabel, massLabel, seedLabel, stop, status)),
+      make("div", { class: "controls" }, tokensLabel, heatLabel, massLabel, seedLabel, stop, status),
+      others),
     error,
     make("div", { class: "body" }, make("div", { class: "left" }, name, text, key,
       make("div", { class: "buttons" }, keep, open), form, said), scale,
@@ -120,7 +122,7 @@ function render({ model, el }) {
   }
 
   function drawText() {
-    name.textContent = `α = ${setup.labels[index]}`;
+    name.textContent = `${setup.axis} α = ${setup.labels[index]}`.trim();
     slider.setAttribute("aria-valuetext", `alpha ${setup.labels[index]}`);
     if (!page) return;
     const parts = [make("span", { class: "given" }, page.prompt)];
@@ -254,6 +256,24 @@ function render({ model, el }) {
     say({ kind: "write", prompt: prompt.value, new_tokens: value(tokens), temperature: value(heat),
       top_p: value(mass), seed: value(seed) });
   });
+  const asked = []; // what another line's slider is about to say
+  function other(line) { // another line's alpha: all texts are written anew
+    const last = setup.alphas.length - 1, value = make("output", {});
+    const range = make("input", { type: "range", min: 0, max: last, step: 1, value: line.index,
+      "aria-label": `alpha of ${line.name}`, "data-lm-suppress-shortcuts": "true" });
+    const show = () => {
+      value.textContent = `α = ${setup.labels[range.value]}`;
+      range.setAttribute("aria-valuetext", `alpha ${setup.labels[range.value]}`);
+    };
+    const ask = later(PAUSE, () => {
+      word = 0; busy = stale = true; tell(); drawBars();
+      say({ kind: "fix", name: line.name, index: Number(range.value) });
+    });
+    asked.push(ask);
+    range.addEventListener("input", () => { error.textContent = ""; show(); ask(); });
+    show();
+    return make("label", {}, make("bdi", {}, line.name), range, value);
+  }
   function go(i) {
     if (i === index) return;
     came = index; index = i;
@@ -314,6 +334,7 @@ function render({ model, el }) {
   const answers = {
     setup(told) {
       setup = told; index = told.index;
+      others.replaceChildren(...told.others.map(other));
       slider.max = told.alphas.length - 1; slider.value = index;
       prompt.value = told.prompt;
       tokens.value = told.settings.new_tokens; heat.value = told.settings.temperature;
@@ -352,7 +373,7 @@ function render({ model, el }) {
   const watch = new ResizeObserver(() => drawAll());
   watch.observe(scale);
   say({ kind: "hello" });
-  return () => { model.off("msg:custom", heard); watch.disconnect(); write.cancel(); look.cancel(); sayAt.cancel(); };
+  return () => { model.off("msg:custom", heard); watch.disconnect(); [write, look, sayAt, ...asked].forEach((act) => act.cancel()); };
 }
 
 export default { render };

@@ -19,7 +19,7 @@ from ..header import few, first_line
 from ..live import pick_device, quiet
 from ..mixable import tokenizer_text
 from ..progress import track
-from ..splits import held_out
+from ..splits import VOICES, held_out
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,14 @@ class Classifier:
 
 
 def held_out_accuracy(name: str | Path, n: int = 500) -> dict[str, float]:
-    """A scorer's accuracy on `n` held-out reviews a label of each source, cut at 256 tokens: {source: accuracy}.
+    """A scorer's accuracy on `n` held-out texts a label of each source, cut at 256 tokens: {source: accuracy}.
 
-    The texts are of the demo's "held-out" split, which trained neither adapters nor scorer.
+    The texts are of the demo's "held-out" split, which trained neither adapters nor scorer: its reviews, or where the
+    scorer's labels are those of `voices`, its sentences in either voice.
     """
     scorer, found = Classifier.load(name), {}
-    for source in ("rotten_tomatoes", "imdb"):
+    voices = {label.lower() for label in scorer.labels} == set(VOICES.values())
+    for source in ("voices",) if voices else ("rotten_tomatoes", "imdb"):
         corpus = held_out(source, n)
         found[source] = scorer.accuracy(corpus.texts, [corpus.label_names[label] for label in corpus.labels])
     return found
