@@ -34,13 +34,13 @@ def nearest(known: np.ndarray, alpha: float, call: str) -> int:
     return index
 
 
-def show(alpha: float) -> str:
-    """An alpha as people write it.
+def show(alpha: float | tuple) -> str:
+    """An alpha, or another coordinate, as people write it.
 
-    >>> show(0.30000000000000004)
-    '0.3'
+    >>> show(0.30000000000000004), show((0.5, -1.0))
+    ('0.3', '(0.5, -1)')
     """
-    return f"{alpha:.10g}"
+    return f"({', '.join(map(show, alpha))})" if isinstance(alpha, tuple) else f"{alpha:.10g}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -64,6 +64,7 @@ class Mixture:
 
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
     coordinate: ClassVar[str] = "x"  # what an error calls it
+    start: ClassVar[Any] = 0.0  # where a probe is measured twice before anything else
 
     def __init__(
         self,

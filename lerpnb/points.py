@@ -79,7 +79,7 @@ class Points:
                     texts[spec] = self._texts(spec, alpha)
             except NotFiniteError as error:
                 unusable.add(spec)
-                warnings.warn(f"alpha {show(alpha)}: {error}", stacklevel=4)
+                warnings.warn(f"{self.line.coordinate} {show(alpha)}: {error}", stacklevel=4)
             if spec in unusable:
                 continue
             found, columns = self._measured(probe, alpha, texts)
@@ -160,7 +160,7 @@ class Points:
         return key | {"texts": spec.identity()} if spec else key
 
     def check_repeats(self, grid: list[float]) -> None:
-        """Measure each probe without a stored point on the grid twice at alpha 0, and refuse one that differs."""
+        """Measure each probe without a stored point on the grid twice at the start, and refuse one that differs."""
         for probe in self.probes:
             if any(self._stored(probe, alpha) for alpha in grid):
                 continue  # it was checked before its first point was stored
@@ -169,17 +169,18 @@ class Points:
             for name in first:
                 if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):
                     other = second[name].value() if name in second else "nothing"
+                    where = f"{self.line.coordinate} {show(self.line.start)}"
                     raise ProbeError(
-                        f"walk(probes): {name!r} does not repeat: at alpha 0 it is {first[name].value()!r}, "
+                        f"walk(probes): {name!r} does not repeat: at {where} it is {first[name].value()!r}, "
                         f"then {other!r}.\n"
                         "Fix its seed, or pass check=False to walk through its noise."
                     )
 
     def _once(self, probe: Any) -> dict[str, Measure]:
         if isinstance(probe, TextProbe):
-            texts = sample(self._model(0.0), self.line.tokenizer, probe.continuations, self._halving)
+            texts = sample(self._model(self.line.start), self.line.tokenizer, probe.continuations, self._halving)
             return checked(probe, probe.score(texts)[0])
-        return checked(probe, probe.measure(self._model(0.0), self.line.tokenizer))
+        return checked(probe, probe.measure(self._model(self.line.start), self.line.tokenizer))
 
     def provenance(self) -> dict:
         """Where the numbers come from, as JSON."""

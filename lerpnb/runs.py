@@ -4,6 +4,7 @@ The folder holds executed.ipynb, report.html, curve.parquet and samples.parquet 
 run.json, which is written last and is the mark that a run is whole. A run that fails leaves NAME.failed beside it.
 """
 
+import copy
 import hashlib
 import importlib.metadata
 import json
@@ -32,6 +33,7 @@ from .kernel import RUN_DIR, execute
 from .parameters import checked, parameters_of
 from .runfolder import RUNNING, abandoned, run_folder, say, swap, workshop
 from .safe import scrub
+from .surface import Surface
 from .watch import Watch, is_run
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
@@ -121,8 +123,8 @@ def run(
     raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\nWhat was done until then is in {failed}.")
 
 
-def record(curve: Curve, to: str | Path = "runs/live") -> Path:
-    """Keep a curve beside the notebook that made it: in a batch run its run folder, else `to`. Returns the folder.
+def record(curve: Curve | Surface, to: str | Path = "runs/live") -> Path:
+    """Keep a curve or surface beside the notebook that made it: in a batch run its run folder, else `to`; returns that.
 
     >>> import tempfile
     >>> from lerpnb.measure import Measure
@@ -130,7 +132,8 @@ def record(curve: Curve, to: str | Path = "runs/live") -> Path:
     >>> sorted(file.name for file in folder.iterdir())
     ['curve.parquet', 'samples.parquet']
     """
-    told = Curve(curve.frame, curve.samples, scrub(curve.provenance))
+    told = copy.copy(curve)
+    told.provenance = scrub(curve.provenance)
     return told.save(os.environ.get(RUN_DIR) or to)
 
 

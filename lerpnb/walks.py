@@ -82,13 +82,13 @@ def walk(
     place = _placement(alphas, between, tol, most)
     grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
     probes = [as_probe(probe) for probe in probes]
-    _check_names(probes)
+    check_names(probes)
     if line.tokenizer is None:
         raise ProbeError(
             "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
         )
     probes = [probe.prepare(line.base) if hasattr(probe, "prepare") else probe for probe in probes]
-    work = Points(line, probes, _store(store))
+    work = Points(line, probes, as_store(store))
     if check:
         work.check_repeats(grid)
     points: dict[float, Point] = {}
@@ -103,10 +103,10 @@ def walk(
         if not points:
             raise
         print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
-    told = work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)}
+    told = work.provenance() | {"started": utc(started), "seconds": round(time.time() - started, 1)}
     if place:
         told["placement"] = _told(place, points)
-    _fill_gaps(points)
+    fill_gaps(points)
     samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
     return Curve.from_measures(
         {alpha: measures for alpha, (measures, _) in points.items()},
@@ -141,10 +141,10 @@ def _placed(place: Placement, points: dict[float, Point], work: Points, rows: bo
             yield alpha
             measures = points[alpha][0]
             missing = [[np.nan]]  # nothing could be measured there
-            place.tell(alpha, [parts(measures[name]) for name in _watched(points) if name in measures] or missing)
+            place.tell(alpha, [parts(measures[name]) for name in watched(points) if name in measures] or missing)
 
 
-def _watched(points: dict[float, Point]) -> list[str]:
+def watched(points: dict[float, Point]) -> list[str]:
     """The quantities that are to be known to the tolerance."""
     names = list(dict.fromkeys(name for measures, _ in points.values() for name in measures))
     return [name for name in names if name.startswith("loss/")] or names[:1]
@@ -152,9 +152,9 @@ def _watched(points: dict[float, Point]) -> list[str]:
 
 def _told(place: Placement, points: dict[float, Point]) -> dict:
     """What a walk that placed its own alphas says of it: printed, and as JSON."""
-    watched = _watched(points)
+    names = watched(points)
     error = float(place.error) if np.isfinite(place.error) else None
-    print(f"walk(between, tol, most): {place} ({listed(watched)}; by {INTERPOLATION})")
+    print(f"walk(between, tol, most): {place} ({listed(names)}; by {INTERPOLATION})")
     return {
         "between": [place.lo, place.hi],
         "tol": place.tol,
@@ -162,12 +162,12 @@ def _told(place: Placement, points: dict[float, Point]) -> dict:
         "points": len(points),
         "error_believed": error,
         "reached": place.reached,
-        "quantities": watched,
+        "quantities": names,
         "interpolation": INTERPOLATION,
     }
 
 
-def _fill_gaps(points: dict[float, Point]) -> None:
+def fill_gaps(points: dict[float, Point]) -> None:
     """Give a quantity that could not be measured at an alpha a NaN there, so that it is drawn as a gap and named."""
     known = {name: measure for measures, _ in points.values() for name, measure in measures.items()}
     for measures, _ in points.values():
@@ -187,7 +187,7 @@ def _checked_alphas(alphas: Sequence[float]) -> list[float]:
     return grid
 
 
-def _check_names(probes: list) -> None:
+def check_names(probes: list) -> None:
     if not probes:
         raise ProbeError("walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
     names = [probe.name for probe in probes]
@@ -196,7 +196,7 @@ def _check_names(probes: list) -> None:
         raise ProbeError(f"walk(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
 
 
-def _store(store: Store | str | Path | None | bool) -> Store | None:
+def as_store(store: Store | str | Path | None | bool) -> Store | None:
     if store is True:
         return Store()
     if store is None or store is False or isinstance(store, Store):
@@ -206,5 +206,5 @@ def _store(store: Store | str | Path | None | bool) -> Store | None:
     raise ProbeError(f"walk(store): got {store!r}.\nIt takes a folder, a Store, True for the default one, or False.")
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

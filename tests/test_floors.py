@@ -17,12 +17,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
-    0: "errors progress alpha bootstrap measure barrier samples curve chief placement",
+    0: "errors progress alpha bootstrap measure barrier samples frames curve chief placement spline refinement surface",
     1: "assets parameters safe shelf lease results "
-    "picture texttable plots trade_off by_item texts heatmap comparison drawing twins",
+    "picture texttable plots trade_off by_item texts heatmap contour fan comparison drawing twins",
     2: "live halving folder header adapter mixable checkpoint ends corpus splits continuations",
-    3: "mixture paths layers mixer rowweight rows noise sampling training probes probes.*",
-    4: "store points walks",
+    3: "mixture paths plane directions layers mixer rowweight rows noise sampling training probes probes.*",
+    4: "store points walks surveys",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",
     6: "cli cli_runs __init__",
