@@ -32,7 +32,7 @@ def surface_figure(surface: Surface, quantity: str | None = None) -> Picture:
         >>> points = {(x, y): {"loss/x": Measure([x * x + y * y])} for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)}
         >>> fig = surface_figure(Surface.from_measures(points, {"marks": {"minus": [0, 0], "plus": [1, 0]}}))
         >>> [trace.name for trace in fig.data]
-        ['loss/x', 'measured', 'the line', 'checkpoints']
+        ['loss/x', 'measured', 'the line', 'its extension', 'checkpoints']
     """
     quantity = surface.quantities[0] if quantity is None else quantity
     xs, ys, values, errors = _between(surface, quantity)

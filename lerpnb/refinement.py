@@ -36,7 +36,7 @@ class Refinement:
         ...     for x, y in points:
         ...         place.tell((x, y), {"ramp": max(0.0, x + y)})
         >>> print(place)
-        40 points, error believed 0.13
+        40 points, error believed 0.15
         >>> sum(abs(x + y) < 0.3 for x, y in list(place.told)[25:])
         14
     """

@@ -35,7 +35,9 @@ def test_the_same_seed_is_the_same_direction(checkpoint):
     assert cosine(one, again) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("kind", ["tiny_llama_pair", "tiny_adapter_pair", "tiny_gpt2_adapter_pair"])
+@pytest.mark.parametrize(
+    "kind", ["tiny_llama_pair", "tiny_adapter_pair", pytest.param("tiny_gpt2_adapter_pair", marks=pytest.mark.slow)]
+)
 def test_orthogonal_is_orthogonal_after_normalisation_too(request, kind):
     base, minus, plus = request.getfixturevalue(kind)
     minus, plus, _ = load_ends(minus, plus, base)

@@ -73,6 +73,22 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "new_tokens": 12,
             "device": "cpu",
         },
+        "05_around_the_line": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "scorer": scorer,
+            "data": str(tmp_path / "texts.csv"),
+            "prompts": str(tmp_path / "prompts.txt"),
+            "n_texts": 3,
+            "n_points": 30,
+            "n_strength": 2,
+            "n_prompts": 2,
+            "new_tokens": 4,
+            "n_directions": 2,
+            "n_alphas": 4,
+            "device": "cpu",
+        },
     }
 
 

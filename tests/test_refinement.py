@@ -32,7 +32,7 @@ def test_the_named_points_come_first_then_a_lattice_without_what_lies_beside_the
 def test_a_kink_draws_points_to_it():
     place = refined(lambda x, y: abs(x - 0.31), most=60)
     later = np.array(list(place.told)[COARSE**2 :])
-    assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 0.6  # a quarter of the window
+    assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 1.5 * 0.8 / 3  # that strip's share of the window
 
 
 def test_a_finer_survey_goes_through_the_same_points_and_then_on():
@@ -56,11 +56,13 @@ def test_all_quantities_count_and_a_nan_ends():
         for x, y in asked:
             place.tell((x, y), {"flat": 1.0, "kinked": abs(x - 0.31)} if y > 0 else {"flat": math.nan})
     later = np.array(list(place.told)[COARSE**2 :])
-    assert len(later) == 25 and np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 0.5
+    assert len(later) == 25 and (later[:, 1] > 0).all()
+    assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 1.2 * 0.8 / 3
     nowhere = refined(lambda x, y: math.nan, most=50)
-    assert len(nowhere.told) == 50 or nowhere.error == 0
+    assert len(nowhere.told) == COARSE**2 and nowhere.error == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bowl", "smooth", "two basins"])
 def test_sixty_points_show_a_smooth_surface(kind):
     from plane import MARKS, MOST, row_of, surfaces
