@@ -50,10 +50,9 @@ def surface_figure(surface: Surface, quantity: str | None = None) -> Picture:
         colorbar=dict(
             title=dict(text=f"{escaped(quantity)}<br>{said}", side="top"), thickness=12, outlinewidth=0, nticks=8
         ),
-        hovertext=[
-            [_guess(x, y, values[j, i], errors[j, i], said) for i, x in enumerate(xs)] for j, y in enumerate(ys)
-        ],
-        hoverinfo="text",
+        customdata=[[float(f"{error:.2g}") if np.isfinite(error) else None for error in row] for row in errors],
+        hovertemplate=f"At (%{{x:.4g}}, %{{y:.4g}}):<br>about %{{z:.4g}} {said},<br>"
+        "believed to be within %{customdata} (interpolated)<extra></extra>",
         hoverlabel=look.HOVER,
         hoverongaps=False,
         connectgaps=False,
@@ -151,7 +150,7 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
         ['surface', 'scatter3d', 'scatter3d']
     """
     quantity = surface.quantities[0] if quantity is None else quantity
-    xs, ys, values, errors = _between(surface, quantity)
+    xs, ys, values, _ = _between(surface, quantity)
     said, spline = _said(surface.unit(quantity)), surface.spline(quantity)
     fig = Picture.blank(TOP + PLOT + BOTTOM, _alt(surface, quantity), look.facts(surface.provenance))
     fig.add_surface(
@@ -161,15 +160,14 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
         name=escaped(quantity),
         colorscale=look.MUCH,
         colorbar=dict(title=dict(text=said, side="top"), thickness=12, outlinewidth=0, nticks=8, len=0.7),
-        hovertext=[
-            [_guess(x, y, values[j, i], errors[j, i], said) for i, x in enumerate(xs)] for j, y in enumerate(ys)
-        ],
-        hoverinfo="text",
+        hovertemplate=f"At (%{{x:.4g}}, %{{y:.4g}}):<br>about %{{z:.4g}} {said} (interpolated)<extra></extra>",
         hoverlabel=look.HOVER,
         lighting=dict(ambient=0.75, diffuse=0.5, specular=0.05),
     )
     marks = surface.marks
-    lift = 0.01 * float(np.nanmax(values) - np.nanmin(values)) if np.isfinite(values).any() else 0.0
+    low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
+    tall = float(high - low) or 1.0
+    lift = 0.01 * tall  # the line lies on the surface, not in it
     if {"minus", "plus"} <= marks.keys():
         start, stop = np.array(marks["minus"]), np.array(marks["plus"])
         shares = np.linspace((xs[0] - start[0]) / (stop - start)[0], (xs[-1] - start[0]) / (stop - start)[0], 81)
@@ -206,10 +204,15 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
         scene=dict(
             xaxis=dict(title=dict(text="along minus → plus"), **axis),
             yaxis=dict(title=dict(text="away from it"), **axis),
-            zaxis=dict(title=dict(text=escaped(quantity)), **axis),
+            zaxis=dict(
+                title=dict(text=escaped(quantity)),
+                range=[float(low) - 0.15 * tall, float(high) + 0.05 * tall],  # its ticks end above the other axes'
+                nticks=6,
+                **axis,
+            ),
             aspectmode="manual",
-            aspectratio=dict(x=1.3 * across / max(across, up), y=1.3 * up / max(across, up), z=0.7),
-            camera=dict(eye=dict(x=-0.9, y=-1.5, z=0.9)),
+            aspectratio=dict(x=1.1 * across / max(across, up), y=1.1 * up / max(across, up), z=0.6),
+            camera=dict(eye=dict(x=-1.0, y=-1.7, z=1.0), center=dict(x=0, y=0, z=-0.12)),
         ),
     )
     return fig

@@ -35,8 +35,11 @@ def test_the_contour_shows_what_lies_between_and_what_was_measured():
     assert contour.x[0] == -1 and contour.x[-1] == 3 and len(contour.x) == 61 and len(contour.y) == 46
     middle = contour.z[list(contour.y).index(0.0)][list(contour.x).index(1.0)]
     assert middle == pytest.approx(1.0, abs=1e-4)
-    assert contour.hovertext[15][30].startswith("At (1, 0):<br>about 1 nats per token,<br>believed to be within ")
-    assert contour.hovertext[15][30].endswith(" (interpolated)")
+    assert contour.hovertemplate == (
+        "At (%{x:.4g}, %{y:.4g}):<br>about %{z:.4g} nats per token,<br>believed to be within %{customdata} "
+        "(interpolated)<extra></extra>"
+    )
+    assert 0 <= contour.customdata[15][31] < 1e-4  # a bowl is met exactly
     measured = traces["measured"]
     assert list(zip(measured.x, measured.y, strict=True)) == sorted(GRID)
     assert measured.hovertext[0] == "At (−1, −1):<br>measured 2 nats per token,<br>95 % interval 1 to 3"
@@ -61,7 +64,7 @@ def test_the_line_its_extension_and_the_checkpoints_are_drawn_in():
 def test_a_nan_is_blank_and_crossed():
     fig = surface_figure(made(hole=(1.0, 1.0)))
     contour, measured = named(fig)["loss/x"], named(fig)["measured"]
-    assert contour.z[30][30] is None and contour.hovertext[30][30] == ""
+    assert contour.z[30][30] is None and contour.customdata[30][30] is None
     at = list(zip(measured.x, measured.y, strict=True)).index((1.0, 1.0))
     assert measured.marker.symbol[at] == "x" and measured.hovertext[at].startswith("At (1, 1):<br>measured NaN")
     assert measured.marker.symbol.count("x") == 1

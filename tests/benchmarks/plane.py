@@ -94,7 +94,7 @@ def row_of(name: str, value: Callable[[tuple[float, float]], float], window: tup
 
 
 def demo(tiny: bool) -> dict:
-    """The demo's plane and eight short held-out sentences (for --tiny a made-up plane), measured by `ln.survey`."""
+    """The demo's plane and four short held-out sentences (for --tiny a made-up plane), measured by `ln.survey`."""
     from lerpnb.corpus import Corpus
     from lerpnb.plane import Plane
     from lerpnb.probes.loss import Loss
@@ -112,20 +112,20 @@ def demo(tiny: bool) -> dict:
         from lerpnb.splits import held_out
 
         corpus = held_out("rotten_tomatoes", 200).only("negative")
-        short = [text for text in corpus.texts if 6 <= len(text.split()) <= 12][:8]
-        loss = Loss(replace(corpus, texts=tuple(short), labels=(corpus.labels[0],) * 8))
+        short = [text for text in corpus.texts if 6 <= len(text.split()) <= 12][:4]
+        loss = Loss(replace(corpus, texts=tuple(short), labels=(corpus.labels[0],) * 4))
         plane = Plane("smollm2-135m-instruct", "data/adapters/negative", "data/adapters/positive", device="cpu")
         store, most = Store(), MOST
     window = plane.window()
-    reference = survey(plane, [loss], points=lattice(window, REFERENCE), store=store)
-    even = survey(plane, [loss], points=lattice(window, EVEN), store=store)
     placed = survey(plane, [loss], most=most, store=store)
+    even = survey(plane, [loss], points=lattice(window, EVEN), store=store)
+    reference = survey(plane, [loss], points=lattice(window, REFERENCE), store=store)
     known = {
         (x, y): value
         for surface in (reference, even, placed)
         for x, y, value in surface[loss.name][["x", "y", "value"]].itertuples(index=False)
     }
-    return row_of("demo plane, 8 texts", known.__getitem__, window, list(plane.marks.values()), most)
+    return row_of("demo plane, 4 texts", known.__getitem__, window, list(plane.marks.values()), most)
 
 
 def main() -> None:
