@@ -147,7 +147,10 @@ class Surface:
         beside = np.linalg.norm(known - start - along[:, None] * (stop - start) / length, axis=1)
         on = (beside < 1e-6 * length) & (along > -1e-9 * length) & (along < (1 + 1e-9) * length)
         met = rows[on].assign(distance=along[on])[["distance", "value", "low", "high"]].sort_values("distance")
-        names = [place if isinstance(place, str) else show(tuple(map(float, place))) for place in (a, b)]
+        names = [
+            place if isinstance(place, str) else show(tuple(float(f"{number:.4g}") for number in place))
+            for place in (a, b)
+        ]
         return Section(frame, met.reset_index(drop=True), quantity, self.unit(quantity), *names, interpolation(spline))
 
     def place(self, at: Place, call: str = "Surface.place(at)") -> tuple[float, float]:

@@ -169,6 +169,7 @@ def compare_directions(
             if len(found.alphas) < len(alphas):
                 break
             others.append(found)
+            del end, ray  # before the next ones are made
     except KeyboardInterrupt:
         print(f"Interrupted: {len(others)} of {n} random directions are done.")
     told = {"length": length, "seeds": [seed + i for i in range(len(others))], "orthogonal_to": "the line"}
