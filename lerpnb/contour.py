@@ -192,7 +192,7 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
             mode="markers+text",
             text=[f"<b>{escaped(name)}</b>" for name in marks],
             textposition="top center",
-            textfont=dict(size=13, color=look.TEXT),
+            textfont=dict(size=13, color="#222222"),
             marker=dict(symbol="diamond", size=5, color=look.SKY, line=dict(color="#222222", width=1)),
             hoverinfo="skip",
             showlegend=False,
