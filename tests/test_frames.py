@@ -1,4 +1,4 @@
-"""frames.py: a frame comes back to the last bit, a failed write leaves what was there; its errors are in test_curve.py."""
+"""frames.py: back to the last bit; a failed write leaves what was there. Its errors are in test_curve.py, too."""
 
 import numpy as np
 import pandas as pd
