@@ -40,7 +40,7 @@ _HOME = {
     "read_curves": "results",
     "read_runs": "results",
     "record": "runs",
-    "relief_figure": "contour",
+    "relief_figure": "relief",
     "reviews": "splits",
     "run": "runs",
     "sample": "sampling",

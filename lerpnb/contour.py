@@ -1,4 +1,4 @@
-"""Figures of a Surface: contour, relief and section. No torch. Importing this module makes a Surface draw itself."""
+"""Figures of a Surface: contour and section. No torch. Importing this module makes a Surface draw itself."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from . import picture as look
 from .picture import Picture, escaped, faint, number, rounded
 from .surface import Section, Surface
 
-__all__ = ["Section", "Surface", "relief_figure", "section_figure", "surface_figure"]
+__all__ = ["Section", "Surface", "section_figure", "surface_figure"]
 
 UNITS = {"nats/token": "nats per token", "probability": "probability 0 to 1"}
 FINE = 61  # places along the longer side at which what lies in between is drawn
@@ -35,9 +35,9 @@ def surface_figure(surface: Surface, quantity: str | None = None) -> Picture:
         ['loss/x', 'measured', 'the line', 'its extension', 'checkpoints']
     """
     quantity = surface.quantities[0] if quantity is None else quantity
-    xs, ys, values, errors = _between(surface, quantity)
-    said = _said(surface.unit(quantity))
-    fig = Picture.blank(TOP + PLOT + BOTTOM, _alt(surface, quantity), look.facts(surface.provenance))
+    xs, ys, values, errors = between(surface, quantity)
+    said = said_of(surface.unit(quantity))
+    fig = Picture.blank(TOP + PLOT + BOTTOM, alt_of(surface, quantity), look.facts(surface.provenance))
     fig.add_contour(
         x=rounded(xs),
         y=rounded(ys),
@@ -139,85 +139,6 @@ def _add_line(fig: Picture, surface: Surface, xs: np.ndarray) -> None:
             )
 
 
-def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
-    """A surface as a relief in three dimensions, to be turned by hand: height and colour are the quantity.
-
-    Example:
-        >>> from lerpnb.measure import Measure
-        >>> points = {(x, y): {"loss/x": Measure([x * x + y * y])} for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)}
-        >>> fig = relief_figure(Surface.from_measures(points, {"marks": {"minus": [0, 0], "plus": [1, 0]}}))
-        >>> [trace.type for trace in fig.data]
-        ['surface', 'scatter3d', 'scatter3d']
-    """
-    quantity = surface.quantities[0] if quantity is None else quantity
-    xs, ys, values, _ = _between(surface, quantity)
-    said, spline = _said(surface.unit(quantity)), surface.spline(quantity)
-    fig = Picture.blank(TOP + PLOT + BOTTOM, _alt(surface, quantity), look.facts(surface.provenance))
-    fig.add_surface(
-        x=rounded(xs),
-        y=rounded(ys),
-        z=[rounded(row) for row in values],
-        name=escaped(quantity),
-        colorscale=look.MUCH,
-        colorbar=dict(title=dict(text=said, side="top"), thickness=12, outlinewidth=0, nticks=8, len=0.7),
-        hovertemplate=f"At (%{{x:.4g}}, %{{y:.4g}}):<br>about %{{z:.4g}} {said} (interpolated)<extra></extra>",
-        hoverlabel=look.HOVER,
-        lighting=dict(ambient=0.75, diffuse=0.5, specular=0.05),
-    )
-    marks = surface.marks
-    low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
-    tall = float(high - low) or 1.0
-    lift = 0.01 * tall  # the line lies on the surface, not in it
-    if {"minus", "plus"} <= marks.keys():
-        start, stop = np.array(marks["minus"]), np.array(marks["plus"])
-        shares = np.linspace((xs[0] - start[0]) / (stop - start)[0], (xs[-1] - start[0]) / (stop - start)[0], 81)
-        way = start + shares[:, None] * (stop - start)
-        fig.add_scatter3d(
-            x=rounded(way[:, 0]),
-            y=rounded(way[:, 1]),
-            z=rounded(spline.at(way) + lift),
-            name="the line and its extension",
-            mode="lines",
-            line=dict(color="#222222", width=5),
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    if marks:
-        places = np.array(list(marks.values()))
-        fig.add_scatter3d(
-            x=rounded(places[:, 0]),
-            y=rounded(places[:, 1]),
-            z=rounded(spline.at(places) + 2 * lift),
-            name="checkpoints",
-            mode="markers+text",
-            text=[f"<b>{escaped(name)}</b>" for name in marks],
-            textposition="top center",
-            textfont=dict(size=13, color="#222222"),
-            marker=dict(symbol="diamond", size=5, color=look.SKY, line=dict(color="#222222", width=1)),
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    axis = dict(backgroundcolor=look.CLEAR, gridcolor=look.FAINT, zeroline=False, showbackground=False)
-    across, up = float(np.ptp(xs)), float(np.ptp(ys))
-    fig.update_layout(
-        margin=dict(t=10, b=10, l=10, r=10),
-        scene=dict(
-            xaxis=dict(title=dict(text="along minus → plus"), **axis),
-            yaxis=dict(title=dict(text="away from it"), **axis),
-            zaxis=dict(
-                title=dict(text=escaped(quantity)),
-                range=[float(low) - 0.15 * tall, float(high) + 0.05 * tall],  # its ticks end above the other axes'
-                nticks=6,
-                **axis,
-            ),
-            aspectmode="manual",
-            aspectratio=dict(x=1.1 * across / max(across, up), y=1.1 * up / max(across, up), z=0.6),
-            camera=dict(eye=dict(x=-1.0, y=-1.7, z=1.0), center=dict(x=0, y=0, z=-0.12)),
-        ),
-    )
-    return fig
-
-
 def section_figure(section: Section) -> Picture:
     """A cut: the interpolated value over the distance from a, the error believed as a band, measured points on top.
 
@@ -228,7 +149,7 @@ def section_figure(section: Section) -> Picture:
         >>> fig.data[-1].x, fig.data[-1].y
         ((0.0, 1.0, 2.0), (0.0, 1.0, 4.0))
     """
-    frame, met, said = section.frame, section.met, _said(section.unit)
+    frame, met, said = section.frame, section.met, said_of(section.unit)
     fig = Picture.blank(320 + TOP + 20 + BOTTOM, f"{section!r}.")
     low, high = frame["value"] - frame["error"], frame["value"] + frame["error"]
     known = np.isfinite(low) & np.isfinite(high)
@@ -275,7 +196,7 @@ def section_figure(section: Section) -> Picture:
     return fig
 
 
-def _between(surface: Surface, quantity: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def between(surface: Surface, quantity: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x (n,), y (m,), values and errors believed (m, n) on an even fine grid over what was measured."""
     spline = surface.spline(quantity)
     (x0, y0), (x1, y1) = spline.points.min(0), spline.points.max(0)
@@ -286,7 +207,7 @@ def _between(surface: Surface, quantity: str) -> tuple[np.ndarray, np.ndarray, n
     return xs, ys, spline.at(places).reshape(shape), spline.error(places).reshape(shape)
 
 
-def _said(unit: str) -> str:
+def said_of(unit: str) -> str:
     return escaped(UNITS.get(unit, unit))
 
 
@@ -307,7 +228,7 @@ def _interval(row, said: str) -> str:
     return f"measured {number(row.value)} {said}{spread}"
 
 
-def _alt(surface: Surface, quantity: str) -> str:
+def alt_of(surface: Surface, quantity: str) -> str:
     """The figure in words, for who cannot see it."""
     rows = surface[quantity]
     finite = rows[np.isfinite(rows["value"])]

@@ -1,13 +1,14 @@
-"""contour.py: contour, relief and section by their traces and data."""
+"""contour.py and relief.py: contour, section and relief by their traces and data."""
 
 import json
 
 import numpy as np
 import pytest
 
-from lerpnb.contour import Surface, relief_figure, section_figure, surface_figure
+from lerpnb.contour import Surface, section_figure, surface_figure
 from lerpnb.errors import CurveError
 from lerpnb.measure import Measure
+from lerpnb.relief import relief_figure
 
 GRID = [(float(x), float(y)) for x in range(-1, 4) for y in range(-1, 3)]
 MARKS = {"minus": [0, 0], "plus": [2, 0], "base": [1, 2]}

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "lerpnb"
 FLOORS = {
     0: "errors progress alpha bootstrap measure barrier samples frames curve chief placement spline refinement surface",
     1: "assets parameters safe shelf lease results "
-    "picture texttable plots trade_off by_item texts heatmap contour fan comparison drawing twins",
+    "picture texttable plots trade_off by_item texts heatmap contour relief fan comparison drawing twins",
     2: "live halving folder header adapter mixable checkpoint ends corpus splits continuations",
     3: "mixture paths plane directions layers mixer rowweight rows noise sampling training probes probes.*",
     4: "store points walks surveys",
