@@ -179,6 +179,17 @@ class Checkpoint:
         """How many numbers the parameters hold, tied ones counted once."""
         return sum(parameter.numel() for parameter in self._bare.parameters())
 
+    @property
+    def filters(self) -> dict[str, int]:
+        """{name of each matrix: the dimension that counts its filters, the weights into one neuron}.
+
+        It is 0, but 1 in a `Conv1D`, whose weight lies as (in, out). Biases, norms and buffers are left out.
+        """
+        from transformers.pytorch_utils import Conv1D
+
+        turned = {id(module.weight) for module in self._bare.modules() if isinstance(module, Conv1D)}
+        return {name: int(id(p) in turned) for name, p in self._bare.named_parameters() if p.dim() > 1}
+
     @functools.cached_property
     def sha256(self) -> str:
         """Hash over the names, dtypes, shapes and bytes of all tensors and buffers."""

@@ -5,9 +5,6 @@ Intervals come from the paired bootstrap (`bootstrap.py`) over the items, texts 
 """
 
 import difflib
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from . import bootstrap
 from . import samples as samples_
@@ -23,16 +19,12 @@ from .alpha import finite, listed, nearest, show
 from .barrier import Barrier
 from .bootstrap import Estimate
 from .errors import CurveError
+from .frames import AGAIN, FLOAT, MEASURED, checked_json, read_frame, read_table, sha256, write_frame, write_table
 from .measure import Measure, estimated, resampled
 
 __all__ = ["Barrier", "Curve", "Estimate", "Measure"]
 
-FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
-COLUMNS = dict(alpha=FLOAT, quantity=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
-COLUMNS |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
-STRINGS = [name for name, kind in COLUMNS.items() if kind == TEXT]
-NUMBERS = [name for name in COLUMNS if name not in STRINGS]
-AGAIN = "Run the walk again: its finished points come from the store."
+COLUMNS = dict(alpha=FLOAT, **MEASURED)
 
 
 class Curve:
@@ -84,7 +76,7 @@ class Curve:
         frame = pd.DataFrame(rows)
         parts = [estimated(quantity, group) for quantity, group in frame.groupby("quantity", sort=False)]
         frame = pd.concat(parts).sort_index().reset_index(drop=True)[list(COLUMNS)]
-        return cls(frame, samples, _checked_json(provenance or {}))
+        return cls(frame, samples, checked_json(provenance or {}, "Curve.from_measures(provenance)"))
 
     @property
     def alphas(self) -> np.ndarray:
@@ -187,14 +179,9 @@ class Curve:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         samples = pa.Table.from_pandas(self.samples, preserve_index=False).replace_schema_metadata()
-        digest = _write(samples, folder / "samples.parquet")
-        told = json.dumps({"samples": digest, "provenance": self.provenance}).encode()
-        schema = pa.schema(
-            list(COLUMNS.items()), metadata={"lerpnb": told, "sha256": _sha256(told + _content(self.frame))}
-        )
-        columns = [pa.array(list(self.frame[name]), type=kind, from_pandas=False) for name, kind in COLUMNS.items()]
+        told = {"samples": write_table(samples, folder / "samples.parquet"), "provenance": self.provenance}
         # curve.parquet goes last: it is the mark that both are whole
-        _write(pa.Table.from_arrays(columns, schema=schema), folder / "curve.parquet")
+        write_frame(self.frame, COLUMNS, told, folder / "curve.parquet")
         return folder
 
     @classmethod
@@ -205,16 +192,11 @@ class Curve:
             CurveError: a file is missing, damaged, not lerpnb's, or the two were not saved together.
         """
         path, beside = Path(folder) / "curve.parquet", Path(folder) / "samples.parquet"
-        table = _read(path)
-        told, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
-        if told is None or table.schema.names != list(COLUMNS):
-            raise CurveError(f"Curve.load(folder): {path} was not written by Curve.save. {AGAIN}")
-        frame = table.to_pandas()
-        if _sha256(told + _content(frame)).encode() != digest:
-            raise CurveError(f"Curve.load(folder): {path} is damaged: its checksum differs. {AGAIN}")
-        told, samples = json.loads(told), _read(beside)
-        if _sha256(beside.read_bytes()) != told["samples"]:
-            raise CurveError(f"Curve.load(folder): {beside} is damaged, or was not saved with {path.name}. {AGAIN}")
+        call = "Curve.load(folder)", "Curve.save"
+        frame, told = read_frame(path, COLUMNS, *call)
+        samples = read_table(beside, *call)
+        if sha256(beside.read_bytes()) != told["samples"]:
+            raise CurveError(f"{call[0]}: {beside} is damaged, or was not saved with {path.name}. {AGAIN}")
         return cls(frame, samples.to_pandas(), told["provenance"])
 
     def _rows(self, quantity: str, call: str) -> pd.DataFrame:
@@ -244,41 +226,3 @@ class Curve:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         drawn = {} if self.figure is None else self.figure()._repr_mimebundle_()
         return {**drawn, "text/plain": repr(self)}
-
-
-def _checked_json(provenance: dict) -> dict:
-    try:
-        return json.loads(json.dumps(provenance))
-    except (TypeError, ValueError) as error:
-        raise CurveError(f"Curve.from_measures(provenance): {error}. Pass what JSON can hold.") from error
-
-
-def _write(table: pa.Table, path: Path) -> str:
-    """Write the file under another name, then rename it; its SHA-256."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-        digest = _sha256(temporary.read_bytes())
-        os.replace(temporary, path)
-        return digest
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise CurveError(f"Curve.load(folder): no file {path}. Pass the folder that Curve.save wrote.")
-    try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise CurveError(f"Curve.load(folder): {path} is damaged: not a whole parquet file. {AGAIN}") from error
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _content(frame: pd.DataFrame) -> bytes:
-    """All that the frame holds, bit for bit, whatever file format carries it."""
-    numbers = [np.concatenate([np.atleast_1d(cell) for cell in frame[name]]).tobytes() for name in NUMBERS]
-    return b"".join(numbers) + "\0".join(text for name in STRINGS for text in frame[name]).encode()

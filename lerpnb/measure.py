@@ -61,23 +61,25 @@ class Measure:
         return bootstrap.mean(self.values, self.weights, self.transform)
 
 
-def estimated(quantity: str, group: pd.DataFrame) -> pd.DataFrame:
-    """The frame's rows of one quantity, from its measures."""
+def estimated(quantity: str, group: pd.DataFrame, call: str = "Curve.from_measures(points)") -> pd.DataFrame:
+    """The frame's rows of one quantity, from its measures; all other columns are coordinates."""
+    keys = [name for name in group if name not in ("quantity", "measure")]
+    places = [", ".join(f"{key} {show(at[key])}" for key in keys) for at in group[keys].to_dict("records")]
     measures = list(group["measure"])
-    first, start = measures[0], show(group["alpha"].iloc[0])
-    for alpha, measure in zip(group["alpha"], measures, strict=True):
+    first, start = measures[0], places[0]
+    for place, measure in zip(places, measures, strict=True):
         for what in ("unit", "items", "transform"):
             if getattr(measure, what) != getattr(first, what):
                 raise CurveError(
-                    f"Curve.from_measures(points): {quantity!r} has {what} {getattr(measure, what)!r} at alpha "
-                    f"{show(alpha)} against {getattr(first, what)!r} at {start}. Give it another name."
+                    f"{call}: {quantity!r} has {what} {getattr(measure, what)!r} at {place} "
+                    f"against {getattr(first, what)!r} at {start}. Give it another name."
                 )
         if len(measure.values) != len(first.values):
             raise CurveError(
-                f"Curve.from_measures(points): {quantity!r} has {len(measure.values)} {first.items} at alpha "
-                f"{show(alpha)} against {len(first.values)} at {start}. Measure the same items at every alpha."
+                f"{call}: {quantity!r} has {len(measure.values)} {first.items} at {place} "
+                f"against {len(first.values)} at {start}. Measure the same items at every {' and '.join(keys)}."
             )
-    rows = group[["alpha", "quantity"]].assign(
+    rows = group[[*keys, "quantity"]].assign(
         value=[measure.value() for measure in measures],
         n=[int((measure.weights > 0).sum()) for measure in measures],
         unit=first.unit,

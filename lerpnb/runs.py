@@ -4,6 +4,7 @@ The folder holds executed.ipynb, report.html, curve.parquet and samples.parquet 
 run.json, which is written last and is the mark that a run is whole. A run that fails leaves NAME.failed beside it.
 """
 
+import copy
 import hashlib
 import importlib.metadata
 import json
@@ -16,7 +17,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from .kernel import RUN_DIR, execute
 from .parameters import checked, parameters_of
 from .runfolder import RUNNING, abandoned, run_folder, say, swap, workshop
 from .safe import scrub
+from .surface import Surface
 from .watch import Watch, is_run
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
@@ -123,8 +124,8 @@ def run(
     raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\nWhat was done until then is in {failed}.")
 
 
-def record(curve: Curve | Crossing, to: str | Path = "runs/live") -> Path:
-    """Keep a curve or crossing beside its notebook: in a batch run in the run folder, else in `to`. Returns the folder.
+def record(curve: Curve | Surface | Crossing, to: str | Path = "runs/live") -> Path:
+    """Keep a result beside the notebook that made it: in a batch run in its run folder, else in `to`. Returns that.
 
     >>> import tempfile
     >>> from lerpnb.measure import Measure
@@ -132,11 +133,8 @@ def record(curve: Curve | Crossing, to: str | Path = "runs/live") -> Path:
     >>> sorted(file.name for file in folder.iterdir())
     ['curve.parquet', 'samples.parquet']
     """
-    provenance = scrub(curve.provenance)
-    if isinstance(curve, Crossing):
-        told = replace(curve, provenance=provenance)
-    else:
-        told = Curve(curve.frame, curve.samples, provenance)
+    told = copy.copy(curve)
+    object.__setattr__(told, "provenance", scrub(curve.provenance))  # a crossing is frozen
     return told.save(os.environ.get(RUN_DIR) or to)
 
 

@@ -99,7 +99,7 @@ def walk(
         if not points:
             raise
         print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
-    told = work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)}
+    told = work.provenance() | {"started": utc(started), "seconds": round(time.time() - started, 1)}
     if place:
         told["placement"] = _told(place, points)
     fill_gaps(points)
@@ -137,10 +137,10 @@ def _placed(place: Placement, points: dict[float, Point], work: Points, rows: bo
             yield alpha
             measures = points[alpha][0]
             missing = [[np.nan]]  # nothing could be measured there
-            place.tell(alpha, [parts(measures[name]) for name in _watched(points) if name in measures] or missing)
+            place.tell(alpha, [parts(measures[name]) for name in watched(points) if name in measures] or missing)
 
 
-def _watched(points: dict[float, Point]) -> list[str]:
+def watched(points: dict[float, Point]) -> list[str]:
     """The quantities that are to be known to the tolerance."""
     names = list(dict.fromkeys(name for measures, _ in points.values() for name in measures))
     return [name for name in names if name.startswith("loss/")] or names[:1]
@@ -148,9 +148,9 @@ def _watched(points: dict[float, Point]) -> list[str]:
 
 def _told(place: Placement, points: dict[float, Point]) -> dict:
     """What a walk that placed its own alphas says of it: printed, and as JSON."""
-    watched = _watched(points)
+    names = watched(points)
     error = float(place.error) if np.isfinite(place.error) else None
-    print(f"walk(between, tol, most): {place} ({listed(watched)}; by {INTERPOLATION})")
+    print(f"walk(between, tol, most): {place} ({listed(names)}; by {INTERPOLATION})")
     return {
         "between": [place.lo, place.hi],
         "tol": place.tol,
@@ -158,7 +158,7 @@ def _told(place: Placement, points: dict[float, Point]) -> dict:
         "points": len(points),
         "error_believed": error,
         "reached": place.reached,
-        "quantities": watched,
+        "quantities": names,
         "interpolation": INTERPOLATION,
     }
 
@@ -213,5 +213,5 @@ def as_store(store: Store | str | Path | None | bool) -> Store | None:
     raise ProbeError(f"walk(store): got {store!r}.\nIt takes a folder, a Store, True for the default one, or False.")
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -18,6 +18,7 @@ PROGRAMS = {
     "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
     "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
     "kin.py": ["mergekit"],
+    "plane.py": ["two basins 0", "demo plane, 4 texts"],
     "adaptive.py": ["kinked 0", "demo line", "covered 3"],
     "agree.py": ["loss of a text at 4 alphas", "mean of two adapters' deltas, by cat", "of the mean delta is wrong"],
 }

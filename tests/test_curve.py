@@ -282,13 +282,14 @@ def test_an_unknown_quantity_is_told_with_the_nearest():
         (
             {0.0: {"a": Measure([1.0, 2.0])}, 0.5: {"a": Measure([1.0])}},
             CurveError,
-            "Curve.from_measures(points): 'a' has 1 texts at alpha 0.5 against 2 at 0. "
+            "Curve.from_measures(points): 'a' has 1 texts at alpha 0.5 against 2 at alpha 0. "
             "Measure the same items at every alpha.",
         ),
         (
             {0.0: {"a": Measure([1.0], unit="nats")}, 0.5: {"a": Measure([1.0], unit="bits")}},
             CurveError,
-            "Curve.from_measures(points): 'a' has unit 'bits' at alpha 0.5 against 'nats' at 0. Give it another name.",
+            "Curve.from_measures(points): 'a' has unit 'bits' at alpha 0.5 against 'nats' at alpha 0. "
+            "Give it another name.",
         ),
     ],
 )

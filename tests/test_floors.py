@@ -17,15 +17,15 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
-    0: "errors progress alpha bootstrap measure barrier samples curve chief placement crossing entanglement",
-    1: "assets parameters safe shelf lease results "
-    "picture texttable plots panels trade_off by_item texts heatmap comparison drawing twins "
-    "trade_offs gaps tangents two_strengths",
-    2: "live halving folder header adapter mixable checkpoint heads ends corpus splits continuations "
-    "pairs plain",
+    0: "errors progress alpha bootstrap measure barrier samples curve chief placement crossing "
+    "entanglement frames spline refinement surface",
+    1: "assets parameters safe shelf lease results picture texttable plots panels trade_off by_item "
+    "texts heatmap comparison drawing twins trade_offs gaps tangents two_strengths contour relief "
+    "fan",
+    2: "live halving folder header adapter mixable checkpoint heads ends corpus splits continuations pairs plain",
     3: "mixture paths layers mixer rowweight rows noise sampling training fine_tunes backdoor probes "
-    "probes.* ensemble blank slopes curvature simplex derived product",
-    4: "store points walks kin kin.* many_paths overhead study crosswalks",
+    "probes.* ensemble blank slopes curvature simplex derived product plane directions",
+    4: "store points walks kin kin.* many_paths overhead study crosswalks surveys",
     5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",
     6: "cli cli_runs __init__",

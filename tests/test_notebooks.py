@@ -87,6 +87,8 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "save": str(tmp_path / "fine_tunes"),
         },
         "06_other_ways": {
+        },
+        "05_around_the_line": {
             "minus": minus,
             "plus": plus,
             "base": base,
@@ -147,6 +149,14 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "n_prompts": 3,
             "draws": 2,
             "new_tokens": 5,
+        },
+            "n_texts": 3,
+            "n_points": 30,
+            "n_strength": 2,
+            "n_prompts": 2,
+            "new_tokens": 4,
+            "n_directions": 2,
+            "n_alphas": 4,
             "device": "cpu",
         },
     }

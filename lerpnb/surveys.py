@@ -1,0 +1,205 @@
+"""Surveys: the loops around a line. Probes over a plane give a Surface; a line beside random directions, a Fan."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .alpha import alpha_grid, listed, show
+from .contour import Surface
+from .directions import Delta, moved, norm, random_direction
+from .errors import AlphaError
+from .fan import Fan
+from .paths import Line
+from .plane import Plane
+from .points import Point, Points
+from .progress import track
+from .refinement import Refinement, Window
+from .spline import interpolation
+from .store import Store
+from .surface import pair
+from .walks import as_store, fill_gaps, ready, utc, walk, watched
+
+
+def survey(
+    plane: Plane,
+    probes: Sequence[Any],
+    *,
+    window: Window | None = None,
+    most: int = 60,
+    tol: float = 0.0,
+    points: Sequence[tuple[float, float]] | None = None,
+    store: Store | str | Path | None | bool = True,
+    check: bool = True,
+) -> Surface:
+    """Measure probes over a plane, from coarse to fine.
+
+    The three checkpoints and a coarse lattice come first, then points are placed where the surface of every
+    `loss/...`, or where there is none the first probe's first quantity, is known least (`Refinement`). Each is mixed
+    from all three checkpoints, measured and stored at once: a survey that dies resumes, and one with more points pays
+    only for the new ones. Ctrl-C returns the surface of what is done. How far the surface is believed to be off in
+    between is printed, and kept in the provenance under "placement".
+
+    Args:
+        plane: the path.
+        probes: as for `walk`.
+        window: x from, x to, y from, y to, in the plane's unit; by default `plane.window()`.
+        most: points at most.
+        tol: the error that it may leave, in the quantity's unit, at which it ends before `most`.
+        points: (x, y) to measure instead of placing them, such as `plane.grid(5)`.
+        store: where finished points are kept: a `Store`, a folder, True for the default folder, False for nowhere.
+        check: first measure each new probe twice at minus on a few items, and refuse one that does not repeat.
+
+    Raises:
+        AlphaError: a window, `most`, `tol` or points out of range; points beside a window.
+        ProbeError: no probes, two with one name, one that does not repeat or that returns no measurement.
+
+    Example:
+        >>> import lerpnb as ln
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> three = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(3)]
+        >>> def norm(model, tokenizer):
+        ...     return model.lm_head.weight.norm()
+        >>> plane = ln.Plane(*three, device="cpu")
+        >>> surface = ln.survey(plane, [norm], points=plane.grid(3), store=False)
+        >>> len(surface.points), surface.quantities
+        (9, ['norm'])
+    """
+    started = time.time()
+    if points is not None and window is not None:
+        raise AlphaError("survey(window, points): both are given.\nA window is for points that are placed. Pass one.")
+    place = None
+    if points is None:
+        place = Refinement(plane.window() if window is None else window, list(plane.marks.values()), most, tol)
+    grid = place.ask() if place else _checked_points(points)
+    probes = ready(probes, plane)
+    work = Points(plane, probes, as_store(store))
+    if check:
+        work.check_repeats(grid)
+    found: dict[tuple[float, float], Point] = {}
+    total = place.most if place else len(grid)
+    try:
+        for at in track(_placed(place, found) if place else grid, total, label="survey"):
+            found[at] = work.point(at)
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        print(f"Interrupted: {len(found)} of {'at most ' if place else ''}{total} points are done.")
+    told = work.provenance() | {"started": utc(started), "seconds": round(time.time() - started, 1)}
+    told["marks"] = {name: list(at) for name, at in plane.marks.items()}
+    fill_gaps(found)
+    surface = Surface.from_measures({at: measures for at, (measures, _) in found.items()}, told)
+    if place:
+        surface.provenance["placement"] = _told(place, surface, watched(found))
+    return surface
+
+
+def compare_directions(
+    line: Line,
+    probes: Sequence[Any],
+    alphas: Sequence[float] | None = None,
+    *,
+    n: int = 10,
+    seed: int = 0,
+    store: Store | str | Path | None | bool = True,
+    check: bool = True,
+) -> Fan:
+    """Is this line special? Walk along it, and from minus along random directions of its length.
+
+    Each direction is filter-normalised and orthogonal to the line (`random_direction`), then scaled to
+    |theta_plus - theta_minus|: at alpha 1 it stands as far from minus as plus does. One direction at a time is in
+    memory: a dense copy of the weights. Finished points are kept in the store; Ctrl-C returns what is done.
+
+    Args:
+        line: from minus to plus.
+        probes: as for `walk`.
+        alphas: by default `alpha_grid(-1, 2, 7)`.
+        n: how many random directions, 1 or more; of the seeds `seed`, `seed` + 1, ...
+        seed: of the first direction.
+        store, check: as for `walk`.
+
+    Raises:
+        AlphaError: `n` below 1, or what `walk` says of alphas.
+        ProbeError: as `walk` says.
+
+    Example:
+        >>> import lerpnb as ln
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> ends = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> def norm(model, tokenizer):
+        ...     return model.lm_head.weight.norm()
+        >>> fan = ln.compare_directions(ln.Line(*ends, device="cpu"), [norm], [0, 1], n=3, store=False)
+        >>> len(fan.others), bool((fan.table().loc[0, "line"] == fan.table().loc[0, "most"]))
+        (3, True)
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise AlphaError(f"compare_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more.")
+    alphas = alpha_grid(-1, 2, 7) if alphas is None else alphas
+    along = walk(line, alphas, probes, store=store, check=check)
+    delta = Delta(line.minus, line.plus)
+    length, others = norm(delta), []
+    try:
+        for i in track(range(n), label="random directions"):
+            if len(along.alphas) < len(alphas):
+                break  # it was interrupted
+            direction = random_direction(line.minus, seed + i, orthogonal_to=[delta])
+            end = moved(line.minus, direction, length, f"random direction of seed {seed + i}")
+            del direction
+            ray = Line(line.minus, end, line.base, device=str(line.device), dtype=line.dtype)
+            found = walk(ray, alphas, probes, store=store, check=False)
+            if len(found.alphas) < len(alphas):
+                break
+            others.append(found)
+            del end, ray  # before the next ones are made
+    except KeyboardInterrupt:
+        print(f"Interrupted: {len(others)} of {n} random directions are done.")
+    told = {"length": length, "seeds": [seed + i for i in range(len(others))], "orthogonal_to": "the line"}
+    return Fan(along, others, told)
+
+
+def _placed(place: Refinement, found: dict[tuple[float, float], Point]) -> Iterator[tuple[float, float]]:
+    """The points that a refinement asks for, each told to it when it is measured."""
+    while asked := place.ask():
+        for at in asked:
+            yield at
+            measures = found[at][0]
+            place.tell(at, {name: measures[name].value() for name in watched(found) if name in measures})
+
+
+def _told(place: Refinement, surface: Surface, names: list[str]) -> dict:
+    """What a survey that placed its own points says of it: printed, and as JSON."""
+    error, rms = (float(value) if np.isfinite(value) else None for value in (place.error, place.rms))
+    ways = list(dict.fromkeys(interpolation(surface.spline(name)) for name in names))
+    print(f"survey(window, most): {place} ({listed(names)}; by {listed(ways)})")
+    return {
+        "window": list(place.window),
+        "most": place.most,
+        "tol": place.tol,
+        "points": len(place.told),
+        "error_believed": error,
+        "rms_believed": rms,
+        "quantities": names,
+        "interpolation": ways,
+    }
+
+
+def _checked_points(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    grid = [pair(at, "survey(points)") for at in points]
+    if not grid:
+        raise AlphaError("survey(points): no points.\nPass plane.grid(5), say.")
+    twice = [show(at) for at in sorted(set(grid)) if grid.count(at) > 1]
+    if twice:
+        raise AlphaError(f"survey(points): {', '.join(twice[:3])} is given twice.\nGive each point once.")
+    return grid
