@@ -87,8 +87,6 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "save": str(tmp_path / "fine_tunes"),
         },
         "06_other_ways": {
-        },
-        "05_around_the_line": {
             "minus": minus,
             "plus": plus,
             "base": base,
@@ -125,7 +123,6 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "device": "cpu",
             "cache": str(tmp_path / "made"),
         },
-        },
         "09_curvature": {
             "minus": minus,
             "plus": plus,
@@ -135,6 +132,7 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "n_texts": 3,
             "n_hessian": 2,
             "draws": 2,
+            "device": "cpu",
         },
         "10_several_attributes": {
             "first_minus": minus,
@@ -149,7 +147,15 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
             "n_prompts": 3,
             "draws": 2,
             "new_tokens": 5,
+            "device": "cpu",
         },
+        "05_around_the_line": {
+            "minus": minus,
+            "plus": plus,
+            "base": base,
+            "scorer": scorer,
+            "data": str(tmp_path / "texts.csv"),
+            "prompts": str(tmp_path / "prompts.txt"),
             "n_texts": 3,
             "n_points": 30,
             "n_strength": 2,
