@@ -62,7 +62,7 @@ def cross(
         raise AlphaError(f"cross(product): it has {len(product.names)} lines, expected two.")
     alphas = alphas if len(alphas) == 2 and not any(map(np.isscalar, alphas)) else (alphas, alphas)
     grids = tuple(_grid(found) for found in alphas)
-    probes = ready(probes, product)
+    probes = ready(probes, product, "cross", "product")
     work, pairs = Points(product, probes, as_store(store)), [(a, b) for a in grids[0] for b in grids[1]]
     if check:
         work.check_repeats(pairs)

@@ -79,7 +79,7 @@ def survey(
     if points is None:
         place = Refinement(plane.window() if window is None else window, list(plane.marks.values()), most, tol)
     grid = place.ask() if place else _checked_points(points)
-    probes = ready(probes, plane)
+    probes = ready(probes, plane, "survey", "plane")
     work = Points(plane, probes, as_store(store))
     if check:
         work.check_repeats(grid)

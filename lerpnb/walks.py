@@ -183,7 +183,7 @@ def _checked_alphas(alphas: Sequence[float]) -> list[float]:
     return grid
 
 
-def ready(probes: Sequence[Any], path: Mixture) -> list:
+def ready(probes: Sequence[Any], path: Mixture, call: str = "walk", argument: str = "line") -> list:
     """The probes as they are measured along a path, after what would refuse them.
 
     Raises:
@@ -191,14 +191,15 @@ def ready(probes: Sequence[Any], path: Mixture) -> list:
     """
     probes = [as_probe(probe) for probe in probes]
     if not probes:
-        raise ProbeError("walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
+        raise ProbeError(f"{call}(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
     names = [probe.name for probe in probes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ProbeError(f"walk(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
+        raise ProbeError(f"{call}(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
     if path.tokenizer is None:
         raise ProbeError(
-            "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+            f"{call}({argument}): the {argument} has no tokenizer.\n"
+            "Wrap live models: Checkpoint.from_model(model, tokenizer)."
         )
     return [probe.prepare(path.base) if hasattr(probe, "prepare") else probe for probe in probes]
 

@@ -135,7 +135,7 @@ def test_a_probe_that_does_not_repeat_is_refused(plane):
         (
             dict(probes=[]),
             ProbeError,
-            "walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).",
+            "survey(probes): no probes.\nPass one or more, such as ln.Loss(corpus).",
         ),
     ],
 )
