@@ -71,7 +71,7 @@ def test_texts_are_shared_by_two_attributes_and_say_where_they_are_of(product, t
         (
             lambda p: cross(p, [0, 1], []),
             ProbeError,
-            "walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).",
+            "cross(probes): no probes.\nPass one or more, such as ln.Loss(corpus).",
         ),
     ],
 )
