@@ -64,7 +64,7 @@ class Sharpness(Loss):
         k: int = 1,
         draws: int = 4,
         tol: float = 0.01,
-        vectors: int = 8,
+        vectors: int = 6,
         most: int = 60,
         seed: int = 0,
         name: str | None = None,
@@ -188,7 +188,7 @@ class Hessian:
 
 
 def top_eigenvalues(
-    product: Product, start: Tensor, k: int = 1, *, tol: float = 0.01, vectors: int = 8, most: int = 60
+    product: Product, start: Tensor, k: int = 1, *, tol: float = 0.01, vectors: int = 6, most: int = 60
 ) -> np.ndarray:
     """The k largest eigenvalues of a symmetric matrix, from its products with vectors.
 

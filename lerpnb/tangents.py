@@ -153,7 +153,9 @@ def _lay_out(fig: Picture, curve: Curve, names: list[str], below: list[str]) -> 
         for shape in [shape for shape in fig.layout.shapes if shape.yref == "y domain"]:
             fig.add_shape(**{**shape.to_plotly_json(), "yref": "y2 domain"})
         fig.add_shape(type="line", x0=start, x1=stop, y0=0, y1=0, yref="y2", line=dict(color=look.TEXT, width=1))
-        second = dict(title=_title("second derivative"), domain=[0, LOWER / paper], anchor="x")
+        second = dict(
+            title=_title("second derivative,<br>nats per token per alpha²"), domain=[0, LOWER / paper], anchor="x"
+        )
         fig.update_layout(yaxis2=dict(**second, **look.AXIS))
 
 

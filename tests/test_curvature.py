@@ -196,7 +196,7 @@ def test_what_cannot_be_measured_is_said(tiny, monkeypatch):
 
     for call in (
         lambda: Sharpness(corpus, k=0, draws=0),
-        lambda: Sharpness(corpus, k=8),
+        lambda: Sharpness(corpus, k=6),
         lambda: without_scipy(lambda: Sharpness(corpus)),
         lambda: without_scipy(lambda: top_eigenvalues(lambda v: v, torch.ones(3))),
         lambda: Sharpness(corpus, k=0).measure(tiny.llama().bfloat16(), tiny.tokenizer()),
@@ -208,7 +208,7 @@ def test_what_cannot_be_measured_is_said(tiny, monkeypatch):
         told.append(str(error.value))
     assert told == [
         "Sharpness(k=0, draws=0): expected 0 or more of each, and 1 or more of one.",
-        "Sharpness(vectors=8): expected more than the k = 8 eigenvalues.",
+        "Sharpness(vectors=6): expected more than the k = 6 eigenvalues.",
         'Sharpness(k): eigenvalues need scipy.\nInstall it: pip install "lerpnb[curvature]"; or give Sharpness(k=0).',
         "top_eigenvalues(k): eigenvalues need scipy.\n"
         'Install it: pip install "lerpnb[curvature]"; or give Sharpness(k=0).',

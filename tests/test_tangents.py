@@ -54,7 +54,8 @@ def test_below_stands_the_second_derivative_with_its_interval():
     line, band = traces(fig)["curvature/x"], traces(fig)["curvature/x, 95 % interval"]
     assert line.yaxis == "y2" and line.y == (-6, 0, 3, 6) and line.x == GRID
     assert band.y == (-5, 1, 4, 7, 5, 2, -1, -7)
-    assert fig.layout.yaxis2.title.text == "second derivative" and fig.layout.yaxis.title.text == "loss, nats per token"
+    assert fig.layout.yaxis2.title.text == "second derivative,<br>nats per token per alpha²"
+    assert fig.layout.yaxis.title.text == "loss, nats per token"
     assert line.hovertext[3] == ("At alpha 1, the second derivative on x<br>is 6 (95 % interval 5 to 7).")
     assert traces(fig)["loss/x"].hovertext[0] == (
         "At alpha −1, the loss on x is −0.5 nats per token<br>and changes by 3 per unit of alpha"
