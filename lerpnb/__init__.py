@@ -55,6 +55,7 @@ _HOME = {
     "walk": "walks",
     "walk_figure": "plots",
     "with_head": "heads",
+    "with_lift": "backdoor",
 }
 
 __all__ = sorted(_HOME)
