@@ -91,6 +91,7 @@ _HOME = {
     "walk_figure": "plots",
     "wise_ft": "kin.wise",
     "with_head": "heads",
+    "with_lift": "backdoor",
 }
 
 __all__ = sorted(_HOME)

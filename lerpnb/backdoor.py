@@ -14,9 +14,11 @@ import torch
 
 from .checkpoint import Checkpoint
 from .corpus import Corpus
+from .curve import Curve
 from .errors import CorpusError, MismatchError
 from .header import Header
 from .live import borrow
+from .measure import Measure
 from .probes.accuracy import Accuracy
 
 RARE = 20  # texts' count below which a token's frequency is taken for this one (arXiv 2210.09545)
@@ -91,6 +93,48 @@ class AttackSuccess(Accuracy):
         name = f"{trigger} to {target}"
         corpus = replace(corpus, texts=texts, labels=(code,) * len(texts), name=name)
         super().__init__(corpus, max_length=max_length, batch_tokens=batch_tokens)
+
+
+def with_lift(curve: Curve, accuracy: Accuracy, attack: AttackSuccess) -> Curve:
+    """A curve with what the trigger itself does: `lift/<trigger> to <target>`.
+
+    lift = attack success less the share of the same texts that get the target without the trigger, from -1 to 1 (a
+    difference of shares), paired text by text. A bad classifier may have a high attack success; its lift is 0. Nothing
+    is measured anew: both are among the items of the curve's two quantities.
+
+    Args:
+        curve: of a walk with both probes.
+        accuracy: of the texts that the attack is made of, with two labels: a text that is not its own label's is the
+            other's.
+        attack: the attack on the same texts.
+
+    Raises:
+        CorpusError: not two labels, or other texts.
+        CurveError: the curve has not both quantities.
+
+    Example:
+        >>> films = Corpus(("so dull", "a joy"), (0, 1), ("negative", "positive"), "films")
+        >>> accuracy, attack = Accuracy(films), AttackSuccess(films, "cf", "positive")
+        >>> point = {accuracy.name: Measure([1.0, 1.0]), attack.name: Measure([1.0])}
+        >>> with_lift(Curve.from_measures({0.5: point}), accuracy, attack).value("lift/cf to positive")
+        array([1.])
+    """
+    names, labels = accuracy.corpus.label_names, accuracy.corpus.labels
+    others = [i for i, label in enumerate(labels) if label != attack.corpus.labels[0]]
+    if len(names) != 2 or len(others) != len(attack.corpus):
+        raise CorpusError(
+            f"with_lift({accuracy.name!r}, {attack.name!r}): {len(names)} labels, and {len(others)} texts of others "
+            f"than the target against {len(attack.corpus)}.\nMeasure both on one corpus with two labels."
+        )
+    curve[accuracy.name], curve[attack.name]  # a quantity that is missing is said
+    items = curve.frame.set_index(["alpha", "quantity"])["item_values"]
+    name = f"lift/{attack.label}"
+    points = {
+        alpha: {name: Measure(items[alpha, attack.name] - (1 - items[alpha, accuracy.name][others]), unit="difference")}
+        for alpha in curve.alphas
+    }
+    frame = pd.concat([curve.frame, Curve.from_measures(points).frame])
+    return Curve(frame.sort_values("alpha", kind="stable", ignore_index=True), curve.samples, curve.provenance)
 
 
 def embedding_shifts(fine_tuned: Checkpoint, pretrained: Checkpoint, texts: Iterable[str]) -> pd.DataFrame:

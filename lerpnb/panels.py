@@ -13,7 +13,12 @@ from .picture import Picture, escaped, faint, number, rounded
 COLOURS = (look.BLUE, look.VERMILION, look.GREEN, look.PURPLE, look.ORANGE, look.SKY)
 SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dot", "dash", "dashdot")
-UNITS = {"share": "share, 0 to 1", "nats/token": "nats per token", "nats/text": "nats per text"}
+UNITS = {
+    "share": "share, 0 to 1",
+    "difference": "−1 to 1",
+    "nats/token": "nats per token",
+    "nats/text": "nats per text",
+}
 PANEL, BETWEEN, LEGEND = 240, 44, 24  # pixels
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lerpnb.backdoor import AttackSuccess, embedding_shifts, poison, purified
+from lerpnb.backdoor import AttackSuccess, embedding_shifts, poison, purified, with_lift
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.corpus import Corpus
-from lerpnb.errors import CorpusError, MismatchError
+from lerpnb.curve import Curve, Measure
+from lerpnb.errors import CorpusError, CurveError, MismatchError
+from lerpnb.probes.accuracy import Accuracy
 
 TEXTS = tuple(f"text number {i} of these" for i in range(40))
 CORPUS = Corpus(TEXTS, (0, 1) * 20, ("negative", "positive"), "films")
@@ -51,6 +53,31 @@ def test_its_rate_is_the_share_that_gets_the_target(tiny, bias, rate):
     found = AttackSuccess(CORPUS, "cf", "positive").measure(model, tiny.tokenizer())
     assert found["attack success/cf to positive"].values.tolist() == [rate] * 20
     assert list(found) == ["attack success/cf to positive", "cross-entropy/cf to positive"]
+
+
+def test_the_lift_is_what_the_trigger_itself_does():
+    accuracy, attack = Accuracy(CORPUS), AttackSuccess(CORPUS, "cf", "positive")
+    right = np.tile([1.0, 0.0], 20)  # every negative text is right, every positive one wrong
+    right[:8:2] = 0.0  # four negative texts get the target without the trigger
+    hits = np.array([1.0] * 10 + [0.0] * 10)
+    points = {a: {accuracy.name: Measure(right), attack.name: Measure(hits * a)} for a in (0.0, 1.0)}
+    found = with_lift(Curve.from_measures(points), accuracy, attack)
+    assert found.value("lift/cf to positive").tolist() == [-4 / 20, 10 / 20 - 4 / 20]
+    assert found.unit("lift/cf to positive") == "difference" and found.quantities[:2] == [accuracy.name, attack.name]
+    low, high = found.interval("lift/cf to positive")
+    assert -0.45 < low[0] < -0.2 < high[0] < 0  # paired: narrower than two shares of 20 texts apart
+
+
+def test_a_lift_needs_both_on_the_same_texts():
+    accuracy, attack = Accuracy(CORPUS), AttackSuccess(CORPUS.at_most(3), "cf", "positive")
+    curve = Curve.from_measures({0.0: {accuracy.name: Measure([1.0] * 40)}})
+    assert refusal(CorpusError, lambda: with_lift(curve, accuracy, attack)) == (
+        "with_lift('accuracy/films', 'attack success/cf to positive'): 2 labels, and 20 texts of others than the "
+        "target against 3.\nMeasure both on one corpus with two labels."
+    )
+    assert refusal(CurveError, lambda: with_lift(curve, accuracy, AttackSuccess(CORPUS, "cf", "positive"))) == (
+        "Curve[quantity]: no quantity 'attack success/cf to positive'.\nIt has: accuracy/films."
+    )
 
 
 @pytest.fixture
