@@ -11,7 +11,7 @@ from .curve import Curve
 from .errors import CurveError
 from .picture import Picture, escaped, number, rounded
 
-HEIGHT, WIDE, NARROW = 470, 640, 290  # pixels: of the picture; across its axes on a page of 900 and on a phone
+HEIGHT, WIDER, WIDE, NARROW = 470, 840, 640, 290  # pixels: of the picture; across its axes on pages and on a phone
 DOWN = 360  # pixels of the y axis
 # Where a label may stand about its point: plotly's name, and its middle in pixels from the point.
 PLACES = {
@@ -202,7 +202,7 @@ def _add_labels(fig: Picture, points: list[tuple[float, float, float]], marks: l
         )
     for i, (text, x, y) in enumerate(texts):
         if "<b>" in text and i not in wide:  # an end is always named, from further off where it has to be
-            across, up = _further(fig, texts, i, {NARROW: narrow, WIDE: wide})
+            across, up = _further(fig, texts, i, {NARROW: narrow, WIDE: wide, WIDER: wide})
             x = math.log10(x) if fig.layout.xaxis.type == "log" else x
             line = dict(arrowhead=0, arrowwidth=1, arrowcolor=look.TEXT, standoff=9)
             fig.add_annotation(
@@ -233,7 +233,7 @@ def _further(fig: Picture, texts: list[tuple[str, float, float]], i: int, places
         free = True
         for width, found in places.items():
             at = _pixels(fig, texts, width)
-            box = (at[i][0] + across, at[i][1] + up, _half(texts[i][0]), 8)
+            box = (at[i][0] + across, at[i][1] + up, 1.3 * _half(texts[i][0]), 14)  # bold, with its own padding
             taken = [(x, y, 11, 11) for x, y in at] + [_box(at[j], texts[j][0], place) for j, place in found.items()]
             free &= _inside(box, width) and not any(_overlap(box, other) for other in taken)
         if free:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 PLOTLY = "application/vnd.plotly.v1+json"
 FIGURES = {"02_walk_the_line": 1, "04_explore": 1, "10_several_attributes": 1}  # that there are at least
 IDLE = "() => !document.querySelector('.lerp-explorer').classList.contains('busy')"
+UNTRUSTED = "() => window.jupyterapp.shell.currentWidget.content.widgets.some((cell) => !cell.model.trusted)"
 KNOB = "(knob) => { const b = knob.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }"
 
 
@@ -86,7 +87,7 @@ def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, tmp_path, note
     seen = tab(1400)  # another person's server, which has never seen this notebook, and trusts none of its outputs
     shutil.copy(path, lab.root)
     panel = lab.open(seen, path.name, kernel=False)
-    assert seen.page.evaluate("!window.jupyterapp.shell.currentWidget.content.activeCell.model.trusted")
+    seen.page.wait_for_function(UNTRUSTED)
     see_and_press(seen, panel, found)
     if notebook.stem == "04_explore":
         seen.expect(panel.get_by_text("It lives in a running notebook")).to_be_attached()
