@@ -60,7 +60,8 @@ def panels_figure(
             if quantity in curve.quantities:
                 place = list(curves).index(way)
                 dress = dict(colour=COLOURS[place % 6], symbol=SYMBOLS[place % 6], dash=DASHES[states.index(state) % 4])
-                _add(fig, curve, quantity, f"{way}, {state}", panel, coordinate, **dress)
+                width = 2.0 + 2.5 * (len(curves) - 1 - place)  # a way that lies on another does not hide it
+                _add(fig, curve, quantity, f"{way}, {state}", panel, coordinate, width, **dress)
     _lay_out(fig, flat, panels, coordinate)
     return fig
 
@@ -89,6 +90,7 @@ def _add(
     name: str,
     panel: int,
     coordinate: str,
+    width: float,
     colour: str,
     symbol: str,
     dash: str,
@@ -121,8 +123,8 @@ def _add(
         name=escaped(name),
         showlegend=panel == 1,
         mode="lines+markers",
-        line=dict(color=colour, width=2.2, dash=dash),
-        marker=dict(size=7, symbol=symbol),
+        line=dict(color=colour, width=width, dash=dash),
+        marker=dict(size=5 + width, symbol=symbol),
         hovertext=told,
         hoverinfo="text",
         hoverlabel=dict(bordercolor=colour, **look.HOVER),
@@ -141,7 +143,7 @@ def _lay_out(fig: Picture, flat: Mapping[tuple, Curve], panels: Mapping[str, str
     top = 16 + LEGEND * -(-len(flat) // 2)
     fig.update_layout(
         height=inner + top + 62,
-        margin=dict(t=top, b=62, l=80, r=30),
+        margin=dict(t=top, b=62, l=92, r=30),
         legend=dict(orientation="h", itemwidth=40, x=0, xanchor="left", y=1 + 10 / inner, yanchor="bottom"),
         xaxis=dict(
             title=dict(text=escaped(coordinate), font=dict(size=14)),
@@ -158,7 +160,7 @@ def _lay_out(fig: Picture, flat: Mapping[tuple, Curve], panels: Mapping[str, str
         text = "<br>".join(filter(None, [escaped(title), escaped(unit)]))
         if units[0] in ("share", "probability"):
             axis["range"] = [-0.04, 1.04]
-        fig.update_layout({f"yaxis{panel if panel > 1 else ''}": dict(title=dict(text=text), **axis)})
+        fig.update_layout({f"yaxis{panel if panel > 1 else ''}": dict(title=dict(text=text, standoff=12), **axis)})
 
 
 def _alt(flat: Mapping[tuple, Curve], panels: Mapping[str, str], coordinate: str) -> str:

@@ -38,6 +38,7 @@ def test_values_ways_and_states_are_drawn(fig):
     assert drawn[0].x == (0.0, 0.5, 1.0) and drawn[0].y == (0.33333, 0.5, 0.66667)
     assert [trace.line.color for trace in drawn] == [COLOURS[0], COLOURS[0], COLOURS[1]] * 2
     assert [trace.line.dash for trace in drawn] == ["solid", "dot", "solid"] * 2
+    assert [trace.line.width for trace in drawn[:3]] == [4.5, 4.5, 2.0]  # one on another hides none
     assert [trace.yaxis for trace in drawn] == ["y"] * 3 + ["y2"] * 3
     assert [trace.showlegend for trace in drawn] == [True] * 3 + [False] * 3
 
