@@ -285,7 +285,7 @@ def _decorate(picture: Figure, axes: dict[str, Axes], layout: dict, width: int, 
     if len(lines) > 1 and layout.get("showlegend", True):
         handles, labels = zip(*lines, strict=True)
         top = bottom + up * (layout.get("legend") or {}).get("y", 1)
-        place = dict(loc="lower left", bbox_to_anchor=(left - 0.01, top), ncols=min(len(labels), 4), frameon=False)
+        place = dict(loc="lower left", bbox_to_anchor=(left - 0.01, top), ncols=len(labels), frameon=False)
         for text in picture.legend(handles, labels, fontsize=8.5, labelcolor=INK, **place).get_texts():
             text.set_parse_math(False)
 
