@@ -285,7 +285,8 @@ def _decorate(picture: Figure, axes: dict[str, Axes], layout: dict, width: int, 
             at = (10 ** note["x"] if first.get_xscale() == "log" else note["x"], note["y"])
             told = dict(arrowprops=dict(arrowstyle="-", color=INK, linewidth=0.7), fontsize=8.5, color=INK, ha="center")
             away = (note["ax"], -note["ay"])
-            first.annotate(plain(note["text"]), at, away, textcoords="offset pixels", weight="bold", **told)
+            told |= dict(textcoords="offset pixels", weight="bold", parse_math=False)
+            first.annotate(plain(note["text"]), at, away, **told)
             continue
         data_x = note.get("xref", "x") == "x"
         x = first.transData.transform((note["x"], 1))[0] / picture.bbox.width if data_x and first else None

@@ -63,10 +63,10 @@ class Mixture:
         True
     """
 
+    named: ClassVar[tuple[tuple[float, str], ...]] = ()  # what stands where on the path, as figures mark it
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
     coordinate: ClassVar[str] = "x"  # what an error calls it
     start: ClassVar[Any] = 0.0  # where a probe is measured twice before anything else
-    named: ClassVar[tuple[tuple[float, str], ...]] = ()  # what stands where on the path, as figures mark it
 
     def __init__(
         self,
