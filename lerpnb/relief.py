@@ -35,6 +35,7 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
     marks = surface.marks
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
     tall = float(high - low) or 1.0
+    ticks = np.linspace(float(low), float(low) + tall, 5)
     lift = 0.01 * tall  # the line lies on the surface, not in it
     if {"minus", "plus"} <= marks.keys():
         start, stop = np.array(marks["minus"]), np.array(marks["plus"])
@@ -74,8 +75,9 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
             yaxis=dict(title=dict(text="away from it"), **axis),
             zaxis=dict(
                 title=dict(text=escaped(quantity)),
-                range=[float(low) - 0.15 * tall, float(high) + 0.05 * tall],  # its ticks end above the other axes'
-                nticks=6,
+                range=[float(low) - 0.2 * tall, float(high) + 0.05 * tall],
+                tickvals=rounded(ticks),  # none at the very bottom, where the other axes' begin
+                ticktext=[f"{tick:.3g}" for tick in ticks],
                 **axis,
             ),
             aspectmode="manual",

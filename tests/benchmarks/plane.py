@@ -130,8 +130,13 @@ def demo(tiny: bool) -> dict:
 
 def main() -> None:
     tiny = arguments(__doc__.splitlines()[0]).tiny
-    print("max and RMS error, as a share of the range over 21 x 21 points; points in brackets")
-    print(f"{'':20}{'placed (60)':>18}{'even 8x8, spline':>20}{'even 8x8, bilinear':>20}{'believed':>10}{'within':>8}")
+    print(
+        "max and RMS error, as a share of the range over 21 x 21 points; the largest error believed of the placed ones,"
+    )
+    print("and at which share of the 441 the true error is within the one believed there")
+    print(
+        f"{'':20}{'points placed':>22}{'even 8x8, spline':>20}{'even 8x8, bilinear':>20}{'believed':>10}{'within':>8}"
+    )
     rows = []
     for kind in ("bowl", "smooth", "valley", "bump", "kink", "two basins", "demo"):
         found = []
@@ -144,7 +149,7 @@ def main() -> None:
         for row in found:
             told = [f"{row[way][0]:.2%} {row[way][1]:.2%}" for way in ("placed", "even, spline", "even, bilinear")]
             print(
-                f"{row['surface']:20}{told[0]:>18}{told[1]:>20}{told[2]:>20}"
+                f"{row['surface']:20}{row['points']:>5}{told[0]:>17}{told[1]:>20}{told[2]:>20}"
                 f"{row['believed']:>10.2%}{row['within believed']:>8.0%}"
             )
         rows += found
