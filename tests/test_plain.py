@@ -48,6 +48,16 @@ def test_outside_nothing_is_spelled_out(monkeypatch):
     assert len(called) == 1
 
 
+def test_an_operation_without_derivatives_is_named(monkeypatch):
+    monkeypatch.delitem(SPELLED_OUT, F.silu)
+    with pytest.raises(ProbeError) as error, torch.no_grad(), differentiable():
+        jvp(lambda x: jvp(F.silu, (x,), (x,))[1], (NUMBERS,), (NUMBERS,))
+    assert str(error.value) == (
+        "differentiable(): Trying to use forward AD with aten::silu_backward that does not support it.\n"
+        "The operation must be spelled out in lerpnb/plain.py."
+    )
+
+
 def test_what_cannot_be_differentiated_is_said(tiny):
     spread, fused = tiny.llama(), tiny.llama()
     spread.lm_head._hf_hook = object()
