@@ -1,4 +1,8 @@
-"""Curvature: the Hessian of the loss at a point, by its products with vectors: top eigenvalues and trace."""
+"""Curvature: the Hessian of the loss at a point, by its products with vectors: top eigenvalues and trace.
+
+scipy's ARPACK finds the eigenvalues. The products and the trace are our own: curvlinops 3.0.1 builds the random vectors
+of a trace and their products all at once (two models' memory a draw), has no logits in pieces, and needs torchvision.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -34,8 +38,8 @@ class Sharpness(Loss):
 
     L is the token-weighted mean loss that `Loss` measures. The Lanczos iteration is ARPACK's, implicitly restarted, by
     scipy (`pip install "lerpnb[curvature]"`), in the weights' own float32 and with few vectors, since a vector is as
-    large as the model. A product with H is exact, a Jacobian-vector product of the gradient; it takes the time of about
-    six forward passes of the texts, and five vectors of memory. The same random vectors serve all points, so
+    large as the model. A product with H is exact, a Jacobian-vector product of the gradient; of few texts it takes as
+    long as reading and writing the five vectors that it holds meanwhile. The same random vectors serve all points, so
     differences along a path are less noisy than levels.
 
     Args:

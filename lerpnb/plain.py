@@ -23,9 +23,17 @@ def differentiable() -> Iterator[None]:
     Attention is two products and a softmax, and what torch fuses without such derivatives is spelled out: the same
     functions, other kernels. (The fused layer norm has a second forward derivative, but a wrong one: torch 2.13.) The
     model is not touched.
+
+    Raises:
+        ProbeError: an operation that is not spelled out and has no such derivative.
     """
-    with sdpa_kernel(SDPBackend.MATH), _SpelledOut():
-        yield
+    try:
+        with sdpa_kernel(SDPBackend.MATH), _SpelledOut():
+            yield
+    except NotImplementedError as error:
+        raise ProbeError(
+            f"differentiable(): {str(error).splitlines()[0]}\nThe operation must be spelled out in lerpnb/plain.py."
+        ) from error
 
 
 def refuse(model: nn.Module, call: str) -> None:

@@ -1,5 +1,6 @@
 """Slopes: the first and second derivative of the loss along a path, exact, every text's own."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -33,7 +34,7 @@ class Slope(Loss):
     1994, *Fast exact multiplication by the Hessian*), so that one pass gives those of all texts, no step size is
     chosen, nothing is kept for a pass backward, and vocabulary-sized logits come in pieces. Attention is computed in
     its plain form meanwhile, the only one that can be differentiated so; the model itself is not changed. A pass
-    costs about as much as eight without derivatives, and one model's memory for D while it lasts.
+    takes about as long as twelve without derivatives, and one model's memory for D while it lasts.
 
     Args:
         path: the path that is walked: straight, with one number as its coordinate, its live model in float32.
@@ -107,7 +108,7 @@ class Slope(Loss):
                 f"{self.name}: {type(model).__name__} has no trustworthy second derivative: {second:.4g} forward, "
                 f"{again:.4g} in reverse.\nAn operation of it must be spelled out in lerpnb/plain.py."
             )
-        self._confirmed = True
+        self._confirmed = math.isfinite(second)
 
 
 def derivatives(

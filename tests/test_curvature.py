@@ -31,7 +31,10 @@ def gpt2() -> GPT2LMHeadModel:
     return GPT2LMHeadModel(GPT2Config(vocab_size=8, n_positions=8, n_embd=4, n_layer=1, n_head=2))
 
 
-@pytest.fixture(params=["tied llama", "untied llama", "gpt2"])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("untied llama", "gpt2")]
+
+
+@pytest.fixture(params=["tied llama", *SLOW])
 def model(request, tiny) -> Iterator[torch.nn.Module]:
     torch.manual_seed(0)
     made = gpt2() if request.param == "gpt2" else llama("untied" not in request.param)

@@ -57,7 +57,7 @@ def agrees(peer: str, what: str, ours: np.ndarray | float, theirs: np.ndarray | 
 
 def wrong(peer: str, what: str, told: str, true: str, shown: bool) -> Row:
     """A row where the peer is wrong; `shown` is whether it is so here."""
-    return {"peer": peer, "what": what, "told": told, "true": true, "shown": shown}
+    return {"peer": peer, "what": what, "told": told, "true": true, "shown": bool(shown)}
 
 
 def of_transformers(case: Case) -> Iterator[Row]:
