@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import pandas as pd
 
 from .alpha import number, show
 from .crossing import Crossing
-from .errors import AlphaError
+from .errors import AlphaError, ProbeError
 from .points import Point, Points
+from .probes.base import as_probe
 from .product import Product
 from .progress import track
 from .store import Store
-from .walks import as_store, fill_gaps, ready
+from .walks import as_store, check_names, fill_gaps, utc
 
 
 def cross(
@@ -62,7 +62,13 @@ def cross(
         raise AlphaError(f"cross(product): it has {len(product.names)} lines, expected two.")
     alphas = alphas if len(alphas) == 2 and not any(map(np.isscalar, alphas)) else (alphas, alphas)
     grids = tuple(_grid(found) for found in alphas)
-    probes = ready(probes, product)
+    probes = [as_probe(probe) for probe in probes]
+    check_names(probes)
+    if product.tokenizer is None:
+        raise ProbeError(
+            "cross(product): the product has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+        )
+    probes = [probe.prepare(product.base) if hasattr(probe, "prepare") else probe for probe in probes]
     work, pairs = Points(product, probes, as_store(store)), [(a, b) for a in grids[0] for b in grids[1]]
     if check:
         work.check_repeats(pairs)
@@ -71,8 +77,7 @@ def cross(
     measures = {q: {pair: found[q] for pair, (found, _) in points.items()} for q in points[pairs[0]][0]}
     columns = {pair: dict(zip(product.names, pair, strict=True)) for pair in pairs}
     samples = [texts.assign(**columns[pair]) for pair, (_, texts) in points.items() if texts is not None]
-    when = datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds")
-    told = work.provenance() | {"weights": product.weights, "started": when}
+    told = work.provenance() | {"weights": product.weights, "started": utc(started)}
     told["seconds"] = round(time.time() - started, 1)
     return Crossing(product.names, grids, measures, pd.concat(samples, ignore_index=True) if samples else None, told)
 

@@ -4,6 +4,7 @@ The folder holds executed.ipynb, report.html, curve.parquet and samples.parquet 
 run.json, which is written last and is the mark that a run is whole. A run that fails leaves NAME.failed beside it.
 """
 
+import copy
 import hashlib
 import importlib.metadata
 import json
@@ -16,7 +17,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,11 +132,8 @@ def record(curve: Curve | Crossing, to: str | Path = "runs/live") -> Path:
     >>> sorted(file.name for file in folder.iterdir())
     ['curve.parquet', 'samples.parquet']
     """
-    provenance = scrub(curve.provenance)
-    if isinstance(curve, Crossing):
-        told = replace(curve, provenance=provenance)
-    else:
-        told = Curve(curve.frame, curve.samples, provenance)
+    told = copy.copy(curve)
+    told.provenance = scrub(curve.provenance)
     return told.save(os.environ.get(RUN_DIR) or to)
 
 

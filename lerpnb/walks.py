@@ -13,7 +13,6 @@ import pandas as pd
 from .alpha import alpha_grid, listed, number, show
 from .curve import Curve
 from .errors import AlphaError, ProbeError
-from .mixture import Mixture
 from .paths import Line
 from .placement import INTERPOLATION, Placement, parts
 from .points import Point, Points
@@ -82,7 +81,13 @@ def walk(
     started = time.time()
     place = _placement(alphas, between, tol, most)
     grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
-    probes = ready(probes, line)
+    probes = [as_probe(probe) for probe in probes]
+    check_names(probes)
+    if line.tokenizer is None:
+        raise ProbeError(
+            "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+        )
+    probes = [probe.prepare(line.base) if hasattr(probe, "prepare") else probe for probe in probes]
     work = Points(line, probes, as_store(store))
     if check:
         work.check_repeats(grid)
@@ -98,7 +103,7 @@ def walk(
         if not points:
             raise
         print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
-    told = work.provenance() | {"started": _utc(started), "seconds": round(time.time() - started, 1)}
+    told = work.provenance() | {"started": utc(started), "seconds": round(time.time() - started, 1)}
     if place:
         told["placement"] = _told(place, points)
     fill_gaps(points)
@@ -136,10 +141,10 @@ def _placed(place: Placement, points: dict[float, Point], work: Points, rows: bo
             yield alpha
             measures = points[alpha][0]
             missing = [[np.nan]]  # nothing could be measured there
-            place.tell(alpha, [parts(measures[name]) for name in _watched(points) if name in measures] or missing)
+            place.tell(alpha, [parts(measures[name]) for name in watched(points) if name in measures] or missing)
 
 
-def _watched(points: dict[float, Point]) -> list[str]:
+def watched(points: dict[float, Point]) -> list[str]:
     """The quantities that are to be known to the tolerance."""
     names = list(dict.fromkeys(name for measures, _ in points.values() for name in measures))
     return [name for name in names if name.startswith("loss/")] or names[:1]
@@ -147,9 +152,9 @@ def _watched(points: dict[float, Point]) -> list[str]:
 
 def _told(place: Placement, points: dict[float, Point]) -> dict:
     """What a walk that placed its own alphas says of it: printed, and as JSON."""
-    watched = _watched(points)
+    names = watched(points)
     error = float(place.error) if np.isfinite(place.error) else None
-    print(f"walk(between, tol, most): {place} ({listed(watched)}; by {INTERPOLATION})")
+    print(f"walk(between, tol, most): {place} ({listed(names)}; by {INTERPOLATION})")
     return {
         "between": [place.lo, place.hi],
         "tol": place.tol,
@@ -157,13 +162,13 @@ def _told(place: Placement, points: dict[float, Point]) -> dict:
         "points": len(points),
         "error_believed": error,
         "reached": place.reached,
-        "quantities": watched,
+        "quantities": names,
         "interpolation": INTERPOLATION,
     }
 
 
-def fill_gaps(points: dict[Any, Point]) -> None:
-    """Give a quantity that could not be measured at a point a NaN there, so that it is drawn as a gap and named."""
+def fill_gaps(points: dict[float, Point]) -> None:
+    """Give a quantity that could not be measured at an alpha a NaN there, so that it is drawn as a gap and named."""
     known = {name: measure for measures, _ in points.values() for name, measure in measures.items()}
     for measures, _ in points.values():
         for name in known.keys() - measures.keys():
@@ -182,24 +187,13 @@ def _checked_alphas(alphas: Sequence[float]) -> list[float]:
     return grid
 
 
-def ready(probes: Sequence[Any], path: Mixture) -> list:
-    """The probes as they are measured along a path, after what would refuse them.
-
-    Raises:
-        ProbeError: none, two with one name, or a path without a tokenizer.
-    """
-    probes = [as_probe(probe) for probe in probes]
+def check_names(probes: list) -> None:
     if not probes:
         raise ProbeError("walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
     names = [probe.name for probe in probes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ProbeError(f"walk(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
-    if path.tokenizer is None:
-        raise ProbeError(
-            "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
-        )
-    return [probe.prepare(path.base) if hasattr(probe, "prepare") else probe for probe in probes]
 
 
 def as_store(store: Store | str | Path | None | bool) -> Store | None:
@@ -212,5 +206,5 @@ def as_store(store: Store | str | Path | None | bool) -> Store | None:
     raise ProbeError(f"walk(store): got {store!r}.\nIt takes a folder, a Store, True for the default one, or False.")
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
