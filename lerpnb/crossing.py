@@ -18,7 +18,7 @@ from .errors import CurveError
 from .measure import Measure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Crossing:
     """Quantities measured at every pair of alphas of two lines: what `cross` returns.
 

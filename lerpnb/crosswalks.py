@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from .points import Point, Points
 from .product import Product
 from .progress import track
 from .store import Store
-from .walks import as_store, fill_gaps, ready
+from .walks import as_store, fill_gaps, ready, utc
 
 
 def cross(
@@ -71,8 +70,7 @@ def cross(
     measures = {q: {pair: found[q] for pair, (found, _) in points.items()} for q in points[pairs[0]][0]}
     columns = {pair: dict(zip(product.names, pair, strict=True)) for pair in pairs}
     samples = [texts.assign(**columns[pair]) for pair, (_, texts) in points.items() if texts is not None]
-    when = datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds")
-    told = work.provenance() | {"weights": product.weights, "started": when}
+    told = work.provenance() | {"weights": product.weights, "started": utc(started)}
     told["seconds"] = round(time.time() - started, 1)
     return Crossing(product.names, grids, measures, pd.concat(samples, ignore_index=True) if samples else None, told)
 

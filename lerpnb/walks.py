@@ -163,8 +163,8 @@ def _told(place: Placement, points: dict[float, Point]) -> dict:
     }
 
 
-def fill_gaps(points: dict[Any, Point]) -> None:
-    """Give a quantity that could not be measured at a point a NaN there, so that it is drawn as a gap and named."""
+def fill_gaps(points: dict[float, Point]) -> None:
+    """Give a quantity that could not be measured at an alpha a NaN there, so that it is drawn as a gap and named."""
     known = {name: measure for measures, _ in points.values() for name, measure in measures.items()}
     for measures, _ in points.values():
         for name in known.keys() - measures.keys():

@@ -1,5 +1,7 @@
 """Crosswalks: every pair of alphas measured once, stored, and what is refused before any work."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from lerpnb.errors import AlphaError, ProbeError
 from lerpnb.probes.attribute import Attribute
 from lerpnb.probes.base import OfTexts
 from lerpnb.product import Product
+from lerpnb.runs import record
 from lerpnb.store import Store
 
 
@@ -100,3 +103,20 @@ def test_a_probe_that_does_not_repeat_is_refused(product):
         "walk(probes): 'restless' does not repeat: at alphas (0, 0) it is 0.0, then 1.0.\n"
         "Fix its seed, or pass check=False to walk through its noise."
     )
+
+
+def test_live_models_without_a_tokenizer_are_refused(tiny):
+    ends = [tiny.moved(tiny.llama(), seed) for seed in range(2)]
+    with pytest.raises(ProbeError) as error:
+        cross(Product({"mood": ends, "style": ends}, device="cpu"), [0, 1], [size])
+    assert str(error.value) == (
+        "cross(product): the product has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+    )
+
+
+def test_it_is_recorded_beside_its_notebook(product, tmp_path):
+    found = cross(product, [0, 1], [size], store=False)
+    found.provenance["ends"]["mood minus"] = home = str(Path.home() / "models" / "mine")
+    folder = record(found, tmp_path)
+    assert sorted(file.name for file in folder.iterdir()) == ["crossing.json", "crossing.parquet"]
+    assert home not in (folder / "crossing.json").read_text() and found.provenance["ends"]["mood minus"] == home
