@@ -29,7 +29,7 @@ def test_it_asks_for_what_the_field_uses():
 def sst(tiny, file: Path) -> Path:
     """A file as SetFit/sst5 has them: text, an integer label, and its name; 30 sentences a label."""
     rows = [
-        {"text": f"{text} , {LABELS[label].split()[-1]} {i}", "label": label, "label_text": LABELS[label]}
+        {"text": f"{LABELS[label].split()[-1]} {i} , {text} .", "label": label, "label_text": LABELS[label]}
         for i in range(6)
         for text in tiny.TEXTS[:5]
         for label in range(5)
