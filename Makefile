@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
-.PHONY: help demo assets test check browser bench gallery lab format adapters clean
+.PHONY: help demo assets test check browser bench agree gallery lab format adapters clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,13 @@ check: $(READY) ## Lint and run the quick tests (under 90 s)
 
 bench: assets ## Run the CPU benchmarks beside the peers and print one table (10 minutes at most)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
-	for name in mix memory walk rows adaptive kin; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in mix memory walk rows adaptive; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	$(BIN)/python tests/benchmarks/table.py
+
+agree: assets ## Compare values with other packages' on the same work, and print where they differ
+	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
+	$(BIN)/python tests/benchmarks/agree.py
+	$(BIN)/python tests/benchmarks/kin.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
 	$(BIN)/python -m lerpnb.gallery runs/demo

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/table.py
 
-It reads what mix.py, memory.py, walk.py, rows.py, adaptive.py and kin.py saved, and says which of them saved nothing.
+It reads what mix.py, memory.py, walk.py, rows.py and adaptive.py saved, and says which of them has saved nothing.
 """
 
 import json
@@ -79,14 +79,7 @@ def adaptive(result: dict) -> Iterator[Row]:
         yield f"placed alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
 
 
-def kin(results: list[dict]) -> Iterator[Row]:
-    for found in results:
-        why = found["differs by design"]
-        name = f"largest difference of a number from mergekit's {found['name']}"
-        yield name, f"{found['difference']:.1e}", why, "none: another design" if why else "1e-5"
-
-
-TABLES = {"mix": mix, "memory": memory, "walk": walk, "rows": rows, "adaptive": adaptive, "kin": kin}
+TABLES = {"mix": mix, "memory": memory, "walk": walk, "rows": rows, "adaptive": adaptive}
 
 
 def main() -> None:
