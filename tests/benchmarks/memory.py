@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import common
@@ -86,14 +87,17 @@ def demo_folders(to: Path) -> dict[str, tuple]:
 
 
 def run(name: str, folders: dict[str, tuple]) -> dict:
-    plain = measured("one plain model", folders["two adapters"])
+    plainly, kinds = "one plain model", list(folders)
+    with ThreadPoolExecutor(2) as pool:  # what a process takes does not depend on its neighbours
+        taken = pool.map(measured, [plainly, *kinds], [folders["two adapters"], *folders.values()])
+    plain, *others = taken
     beside = plain["taken"] - plain["weights"]
     print(
         f"\n{name}: float32 weights {plain['weights'] / 2**20:,.0f} MiB; a probe takes {beside / 2**20:,.0f} MiB more"
     )
     found = {"name": name, "weights": plain["weights"], "beside": beside}
-    for kind, of_kind in folders.items():
-        taken = measured(kind, of_kind)["taken"]
+    for kind, other in zip(kinds, others, strict=True):
+        taken = other["taken"]
         ratio = (taken - beside) / plain["weights"]
         print(f"  {kind:16}{taken / 2**20:8,.0f} MiB = {ratio:.2f}x the weights + that (limit {LIMITS[kind]}x)")
         found[kind] = {"taken": taken, "ratio": ratio}

@@ -69,7 +69,7 @@ def ways_of(line: Line, tokens: int) -> dict[str, Callable[[], list[str]]]:
     return {"rows": by_rows, "mix + generate a point": by_generate}
 
 
-def speed(name: str, line: Line, tokens: int) -> dict:
+def speed(name: str, line: Line, tokens: int, rounds: int) -> dict:
     first: list[str] = []
 
     def differing(way: str, texts: list[str]) -> float:
@@ -79,7 +79,9 @@ def speed(name: str, line: Line, tokens: int) -> dict:
 
     about = f"1 prompt x {len(ALPHAS)} alphas x {tokens} tokens, {name}"
     ways, warm = ways_of(line, tokens), ways_of(line, 2)
-    result = common.compare(about, ways, 2, differing, tolerance=0.1, warm=warm)  # one may part at a tie of two tokens
+    result = common.compare(
+        about, ways, rounds, differing, tolerance=0.1, warm=warm
+    )  # one may part at a tie of two tokens
     common.show(result)
     return result
 
@@ -229,7 +231,7 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # what was measured is seen though the rest be stopped
     tokens, of_kind = (4, lines(True)) if tiny else (TOKENS, lines(False))
     result = {
-        "speed": [speed(kind, line, tokens) for kind, line in of_kind.items()],
+        "speed": [speed(kind, line, tokens, 1 + (kind == "low-rank ends")) for kind, line in of_kind.items()],
         "crossover": crossover(of_kind, (1, 2) if tiny else (8, 32, 64), 1 if tiny else 2),
         "memory": memory(of_kind, tokens),
         "bfloat16": bfloat16(of_kind["dense ends"]),

@@ -23,7 +23,7 @@ from lerpnb.walks import walk
 
 
 def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
-    """The line, 32 short held-out sentences (8 made-up ones for --tiny) and the alphas."""
+    """The line, 32 held-out texts (8 made-up ones for --tiny) and the alphas."""
     if tiny:
         import tiny as makers
 
@@ -37,10 +37,7 @@ def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
     from lerpnb.splits import held_out
 
     line = Line("data/adapters/negative", "data/adapters/positive", "smollm2-135m-instruct", device="cpu")
-    of = held_out("rotten_tomatoes", 200)
-    short = [[text for text in of.only(name).texts if len(text.split()) <= 12][:16] for name in of.label_names]
-    corpus = replace(of, texts=tuple(short[0] + short[1]), labels=(0,) * 16 + (1,) * 16, name="both")
-    return line, corpus, alpha_grid(0, 1, 11).tolist()
+    return line, replace(held_out("rotten_tomatoes", 16), name="both"), alpha_grid(0, 1, 11).tolist()
 
 
 def ours(line: Line, corpus: Corpus, alphas: list[float]) -> list[float]:
