@@ -37,7 +37,7 @@ from .rowweight import Batch, Matrix, Vector, Weight, base_of, same
 
 # Up to how many rows an alpha all alphas at once are the faster way, by the table that tests/benchmarks/rows.py prints.
 # A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which rows need a third.
-ROWS_AN_ALPHA = {"cpu": {"low-rank": 64, "dense": 32}, "cuda": {"low-rank": 128, "dense": 64}}
+ROWS_AN_ALPHA = {"cpu": {"low-rank": 64, "dense": 16}, "cuda": {"low-rank": 128, "dense": 64}}
 # Where rows are compared with the live model: beyond the ends, so that what moves little is seen too.
 CHECKED_AT = (-0.5, 1.5)
 # How far they may differ: as a share of what lies between the two models, and of the logits, for rounding.

@@ -83,7 +83,7 @@ def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_p
     curves = [walk(line, grid, [probe], rows=rows, store=store and tmp_path / str(rows)) for rows in (None, False)]
     assert curves[0].samples.equals(curves[1].samples) and (curves[0].value("words") == curves[1].value("words")).all()
     ways = [
-        "all 4 alphas in one pass: 4 texts an alpha, of at most 32 with dense ends on cpu.",
+        "all 4 alphas in one pass: 4 texts an alpha, of at most 16 with dense ends on cpu.",
         "one alpha at a time: rows=False.",
     ]
     assert [curve.provenance["sampling"] for curve in curves] == [[way] for way in ways]
