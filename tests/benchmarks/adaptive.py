@@ -1,25 +1,35 @@
 """Walks that place their own alphas: points taken, error believed, true error, and the even grids that do as well.
 
 The true error is the largest difference from 121 even alphas over [-1, 2]. Even grids are interpolated in the same way.
-The points of the demo line come from the default store ($LERPNB_STORE moves it): a second run takes seconds.
+The demo line's 121 points were measured once and lie in results/, as they take minutes; three are measured again and
+must agree. --reference measures all of them anew. Points come from the default store ($LERPNB_STORE moves it).
 
-python tests/benchmarks/adaptive.py [--tiny]
+    python tests/benchmarks/adaptive.py [--tiny] [--reference]
 """
 
+import json
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 # This file's folder comes first on the path, so the library called adaptive could not be imported from here.
-from common import arguments, save
+from common import RESULTS, arguments, save
 
 from lerpnb.placement import INTERPOLATION, Placement, interpolate
 
+if TYPE_CHECKING:
+    from lerpnb.paths import Line
+    from lerpnb.probes.loss import Loss
+    from lerpnb.store import Store
+
 LO, HI, TOLERANCES = -1.0, 2.0, (0.01, 0.003, 0.001)
 REFERENCE = np.round(np.linspace(LO, HI, 121), 12)
+RECORDED = RESULTS / "adaptive-reference.json"
 Function = Callable[[np.ndarray], np.ndarray]
 
 
@@ -127,11 +137,9 @@ def demo(tiny: bool) -> list[dict]:
         line = Line("data/adapters/negative", "data/adapters/positive", "smollm2-135m-instruct", device="cpu")
         store, tolerances, reference = Store(), TOLERANCES, REFERENCE
     loss = Loss(corpus)
-    whole = walk(line, reference, [loss], store=store)
-    true, rows = whole.value(loss.name), []
-    items = np.stack(list(whole.frame[whole.frame["quantity"] == loss.name]["item_values"]))
-    weights = whole.frame[whole.frame["quantity"] == loss.name]["item_weights"].iloc[0]
+    items, weights = measured(line, loss, reference, store) if tiny else recorded(line, loss, store)
     items = items * weights / weights.sum()
+    true, rows = items.sum(1), []
     even = {}
     for step in [s for s in range(1, len(reference)) if (len(reference) - 1) % s == 0]:  # the grids the reference holds
         n = (len(reference) - 1) // step + 1
@@ -160,6 +168,30 @@ def demo(tiny: bool) -> list[dict]:
     return rows
 
 
+def measured(line: "Line", loss: "Loss", alphas: np.ndarray, store: "Store") -> tuple[np.ndarray, np.ndarray]:
+    """Each text's loss at each alpha, and its number of tokens."""
+    from lerpnb.walks import walk
+
+    frame = walk(line, alphas, [loss], store=store).frame
+    frame = frame[frame["quantity"] == loss.name]
+    return np.stack(list(frame["item_values"])), np.asarray(frame["item_weights"].iloc[0])
+
+
+def recorded(line: "Line", loss: "Loss", store: "Store") -> tuple[np.ndarray, np.ndarray]:
+    """The same at all alphas of the reference, from its file; three of them are measured again and must agree."""
+    if "--reference" in sys.argv:
+        items, weights = measured(line, loss, REFERENCE, store)
+        told = {"texts": loss.corpus.sha256, "items": items.round(9).tolist(), "weights": weights.tolist()}
+        RECORDED.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    told = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert told["texts"] == loss.corpus.sha256, "other texts than the reference's: run adaptive.py --reference"
+    items, weights = np.array(told["items"]), np.array(told["weights"])
+    again = [0, 47, 120]
+    off = np.abs(measured(line, loss, REFERENCE[again], store)[0] - items[again]).max()
+    assert off < 1e-4, f"the recorded reference is off by {off:.1e} here: run adaptive.py --reference"
+    return items, weights
+
+
 def summary(rows: list[dict]) -> dict:
     """How many of the rows keep each promise."""
     return {
@@ -172,7 +204,7 @@ def summary(rows: list[dict]) -> dict:
 
 
 def main() -> None:
-    tiny = arguments(__doc__.splitlines()[0]).tiny
+    tiny = arguments(__doc__.splitlines()[0], "--reference").tiny
     print(f"interpolation: {INTERPOLATION}; errors in nats")
     result = {"interpolation": INTERPOLATION, "rows": [], "summary": {}}
     print(f"{'':24}{'tol':>7}{'points':>8}{'believed':>10}{'true':>10}{'even to tol':>13}{'even as good':>14}")

@@ -108,10 +108,12 @@ def device_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def arguments(about: str) -> argparse.Namespace:
-    """The command line of every program: --tiny, which is for the tests and saves nothing."""
+def arguments(about: str, *flags: str) -> argparse.Namespace:
+    """The command line of every program: --tiny, which is for the tests and saves nothing, and flags of its own."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--tiny", action="store_true", help="a tiny model and few rounds; nothing is saved")
+    for flag in flags:
+        parser.add_argument(flag, action="store_true")
     silence()
     return parser.parse_args()
 

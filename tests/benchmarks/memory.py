@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import common
@@ -48,7 +47,7 @@ else:
     line = paths.Line(minus, plus, device="cpu")
     weights = 4 * line.minus.n_parameters
     repr(line)
-    walks.walk(line, [-0.5, 0.0, 0.5, 1.0, 1.5], [probe], store=False)
+    walks.walk(line, [-0.5, 0.5, 1.5], [probe], store=False)
 print(json.dumps({"weights": weights, "taken": status("VmHWM") - before}))
 """
 
@@ -87,10 +86,9 @@ def demo_folders(to: Path) -> dict[str, tuple]:
 
 
 def run(name: str, folders: dict[str, tuple]) -> dict:
-    plainly, kinds = "one plain model", list(folders)
-    with ThreadPoolExecutor(2) as pool:  # what a process takes does not depend on its neighbours
-        taken = pool.map(measured, [plainly, *kinds], [folders["two adapters"], *folders.values()])
-    plain, *others = taken
+    kinds = list(folders)
+    plain = measured("one plain model", folders["two adapters"])
+    others = [measured(kind, of_kind) for kind, of_kind in folders.items()]
     beside = plain["taken"] - plain["weights"]
     print(
         f"\n{name}: float32 weights {plain['weights'] / 2**20:,.0f} MiB; a probe takes {beside / 2**20:,.0f} MiB more"
