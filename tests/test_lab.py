@@ -48,7 +48,8 @@ def see_and_press(seen, panel, found: list[tuple[int, int, dict]]) -> None:
         seen.expect(place.locator(".plot-img:visible, .main-svg:visible").first).to_be_visible()
         place.scroll_into_view_if_needed()
         box = place.bounding_box()
-        seen.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)  # a stored picture comes alive under the mouse
+        inside = min(max(box["y"] + 20, 260), box["y"] + box["height"] - 5)  # a tall one's top may be out of sight
+        seen.page.mouse.move(box["x"] + box["width"] / 2, inside)  # a stored picture comes alive under the mouse
         place.locator(".main-svg").first.wait_for(state="attached", timeout=30_000)
         if sliders := figure["layout"].get("sliders"):
             for share, step in ((0.99, -1), (0.01, 0)):
