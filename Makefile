@@ -31,7 +31,7 @@ check: $(READY) ## Lint and run the quick tests (under 90 s)
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
 	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist loadscope -q
 
-bench: assets ## Run the CPU benchmarks beside the peers and print one table (10 minutes at most)
+bench: assets ## Run the CPU benchmarks beside the peers and print one table (about 11 minutes)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
 	for name in mix memory walk rows adaptive; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 	$(BIN)/python tests/benchmarks/table.py
