@@ -184,8 +184,10 @@ def use_the_second_slider(seen, panel, name: str) -> None:
         seen.expect(text).not_to_have_text(read[-1])
         page.wait_for_function(IDLE)
         read.append(text.inner_text())
-    assert read[1] not in (read[0], read[2])
+    assert len(set(read)) == 3
     seen.expect(alpha).to_have_text("sentiment α = 0")
+    explorer.get_by_role("button", name="Keep this alpha").click()
+    seen.expect(explorer.locator(".said")).to_contain_text("kept_sentiment_voice.csv")
     seen.shoot(f"{name}_used")
 
 
