@@ -15,7 +15,7 @@ from lerpnb.explorer.engine import UNUSABLE, Engine
 from lerpnb.explorer.face import lines_of
 from lerpnb.explorer.marks import AFTER, BEFORE, MINUS, PLUS, changed, ends, marks, words
 from lerpnb.explorer.panel import explore
-from lerpnb.explorer.turns import Turns
+from lerpnb.explorer.turns import ONE_AT_A_TIME, Turns
 from lerpnb.explorer.twin import twin_figure
 from lerpnb.product import Product
 from lerpnb.sampling import sample
@@ -215,6 +215,18 @@ def test_keep_records_in_the_explorer_and_in_a_file_that_grows(explorer, tmp_pat
     pd.testing.assert_frame_equal(explorer.kept, expected)
     pd.testing.assert_frame_equal(pd.read_csv(path), expected)
     assert explorer.alpha == 1.0
+
+
+def test_keep_refuses_what_is_still_being_written(explorer):
+    explorer.hear({"kind": "hello"})
+    settle(explorer)
+    with ONE_AT_A_TIME:
+        explorer.hear({"kind": "write", **ASK, "seed": 4})
+        explorer.hear({"kind": "keep", "index": 0})  # the page before, which is whole
+        explorer._page.done = False
+        explorer.hear({"kind": "keep", "index": 0})
+        assert explorer.said[-1]["text"].startswith("explore(): the texts are being written.")
+    assert list(explorer.kept.seed) == [3]
 
 
 def test_a_batch_run_keeps_in_its_run_folder(line, monkeypatch, tmp_path):

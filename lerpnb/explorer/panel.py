@@ -155,8 +155,13 @@ class Explorer:
         """Record what stands at the slider's alpha: in `kept`, and as a row of kept.csv, whose path is returned.
 
         Of a product it is kept_NAMES.csv, after its lines, for it has a column for each.
+
+        Raises:
+            LerpError: the texts are being written.
         """
         page, settings = self._page, self._page.spec
+        if self._writing.working and not page.done:
+            raise LerpError("explore(): the texts are being written.\nKeep one when they are done, or press Stop first.")
         row = [self.alpha, settings.prompts[0], page.texts[self.index], settings.seed, settings.temperature]
         self._kept.append(dict(zip(KEPT, [*row, settings.top_p, settings.new_tokens], strict=True)) | self.others.at)
         self.out.mkdir(parents=True, exist_ok=True)
