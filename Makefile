@@ -22,7 +22,7 @@ test: assets ## Run all tests
 	$(BIN)/pytest
 
 browser: $(READY) ## Run the browser's tests N times and count the passes (make browser N=10)
-	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser && passed=$$((passed + 1)); done; \
+	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser -n 2 --dist worksteal tests && passed=$$((passed + 1)); done; \
 	echo "the browser's tests: $$passed of $(N) passed"; [ $$passed -eq $(N) ]
 
 check: $(READY) ## Lint and run the quick tests (under 90 s)

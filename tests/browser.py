@@ -10,8 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,19 +86,23 @@ class Tab:
         self.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
 
 
+def heard(context) -> Tab:
+    """A new tab in a context of the browser, that notes what goes wrong and what would leave the machine."""
+    tab = Tab(context.new_page())
+    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.page.on("console", tab._heard)
+    context.route(OUTSIDE, tab._asked)  # sees what would leave, not what the page's policy has stopped
+    return tab
+
+
 @pytest.fixture
 def tab(chromium):
     """Open a tab: tab(width, colours); every tab is closed at the end."""
     contexts = []
 
     def new(width: int = 1280, colours: str = "light") -> Tab:
-        context = chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=colours)
-        contexts.append(context)
-        tab = Tab(context.new_page())
-        tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
-        tab.page.on("console", tab._heard)
-        context.route(OUTSIDE, tab._asked)  # sees what would leave, not what the page's policy has stopped
-        return tab
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=colours))
+        return heard(contexts[-1])
 
     yield new
     for context in contexts:
@@ -113,18 +116,28 @@ class Lab:
     url: str
     root: Path
 
-    def open(self, tab: Tab, name: str, kernel: bool = True) -> object:
-        """Open a notebook and wait until it is drawn, and its kernel ready; returns its panel."""
+    def open(self, tab: Tab, name: str) -> object:
+        """Open a notebook and wait until it is drawn; returns its panel."""
         page = tab.page
         page.goto(f"{self.url}/lab/tree/{name}?reset")
         page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-Cell").first.wait_for(timeout=60_000)
-        if kernel:
-            page.wait_for_function(READY, timeout=60_000)
+        return panel
+
+    def turn_to(self, tab: Tab, name: str) -> object:
+        """Open a notebook in the JupyterLab that the tab shows already, in front of what is open there."""
+        tab.errors.clear()
+        tab.page.evaluate("(path) => void window.jupyterapp.commands.execute('docmanager:open', {path})", name)
+        tab.page.wait_for_function("(path) => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=name)
+        panel = tab.page.locator(".jp-NotebookPanel:visible")
+        tab.expect(panel).to_have_count(1)
+        panel.locator(".jp-Cell").first.wait_for(timeout=60_000)
         return panel
 
     def run_all(self, tab: Tab, seconds: int = 60) -> None:
+        """Once the kernel is ready."""
+        tab.page.wait_for_function(READY, timeout=60_000)
         assert tab.page.evaluate(RUN_ALL, seconds) == "done"
 
     def save(self, tab: Tab) -> None:
@@ -133,55 +146,91 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
-    """A fresh JupyterLab, with no settings but its own, whose kernels find this lerpnb."""
-    with serve(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
+def fresh_lab(tmp_path_factory) -> Iterator[Callable[[], Lab]]:
+    """A JupyterLab that nobody has used, at each call; the next one starts meanwhile, and the one before ends."""
+    started = [Server(tmp_path_factory.mktemp("lab"))]
+
+    def fresh() -> Lab:
+        for used in started[:-1]:
+            used.end()
+        started.append(Server(tmp_path_factory.mktemp("lab")))
+        return started[-2].lab()
+
+    yield fresh
+    for server in started:
+        server.end()
+    for server in started:
+        server.process.wait(20)
 
 
-@contextmanager
-def serve(home: Path, root: Path | None = None) -> Iterator[Lab]:
-    """A JupyterLab whose settings, trust and history lie in `home`, an empty folder; on a new folder, or on `root`."""
-    root, settings = root or home / "root", home / "settings"
-    root.mkdir(exist_ok=True)
-    news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text(NO_NEWS, encoding="utf-8")
-    own = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    package = str(Path(__file__).resolve().parents[1])
-    environment = os.environ | {name: str(home / folder) for name, folder in own.items()} | {"PYTHONPATH": package}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = (
-        f"--no-browser --allow-root --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0 --IdentityProvider.token= "
-        "--ServerApp.disable_check_xsrf=True --LabApp.expose_app_in_browser=True --LabApp.extension_manager=readonly"
-    ).split()
-    command = [sys.executable, "-m", "jupyterlab", *flags, f"--ServerApp.root_dir={root}"]
-    with open(home / "server.log", "w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
-        try:
-            _wait(f"http://127.0.0.1:{port}/api/status", server, home / "server.log")
-            yield Lab(f"http://127.0.0.1:{port}", root)
-        finally:
-            server.terminate()
-            server.wait(20)
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Iterator[Lab]:
+    """A JupyterLab for all tests to share."""
+    server = Server(tmp_path_factory.mktemp("lab"))
+    yield server.lab()
+    server.end()
+    server.process.wait(20)
 
 
-def _wait(url: str, server: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        assert server.poll() is None, log.read_text()
-        try:
-            json.load(urllib.request.urlopen(url, timeout=2))
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    pytest.fail(f"JupyterLab did not answer in a minute:\n{log.read_text()}")
+@pytest.fixture(scope="session")
+def reader(chromium, lab) -> Iterator[Tab]:
+    """A tab on `lab` that stays open, for notebooks that one turns to."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    tab = heard(context)
+    tab.page.goto(f"{lab.url}/lab?reset")
+    tab.page.wait_for_function("window.jupyterapp?.restored.then(() => true)", timeout=60_000)
+    yield tab
+    context.close()
+
+
+class Server:
+    """A JupyterLab being started, whose settings, trust and history lie in `home`, an empty folder, as does its root.
+
+    Its kernels find this lerpnb.
+    """
+
+    def __init__(self, home: Path):
+        self.home, settings = home, home / "settings"
+        (home / "root").mkdir()
+        news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        news.parent.mkdir(parents=True)
+        news.write_text(NO_NEWS, encoding="utf-8")
+        own = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
+        environment = os.environ | {name: str(home / folder) for name, folder in own.items()}
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+        environment["OMP_NUM_THREADS"] = "1"  # tiny models are slower by two threads, and the browser needs the other
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        flags = (
+            f"--no-browser --allow-root --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0 "
+            "--IdentityProvider.token= --ServerApp.disable_check_xsrf=True --LabApp.expose_app_in_browser=True "
+            f"--LabApp.extension_manager=readonly --ServerApp.root_dir={home / 'root'}"
+        ).split()
+        with open(home / "server.log", "w") as log:
+            command = [sys.executable, "-m", "jupyterlab", *flags]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+
+    def lab(self) -> Lab:
+        """Once it answers."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            assert self.process.poll() is None, (self.home / "server.log").read_text()
+            try:
+                json.load(urllib.request.urlopen(f"{self.url}/api/status", timeout=2))
+                return Lab(self.url, self.home / "root")
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.25)
+        pytest.fail(f"JupyterLab did not answer in a minute:\n{(self.home / 'server.log').read_text()}")
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()

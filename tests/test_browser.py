@@ -228,7 +228,9 @@ def written_by_a_model(tiny, tiny_llama_pair, tmp_path) -> Curve:
 PROMPTS = ("the film", "nobody")
 
 
-def test_texts_of_a_hostile_model_run_neither_in_the_page_nor_in_a_notebook(tab, lab, tmp_path, written_by_a_model):
+def test_texts_of_a_hostile_model_run_neither_in_the_page_nor_in_a_notebook(
+    tab, lab, reader, tmp_path, written_by_a_model
+):
     walked = written_by_a_model
     assert "window.hacked = 1" in walked.samples["continuation"][0]
     shown = [walked._repr_mimebundle_(), items_figure(walked)._repr_mimebundle_()]
@@ -238,16 +240,17 @@ def test_texts_of_a_hostile_model_run_neither_in_the_page_nor_in_a_notebook(tab,
     page = written(tmp_path, *cells)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     node = new_notebook(cells=[new_markdown_cell("# Hostile"), *cells], metadata={"kernelspec": kernel})
-    nbformat.write(node, lab.root / "hostile.ipynb")
     for trusted in (None, False, True):
-        seen = tab()
         if trusted is None:
+            seen = tab()
             seen.page.goto(page.as_uri())
             place = seen.page.locator("#figure-1")
         else:
             if trusted:
                 nbformat.sign.NotebookNotary(data_dir=str(lab.root.parent / "data")).sign(node)
-            place = lab.open(seen, "hostile.ipynb").locator(".js-plotly-plot").first
+            seen = reader
+            nbformat.write(node, lab.root / f"hostile_{trusted}.ipynb")
+            place = lab.turn_to(seen, f"hostile_{trusted}.ipynb").locator(".js-plotly-plot").first
         place.locator(".scatterlayer .trace").first.wait_for(state="attached", timeout=30_000)
         for share in (0.01, 0.5, 0.99):
             seen.slide(place, share)
@@ -258,7 +261,7 @@ def test_texts_of_a_hostile_model_run_neither_in_the_page_nor_in_a_notebook(tab,
         assert (seen.outside, seen.errors) == ([], [])
 
 
-def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(tab, lab):
+def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(lab, reader):
     made = several()
     bundles = [made["three"]._repr_mimebundle_(), trade_off_figure(made["three"])._repr_mimebundle_()]
     bundles += [items_figure(made["two"])._repr_mimebundle_(), made["deltas"]._repr_mimebundle_()]
@@ -268,8 +271,8 @@ def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(tab, l
     node = with_twins(new_notebook(cells=cells, metadata={"kernelspec": kernel}))
     nbformat.write(node, lab.root / "sent.ipynb")
     assert (lab.root / "sent.ipynb").stat().st_size < 1_500_000
-    seen = tab(1400)
-    panel = lab.open(seen, "sent.ipynb")
+    seen = reader
+    panel = lab.turn_to(seen, "sent.ipynb")
     for number in range(4):
         place = panel.locator(".jp-Cell").nth(number)
         place.scroll_into_view_if_needed()
@@ -283,12 +286,14 @@ def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(tab, l
     seen.page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").hover()
     seen.page.locator(".lm-Menu-itemLabel", has_text="Lerpnb_html").wait_for(timeout=10_000)
     seen.shoot("lab_menu")
+    seen.page.keyboard.press("Escape")
+    seen.page.keyboard.press("Escape")
     exported = urllib.request.urlopen(f"{lab.url}/nbconvert/lerpnb_html/sent.ipynb", timeout=60).read().decode()
     assert exported.count("plotly.js v") == 1 and exported.count('class="figure"') == 4
     quiet(seen)
 
 
-def test_a_notebook_runs_in_jupyterlab_and_its_figure_is_drawn(tab, lab):
+def test_a_notebook_runs_in_jupyterlab_and_its_figure_is_drawn(lab, reader):
     code = """\
 import pandas as pd
 from lerpnb.curve import Measure
@@ -301,8 +306,8 @@ Curve.from_measures(points, pd.DataFrame(rows))"""
     cells = [new_markdown_cell("# A walk"), new_code_cell("n: int = 3"), new_code_cell(code), new_code_cell(bar)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), lab.root / "walk.ipynb")
-    seen = tab()
-    panel = lab.open(seen, "walk.ipynb")
+    seen = reader
+    panel = lab.turn_to(seen, "walk.ipynb")
     lab.run_all(seen)
     seen.shoot("lab_run")
     place = panel.locator(".js-plotly-plot")

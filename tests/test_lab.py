@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-import lerpnb as ln
 import nbformat
 import pytest
-from browser import serve
 from nbformat.v4 import new_code_cell
 from test_notebooks import NOTEBOOKS, parameters  # noqa: F401
+
+import lerpnb as ln
 
 pytest_plugins = ["browser"]
 pytestmark = pytest.mark.browser
@@ -65,37 +65,34 @@ def quiet(seen) -> None:
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, tmp_path, notebook, parameters):  # noqa: F811
-    root = tmp_path / "root"
-    root.mkdir()
-    path = placed(notebook, parameters[notebook.stem], root)
-    with serve(tmp_path / "home", root) as own:
-        seen = tab(1400)
-        panel = own.open(seen, path.name)
-        own.run_all(seen, 120)
-        if notebook.stem == "04_explore":
-            use_the_explorer(seen, panel, notebook.stem)
-        if notebook.stem == "10_several_attributes":
-            use_the_second_slider(seen, panel, notebook.stem, written(parameters[notebook.stem], (2, -1)))
-        own.save(seen)
-        shown = [out for _, some in outputs(path) for out in some]
-        assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
-        assert "widgets" not in nbformat.read(path, 4).metadata
-        found = figures(path)
-        assert len(found) >= FIGURES.get(notebook.stem, 0)
-        see_and_press(seen, panel, found)
-        seen.shoot(f"lab_{notebook.stem}")
-        quiet(seen)
-        seen.page.close()
-    seen = tab(1400)  # another person's server, which has never seen this notebook, and trusts none of its outputs
-    shutil.copy(path, lab.root)
-    panel = lab.open(seen, path.name, kernel=False)
-    seen.page.wait_for_function(UNTRUSTED)
-    see_and_press(seen, panel, found)
+def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, reader, notebook, parameters):  # noqa: F811
+    own = fresh_lab()
+    path = placed(notebook, parameters[notebook.stem], own.root)
+    seen = tab(1400)
+    panel = own.open(seen, path.name)
+    own.run_all(seen, 120)
     if notebook.stem == "04_explore":
-        seen.expect(panel.get_by_text("It lives in a running notebook")).to_be_attached()
-    seen.shoot(f"lab_{notebook.stem}_untrusted")
+        use_the_explorer(seen, panel, notebook.stem)
+    if notebook.stem == "10_several_attributes":
+        use_the_second_slider(seen, panel, notebook.stem, written(parameters[notebook.stem], (2, -1)))
+    own.save(seen)
+    shown = [out for _, some in outputs(path) for out in some]
+    assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
+    assert "widgets" not in nbformat.read(path, 4).metadata
+    found = figures(path)
+    assert len(found) >= FIGURES.get(notebook.stem, 0)
+    see_and_press(seen, panel, found)
+    seen.shoot(f"lab_{notebook.stem}")
     quiet(seen)
+    seen.page.close()
+    shutil.copy(path, lab.root)  # another person's server, which has never seen this notebook, and trusts no output
+    panel = lab.turn_to(reader, path.name)
+    reader.page.wait_for_function(UNTRUSTED)
+    see_and_press(reader, panel, found)
+    if notebook.stem == "04_explore":
+        reader.expect(panel.get_by_text("It lives in a running notebook")).to_be_attached()
+    reader.shoot(f"lab_{notebook.stem}_untrusted")
+    quiet(reader)
 
 
 def use_the_explorer(seen, panel, name: str) -> None:

@@ -161,7 +161,9 @@ class Explorer:
         """
         page, settings = self._page, self._page.spec
         if self._writing.working and not page.done:
-            raise LerpError("explore(): the texts are being written.\nKeep one when they are done, or press Stop first.")
+            raise LerpError(
+                "explore(): the texts are being written.\nKeep one when they are done, or press Stop first."
+            )
         row = [self.alpha, settings.prompts[0], page.texts[self.index], settings.seed, settings.temperature]
         self._kept.append(dict(zip(KEPT, [*row, settings.top_p, settings.new_tokens], strict=True)) | self.others.at)
         self.out.mkdir(parents=True, exist_ok=True)
