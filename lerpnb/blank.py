@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, GPT2Config, PreTrainedTokeni
 from . import assets
 from .errors import CheckpointError
 from .live import quiet
+from .once import made_once
 
 END, PADDING = "<end>", "<pad>"  # of a small model's tokenizer
 
@@ -138,23 +136,9 @@ def untrained(like: str | Path, seed: int = 0, *, folder: str | Path = "out/fine
 
 
 def _once(key: dict, make: Callable[[Path], Any], folder: str | Path) -> Path:
-    """The folder of a key: what `make` writes into a new one, whole or not at all, unless it is there."""
+    """The folder of a key, made or found."""
     name = "blank-" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    target = (assets.place(folder) / name).absolute()
-    if (target / "config.json").is_file():
-        return target
-    work = target.with_name(f".{name}-{uuid.uuid4().hex[:8]}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        make(work)
-        try:
-            os.replace(work, target)
-        except OSError:
-            if not (target / "config.json").is_file():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
+    return made_once((assets.place(folder) / name).absolute(), "config.json", make)
 
 
 def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:

@@ -11,6 +11,7 @@ from . import cli_runs
 from .errors import LerpError, RunError
 
 ROWS = 20  # of a curve, in the terminal
+QUANTITIES = 6  # columns at most, where a curve has neither losses nor strengths
 
 app = typer.Typer(
     name="lerpnb",
@@ -223,17 +224,16 @@ def _result(folder: Path) -> str:
     lines = []
     if (folder / "curve.parquet").exists():
         curve = Curve.load(folder)
-        chief = [q for q in curve.quantities if q.startswith(("loss/", "strength/"))] or curve.quantities
+        chief = [q for q in curve.quantities if q.startswith(("loss/", "strength/"))] or curve.quantities[:QUANTITIES]
         table = curve.table()[chief].reset_index()
         every = -(-len(table) // ROWS)
         table = table[(table.index % every == 0) | table["alpha"].isin([0, 1])]
         formats = {name: (lambda value: f"{value:.3f}") for name in chief} | {"alpha": lambda value: f"{value:.4g}"}
         lines += ["", table.to_string(index=False, formatters=formats), ""]
-        for quantity in chief:
-            try:
-                lines.append(_barrier(curve, quantity) if quantity.startswith("loss/") else _rise(curve, quantity))
-            except CurveError as error:  # a walk that leaves out 0 or 1
-                lines.append(str(error).splitlines()[0])
+        try:
+            lines += [_barrier(curve, q) if q.startswith("loss/") else _rise(curve, q) for q in chief]
+        except CurveError:
+            lines.append("no barrier and no rise: they need alpha 0 and 1, which the walk leaves out.")
     peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
     lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
     return "\n".join([*lines, f"page: {folder / 'report.html'}"])

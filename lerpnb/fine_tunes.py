@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 
 from . import assets
 from .corpus import Corpus
 from .header import Header
+from .once import made_once
 from .training import Recipe, fine_tune
 
 
@@ -48,16 +46,4 @@ def kept_fine_tune(
     told |= {"labels": corpus.label_names, "held_out": held_out and held_out.sha256}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     to = assets.place(folder) / f"{recipe.task}-{digest[:16]}"
-    if (to / "training.json").is_file():
-        return to
-    work = to.with_name(f".{to.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        fine_tune(recipe, corpus, work, held_out)
-        try:
-            os.replace(work, to)
-        except OSError:
-            if not (to / "training.json").is_file():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return to
+    return made_once(to, "training.json", lambda work: fine_tune(recipe, corpus, work, held_out))

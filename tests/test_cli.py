@@ -91,7 +91,7 @@ def test_a_walk_without_its_ends_is_told_and_no_curve_is_no_error(asked, folder,
     Curve.from_measures({0.0: {"loss/x": Measure([1.0])}, 0.5: {"loss/x": Measure([1.0])}}).save(folder)
     with pytest.raises(SystemExit):
         cli.main(["run", "02"])
-    told = "Curve.barrier('loss/x'): not measured at alpha 1 exactly; a chord needs both ends."
+    told = "no barrier and no rise: they need alpha 0 and 1, which the walk leaves out."
     assert told in capsys.readouterr().out.splitlines()
     (folder / "curve.parquet").unlink()
     with pytest.raises(SystemExit):
@@ -245,6 +245,16 @@ def test_of_a_long_walk_some_rows_are_shown_both_ends_among_them(asked, folder, 
         cli.main(["run", "02"])
     rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:18]]
     assert rows[:3] == ["-0.025", "0", "0.05"] and rows[-2:] == ["0.95", "1"] and len(rows) == 16
+
+
+def test_a_walk_without_an_end_says_so_once_and_many_quantities_are_not_all_told(asked, folder, capsys):
+    measures = {f"own/{i}": Measure([1.0, 2.0]) for i in range(9)}
+    Curve.from_measures({0.5: measures, 1.0: measures}).save(folder)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "02"])
+    told = capsys.readouterr().out
+    assert told.count("no barrier and no rise: they need alpha 0 and 1, which the walk leaves out.") == 1
+    assert "own/5" in told and "own/6" not in told
 
 
 def test_a_nan_stays_a_nan_in_the_terminal(asked, folder, capsys):

@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lerpnb"
 
 FLOORS = {
-    0: "errors progress alpha bootstrap measure barrier samples curve chief placement crossing "
+    0: "errors once progress alpha bootstrap measure barrier samples curve chief placement crossing "
     "entanglement frames spline refinement surface",
     1: "assets parameters safe shelf lease results picture texttable plots panels trade_off by_item "
     "texts heatmap comparison drawing twins trade_offs gaps tangents two_strengths contour relief "

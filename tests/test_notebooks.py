@@ -27,144 +27,36 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
         folder = Curve.from_measures(points).save(tmp_path / "compared" / f"seed{seed}")
         (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
     scorer = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
+    encoder = str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer()))
+    data, prompts = {"data": str(tmp_path / "texts.csv")}, {"prompts": str(tmp_path / "prompts.txt")}
+    line = {"minus": minus, "plus": plus, "base": base, "device": "cpu"}
+    judged = line | data | prompts | {"scorer": scorer}
+    second = {"second_minus": plus, "second_plus": minus, "second_scorer": scorer, "second_label": "negative"}
     return {
-        "00_start_here": {
-            "minus": minus,
-            "plus": plus,
-            "base": base,
-            "scorer": scorer,
-            "data": str(tmp_path / "texts.csv"),
-            "prompts": str(tmp_path / "prompts.txt"),
-            "n_texts": 4,
-            "n_prompts": 2,
-            "draws": 1,
-            "device": "cpu",
-            "to": str(tmp_path / "saved"),
-        },
-        "01_fine_tune": {
-            "base": str(tiny_llama_pair[0]),
-            "data": str(tmp_path / "texts.csv"),
-            "steps": 2,
-            "batch_size": 4,
-            "out": str(tmp_path / "adapter"),
-        },
-        "02_walk_the_line": {
-            "minus": minus,
-            "plus": plus,
-            "base": base,
-            "scorer": scorer,
-            "data": str(tmp_path / "texts.csv"),
-            "prompts": str(tmp_path / "prompts.txt"),
-            "n_points": 4,
-            "n_texts": 6,
-            "n_prompts": 3,
-            "draws": 2,
-            "new_tokens": 5,
-            "device": "cpu",
-        },
+        "00_start_here": judged | {"n_texts": 4, "n_prompts": 2, "draws": 1, "to": str(tmp_path / "saved")},
+        "01_fine_tune": data
+        | {"base": str(tiny_llama_pair[0]), "steps": 2, "batch_size": 4, "out": str(tmp_path / "adapter")},
+        "02_walk_the_line": judged | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "draws": 2, "new_tokens": 5},
         "03_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
-        "04_explore": {
-            "minus": minus,
-            "plus": plus,
-            "base": base,
-            "prompt": "the film was",
-            "another": "nobody",
-            "n_points": 4,
-            "new_tokens": 12,
-            "device": "cpu",
-        },
-        "08_fine_mixing": {
-            "base": str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer())),
-            "data": str(tmp_path / "texts.csv"),
-            "most": 12,
-            "n_clean": 4,
-            "n_texts": 6,
-            "epochs": 1.0,
-            "tune_epochs": 1.0,
-            "n_points": 3,
-            "n_tokens": 5,
-            "device": "cpu",
-            "save": str(tmp_path / "fine_tunes"),
-        },
-        "06_other_ways": {
-            "minus": minus,
-            "plus": plus,
-            "base": base,
-            "scorer": scorer,
-            "data": str(tmp_path / "texts.csv"),
-            "prompts": str(tmp_path / "prompts.txt"),
-            "n_texts": 4,
-            "n_prompts": 2,
-            "draws": 1,
-            "new_tokens": 5,
-            "rounds": 1,
-            "device": "cpu",
-        },
-        "07_good_enough": {
-            "data": str(tmp_path / "texts.csv"),
-            "pretrain_data": str(tmp_path / "texts.csv"),
-            "encoder": str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer())),
-            "minus": minus,
-            "plus": plus,
-            "pair_base": base,
-            "scorer": scorer,
-            "prompts": str(tmp_path / "prompts.txt"),
-            "width": 16,
-            "layers": 2,
-            "pretrain_steps": 2,
-            "steps": 1,
-            "classifier_steps": 1,
-            "batch_size": 4,
-            "n_texts": 4,
-            "n_prompts": 2,
-            "draws": 1,
-            "new_tokens": 4,
-            "n_points": 3,
-            "device": "cpu",
-            "cache": str(tmp_path / "made"),
-        },
-        "09_curvature": {
-            "minus": minus,
-            "plus": plus,
-            "base": base,
-            "data": str(tmp_path / "texts.csv"),
-            "n_points": 4,
-            "n_texts": 3,
-            "n_hessian": 2,
-            "draws": 2,
-            "device": "cpu",
-        },
-        "10_several_attributes": {
-            "first_minus": minus,
-            "first_plus": plus,
-            "first_scorer": scorer,
-            "second_minus": plus,
-            "second_plus": minus,
-            "second_scorer": scorer,
-            "second_label": "negative",
-            "base": base,
-            "prompts": str(tmp_path / "prompts.txt"),
-            "n_prompts": 3,
-            "draws": 2,
-            "new_tokens": 5,
-            "device": "cpu",
-        },
-        "05_around_the_line": {
-            "minus": minus,
-            "plus": plus,
-            "base": base,
-            "scorer": scorer,
-            "data": str(tmp_path / "texts.csv"),
-            "prompts": str(tmp_path / "prompts.txt"),
-            "n_texts": 3,
-            "n_points": 30,
-            "n_strength": 2,
-            "n_prompts": 2,
-            "new_tokens": 4,
-            "n_directions": 2,
-            "n_alphas": 4,
-            "device": "cpu",
-        },
+        "04_explore": line | {"prompt": "the film was", "another": "nobody", "n_points": 4, "new_tokens": 12},
+        "05_around_the_line": judged
+        | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "new_tokens": 4}
+        | {"n_directions": 2, "n_alphas": 4},
+        "06_other_ways": judged | {"n_texts": 4, "n_prompts": 2, "draws": 1, "new_tokens": 5, "rounds": 1},
+        "07_good_enough": data
+        | prompts
+        | {"minus": minus, "plus": plus, "pair_base": base, "device": "cpu", "scorer": scorer, "encoder": encoder}
+        | {"pretrain_data": data["data"], "width": 16, "layers": 2, "pretrain_steps": 2, "steps": 1}
+        | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "draws": 1, "new_tokens": 4}
+        | {"n_points": 3, "cache": str(tmp_path / "made")},
+        "08_fine_mixing": data
+        | {"base": encoder, "most": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
+        | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(tmp_path / "fine_tunes")},
+        "09_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "draws": 2},
+        "10_several_attributes": prompts
+        | {"first_minus": minus, "first_plus": plus, "first_scorer": scorer, "base": base, "device": "cpu"}
+        | second
+        | {"n_prompts": 3, "draws": 2, "new_tokens": 5},
     }
 
 
