@@ -35,7 +35,7 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
     marks = surface.marks
     low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 1.0)
     tall = float(high - low) or 1.0
-    ticks = np.linspace(float(low), float(low) + tall, 5)
+    ticks = _round_ticks(float(low), float(low) + tall)
     lift = 0.01 * tall  # the line lies on the surface, not in it
     if {"minus", "plus"} <= marks.keys():
         start, stop = np.array(marks["minus"]), np.array(marks["plus"])
@@ -77,7 +77,7 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
                 title=dict(text=escaped(quantity)),
                 range=[float(low) - 0.2 * tall, float(high) + 0.05 * tall],
                 tickvals=rounded(ticks),  # none at the very bottom, where the other axes' begin
-                ticktext=[f"{tick:.3g}" for tick in ticks],
+                ticktext=[f"{tick:.6g}" for tick in ticks],
                 **axis,
             ),
             aspectmode="manual",
@@ -86,3 +86,14 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
         ),
     )
     return fig
+
+
+def _round_ticks(low: float, high: float) -> np.ndarray:
+    """Two to five round numbers from low to high.
+
+    >>> _round_ticks(4.26, 7.17)
+    array([5., 6., 7.])
+    """
+    step = 10.0 ** np.floor(np.log10((high - low) / 4))
+    step *= next(n for n in (1, 2, 5, 10) if (high - low) / (n * step) <= 5)
+    return step * np.arange(np.ceil(low / step), np.floor(high / step) + 1)
