@@ -16,18 +16,20 @@ import nbformat
 
 from .assets import project_root
 from .errors import LerpError, RunError
-from .plots import Curve, walk_figure
 from .report import render, write_whole
 from .runs import source_hash
 from .safe import scrub
-from .twins import stills, with_twins
+from .twins import PLOTLY, stills, with_twins
 
 MOST = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}  # bytes
+PICTURE = "picture"  # tag of the cell whose figure becomes the picture
 KEY = "lerpnb"  # of a notebook's metadata, and of a PNG's text
 
 
 def renew(run: Path, notebooks: Path) -> list[Path]:
     """Put a run's notebook, page and picture into `notebooks`/rendered; returns the files.
+
+    The picture is the figure of the cell that is tagged `picture`; without such a cell there is none.
 
     Raises:
         RunError: the run is not whole, or its notebook has changed since.
@@ -46,10 +48,11 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     page, picture = file.with_suffix(".html"), file.with_suffix(".png")
     write_whole(file, nbformat.writes(node) + "\n")
     write_whole(page, render(node, scrub(facts), run))
-    if not (run / "curve.parquet").is_file():
+    tagged = [cell.outputs for cell in node.cells if PICTURE in cell.metadata.get("tags", [])]
+    figures = [out.data[PLOTLY] for outputs in tagged for out in outputs if PLOTLY in out.get("data", {})]
+    if not figures:
         return [file, page]
-    figure = json.loads(walk_figure(Curve.load(run)).to_json())
-    picture.write_bytes(_stamped(stills([figure], width=1000, scale=2)[0], told))
+    picture.write_bytes(_stamped(stills(figures[:1], width=1000, scale=2)[0], told))
     return [file, page, picture]
 
 

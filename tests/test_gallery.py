@@ -21,7 +21,7 @@ def house(tmp_path, monkeypatch):
     """A made-up project: notebooks/01_walk.ipynb, and a run of it in runs/one."""
     monkeypatch.setattr(twins, "browser", lambda: None)
     curve = Curve.from_measures({a: {"loss/x": Measure([a, a + 1])} for a in (0.0, 0.5, 1.0)})
-    node = new_notebook(cells=[new_markdown_cell("# What?"), new_code_cell("curve")])
+    node = new_notebook(cells=[new_markdown_cell("# What?"), new_code_cell("curve", metadata={"tags": ["picture"]})])
     run = tmp_path / "runs" / "one"
     curve.save(run)
     (tmp_path / "notebooks").mkdir()
@@ -56,6 +56,14 @@ def test_a_run_renews_its_notebook_page_and_picture(house):
     assert [gallery.stamp(file) for file in files] == [told] * 3
     assert "image/png" in nbformat.read(files[0], 4).cells[1].outputs[0].data
     assert faults(house) == []
+
+
+def test_without_a_tagged_cell_there_is_no_picture(house):
+    path = house / "runs" / "one" / "executed.ipynb"
+    node = nbformat.read(path, 4)
+    node.cells[1].metadata.tags = []
+    nbformat.write(node, path)
+    assert [file.name for file in renewed(house)] == ["01_walk.ipynb", "01_walk.html"]
 
 
 def test_a_changed_notebook_makes_all_three_stale(house):
