@@ -86,6 +86,7 @@ def test_a_run_in_another_thread_or_with_handlers_of_its_own_leaves_signals_alon
         pass
 
     before = signal.signal(signal.SIGTERM, mine)
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is not the default
     try:
         with kernel._ended_by_signals():
             assert signal.getsignal(signal.SIGTERM) is mine
@@ -97,6 +98,7 @@ def test_a_run_in_another_thread_or_with_handlers_of_its_own_leaves_signals_alon
         assert signal.getsignal(signal.SIGTERM) is mine and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, ignored)
 
 
 def test_what_torch_computed_on_is_told_at_the_end(monkeypatch, tmp_path):
