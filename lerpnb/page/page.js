@@ -78,6 +78,10 @@
     const place = document.getElementById(`figure-${i + 1}`);
     if (!place) return;
     const shown = recolour(structuredClone(figure), dark, false);
+    if (figure.data.some((trace) => trace.type === "contour")) { // a map is as light at night, and so is what lies on it
+      shown.data = structuredClone(figure.data);
+      shown.layout.annotations = structuredClone(figure.layout.annotations);
+    }
     shown.layout.paper_bgcolor = "rgba(0,0,0,0)";
     shown.layout.font = { family: getComputedStyle(document.body).fontFamily, ...shown.layout.font };
     fit(shown, place.clientWidth);
