@@ -1,6 +1,7 @@
 """The command line, `lerpnb --help`. What is heavy is imported inside a command."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -230,10 +231,11 @@ def _result(folder: Path) -> str:
         table = table[(table.index % every == 0) | table["alpha"].isin([0, 1])]
         formats = {name: (lambda value: f"{value:.3f}") for name in chief} | {"alpha": lambda value: f"{value:.4g}"}
         lines += ["", table.to_string(index=False, formatters=formats), ""]
-        try:
-            lines += [_barrier(curve, q) if q.startswith("loss/") else _rise(curve, q) for q in chief]
-        except CurveError:
-            lines.append("no barrier and no rise: they need alpha 0 and 1, which the walk leaves out.")
+        told = []
+        for quantity in chief:
+            with suppress(CurveError):
+                told.append(_barrier(curve, quantity) if quantity.startswith("loss/") else _rise(curve, quantity))
+        lines += told or ["no barrier and no rise: they need alpha 0 and 1, which the walk leaves out."]
     peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
     lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
     return "\n".join([*lines, f"page: {folder / 'report.html'}"])

@@ -89,7 +89,7 @@ def relief_figure(surface: Surface, quantity: str | None = None) -> Picture:
 
 
 def _round_ticks(low: float, high: float) -> np.ndarray:
-    """Two to five round numbers from low to high.
+    """At most six round numbers from low to high.
 
     >>> _round_ticks(4.26, 7.17)
     array([5., 6., 7.])
