@@ -34,8 +34,8 @@ check: $(READY) ## Lint and run the quick tests (under 90 s)
 bench: assets ## Run the CPU benchmarks beside the peers and print one table (under 10 minutes)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
 	for name in mix walk rows; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
-# These two time nothing, so they may run side by side.
-	$(BIN)/python tests/benchmarks/memory.py & $(BIN)/python tests/benchmarks/adaptive.py && wait $$!
+# These two time nothing, so they may run side by side, with a core each.
+	export OMP_NUM_THREADS=1; $(BIN)/python tests/benchmarks/memory.py & $(BIN)/python tests/benchmarks/adaptive.py && wait $$!
 	$(BIN)/python tests/benchmarks/table.py
 
 agree: assets ## Compare values with other packages' on the same work, and print where they differ

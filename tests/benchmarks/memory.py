@@ -36,7 +36,6 @@ def status(field):
 kind, base, minus, plus = sys.argv[1:]
 texts = tuple("a warm, funny and quietly sad story about two brothers and their boat" for _ in range(8))
 probe = Loss(Corpus(texts, (0,) * 8, ("any",), "texts"))
-torch.set_num_threads(2)
 Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
 before = status("VmRSS")
 if kind == "one plain model":

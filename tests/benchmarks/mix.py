@@ -206,7 +206,7 @@ def one(name: str, tiny: bool) -> dict | None:
     except AssetError as error:
         print(f"{name}: left out. {error}")
         return None
-    return run(name, *ends, repeats=2 if tiny else 9)
+    return run(name, *ends, repeats=2 if tiny else 7)
 
 
 def main() -> None:
