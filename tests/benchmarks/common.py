@@ -29,7 +29,6 @@ def compare(
     agree: Callable[[str, Any], float | None] | None = None,
     tolerance: float = 1e-6,
     warm: dict[str, Callable[[], Any]] | None = None,
-    once: tuple[str, ...] = (),
 ) -> dict:
     """Time ways to do one thing, in turn in one process, and give each as a ratio to the first way.
 
@@ -41,7 +40,6 @@ def compare(
             nothing to check.
         tolerance: the largest difference allowed.
         warm: what is called once before any is timed, by default the ways themselves; less of the same for long ones.
-        once: ways that are called in the first round only: long ones, far from any limit.
 
     Returns:
         {"name", "repeats", "ways": {way: {"seconds": median, "ratio": median of the rounds, "low", "high": its
@@ -64,23 +62,27 @@ def compare(
         if not warm:
             check(way, returned)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for i in range(repeats):
+    for _ in range(repeats):
         gc.collect()  # a round, not a way: with transformers loaded it takes longer than a point does
         for way, call in ways.items():
-            if i and way in once:
-                continue
             _wait()
             start = time.perf_counter()
             returned = call()
             _wait()
             seconds[way].append(time.perf_counter() - start)
             check(way, returned)
-    first = seconds[next(iter(ways))]
+    told = ratios(seconds)
+    return {"name": name, "repeats": repeats, "ways": {way: found[way] | told[way] for way in ways}}
+
+
+def ratios(seconds: dict[str, list[float]]) -> dict[str, dict]:
+    """{way: its median seconds, and of its ratios to the first way, round by round, the median and the quartiles}."""
+    first, found = seconds[next(iter(seconds))], {}
     for way, times in seconds.items():
-        ratios = [a / b for a, b in zip(times, first, strict=False)]
-        low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
-        found[way] |= {"seconds": statistics.median(times), "ratio": ratio, "low": low, "high": high}
-    return {"name": name, "repeats": repeats, "ways": found}
+        each = [a / b for a, b in zip(times, first, strict=True)]
+        low, ratio, high = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3
+        found[way] = {"seconds": statistics.median(times), "ratio": ratio, "low": low, "high": high}
+    return found
 
 
 def show(result: dict) -> None:

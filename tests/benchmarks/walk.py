@@ -7,20 +7,25 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from common import arguments, compare, save, show
+from common import arguments, ratios, save, show
 
 from lerpnb.alpha import alpha_grid
 from lerpnb.corpus import Corpus
+from lerpnb.measure import Measure
 from lerpnb.paths import Line
 from lerpnb.probes.loss import Loss, sequence_nll
 from lerpnb.walks import walk
+
+WAYS = ("bare forward passes", "a careful user's loop", "ln.walk, fresh store")
 
 
 def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
@@ -41,45 +46,78 @@ def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
     return line, replace(held_out("rotten_tomatoes", 16), name="both"), alpha_grid(0, 1, 11).tolist()
 
 
-def ours(line: Line, corpus: Corpus, alphas: list[float]) -> list[float]:
-    """`walk` as a person calls it, into a fresh store."""
-    with tempfile.TemporaryDirectory() as store:
-        return walk(line, alphas, [Loss(corpus)], store=store).value(f"loss/{corpus.name}").tolist()
+class Beside:
+    """A probe that does the loss's work another way at each alpha, and notes when it began and when it ended."""
+
+    def __init__(self, name: str, way: Callable[[], float]):
+        self.name, self.way, self.times = name, way, []
+
+    def identity(self) -> None:
+        """Nothing is stored of it."""
+
+    def few(self) -> "Beside":
+        return Beside(self.name, lambda: 0.0)
+
+    def measure(self, *_: object) -> dict[str, Measure]:
+        start = time.perf_counter()
+        value = self.way()
+        self.times.append((start, time.perf_counter()))
+        return {self.name: Measure([value], unit="nats/token")}
 
 
-def bare(line: Line, corpus: Corpus, alphas: list[float]) -> Callable[[], list[float]]:
+def bare(line: Line, corpus: Corpus) -> Callable[[], float]:
     """The forward passes alone: the same batches, made beforehand; nothing mixed, checked or stored."""
     probe, model = Loss(corpus), line.model
     batches = probe._tokenised(model, line.tokenizer)
+    weights = torch.cat([lengths - 1 for _, _, lengths in batches])
 
-    def passes() -> list[float]:
-        found = [
-            sequence_nll(model, ids, lengths, torch.ones_like(lengths)) for _ in alphas for _, ids, lengths in batches
-        ]
-        return [float(nll.sum()) for nll in found]
+    def passes() -> float:
+        found = [sequence_nll(model, ids, lengths, torch.ones_like(lengths)) for _, ids, lengths in batches]
+        return float(torch.cat(found) @ weights.double() / weights.sum())
 
     return passes
 
 
-@torch.no_grad()
-def careful(line: Line, corpus: Corpus, alphas: list[float]) -> list[float]:
+def careful(line: Line, corpus: Corpus) -> Callable[[], float]:
     """A careful user's loop: a dict mixed and loaded a point; batches of 16 as they come, padded; full logits."""
-    model, tokenizer = line.model, line.tokenizer
+    model, tokenizer = line.minus.new_model(), line.tokenizer
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     minus, plus = line.minus.tensors, line.plus.tensors
-    names, found = model.state_dict().keys(), []
-    for alpha in alphas:
-        model.load_state_dict({n: (1 - alpha) * minus[n] + alpha * plus[n] for n in names if n in minus}, strict=False)
-        total = count = 0
+    names = [name for name in model.state_dict() if name in minus]
+
+    @torch.no_grad()
+    def point() -> float:
+        alpha, total, count = line.here, 0.0, 0
+        model.load_state_dict({n: (1 - alpha) * minus[n] + alpha * plus[n] for n in names}, strict=False)
         for start in range(0, len(corpus), 16):
             tokens = tokenizer(list(corpus.texts[start : start + 16]), padding=True, return_tensors="pt")
             labels = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, -100)
             logits = model(**tokens).logits
             total += F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum").item()
             count += (labels[:, 1:] != -100).sum().item()
-        found.append(total / count)
-    line.here = None
-    return found
+        return total / count
+
+    return point
+
+
+def timed(line: Line, corpus: Corpus, alphas: list[float]) -> dict[str, list[float]]:
+    """Seconds at each alpha of each way, in one walk into a fresh store; what the two other ways do not take is ours.
+
+    So all three meet the same moments of the machine. The last alpha's share holds what comes after it, the first's
+    what came before.
+    """
+    loss, ways = Loss(corpus), [Beside("bare", bare(line, corpus)), Beside("careful", careful(line, corpus))]
+    with tempfile.TemporaryDirectory() as store:
+        start = time.perf_counter()
+        curve = walk(line, alphas, [loss, *ways], store=store)
+        end = time.perf_counter()
+    gaps = {way.name: np.abs(curve.value(way.name) - curve.value(loss.name)).max() for way in ways}
+    assert max(gaps.values()) < 1e-5, f"the losses differ: {gaps}"
+    of_bare, of_careful = ([b - a for a, b in way.times] for way in ways)
+    before = [start, *(after for _, after in ways[1].times[:-1])]
+    of_ours = [begun - since for since, (begun, _) in zip(before, ways[0].times, strict=True)]
+    of_ours[-1] += end - ways[1].times[-1][1]
+    return dict(zip(WAYS, (of_bare, of_careful, of_ours), strict=True))
 
 
 def peak(way: str, tiny: bool) -> int:
@@ -90,10 +128,14 @@ def peak(way: str, tiny: bool) -> int:
 
 def measure_peak(way: str, tiny: bool) -> None:
     line, corpus, alphas = made(tiny)
+    point = careful(line, corpus) if way == "careful" else None
     line.at(0.25)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading
     before = resident("VmRSS")
-    (ours if way == "ours" else careful)(line, corpus, alphas[:2])
+    if point:
+        point(), point()
+    else:
+        walk(line, alphas[:2], [Loss(corpus)], store=False)
     print(resident("VmHWM") - before)
 
 
@@ -111,26 +153,14 @@ def main() -> None:
         return
     tiny = arguments(__doc__).tiny
     line, corpus, alphas = made(tiny)
-    want: list[float] = []
-    ways = {
-        "bare forward passes": bare(line, corpus, alphas),
-        "a careful user's loop": lambda: careful(line, corpus, alphas),
-        "ln.walk, fresh store": lambda: ours(line, corpus, alphas),
-    }
-
-    def agree(way: str, found: list[float]) -> float | None:
-        if way.startswith("a careful"):
-            want.extend(found)
-        return max(abs(a - b) for a, b in zip(found, want, strict=True)) if way.startswith("ln.walk") else None
-
-    few = alphas[:1]
-    warm = {"bare": bare(line, corpus, few), "careful": lambda: careful(line, corpus, few)}
-    warm["ours"] = lambda: ours(line, corpus, few)
+    timed(line, corpus, alphas[:1])
+    seconds = timed(line, corpus, alphas)
     name = f"{len(alphas)} alphas, {len(corpus)} texts"
-    rounds = 1 if tiny else 2
-    result = compare(name, ways, rounds, agree, tolerance=1e-5, warm=warm, once=("a careful user's loop",))
+    result = {"name": name, "repeats": len(alphas), "ways": ratios(seconds)}
+    took = {way: sum(seconds[name]) for way, name in zip(("bare", "careful", "ours"), WAYS, strict=True)}
+    for found in result["ways"].values():
+        found["difference"] = None  # it is asserted
     show(result)
-    took = {way: result["ways"][name]["seconds"] for way, name in zip(("bare", "careful", "ours"), ways, strict=True)}
     with ThreadPoolExecutor(2) as pool:
         memory = dict(zip(("ours", "careful"), pool.map(lambda way: peak(way, tiny), ("ours", "careful")), strict=True))
     result |= {"ours / bare": took["ours"] / took["bare"], "ours / careful": took["ours"] / took["careful"]}
