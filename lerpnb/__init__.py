@@ -71,7 +71,7 @@ _HOME = {
     "random_direction": "directions",
     "read_curves": "results",
     "read_runs": "results",
-    "record": "runs",
+    "record": "recording",
     "relief_figure": "relief",
     "reviews": "splits",
     "run": "runs",

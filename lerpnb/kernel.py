@@ -16,9 +16,9 @@ from typing import Any
 from .kernel_main import DEVICE
 from .outputs import Printed, joined, shorten
 from .progress import FILE
+from .recording import RUN_DIR
 from .watch import Watch
 
-RUN_DIR = "LERPNB_RUN_DIR"  # environment variable: the folder into which a batch run's notebook records
 KERNEL = "python3"
 TRIES = 3  # to start a kernel: another run may have taken its ports
 WHY = 300  # characters of an error's first line

@@ -4,7 +4,6 @@ The folder holds executed.ipynb, report.html, curve.parquet and samples.parquet 
 run.json, which is written last and is the mark that a run is whole. A run that fails leaves NAME.failed beside it.
 """
 
-import copy
 import hashlib
 import importlib.metadata
 import json
@@ -26,15 +25,13 @@ from nbformat import NotebookNode
 
 from .assets import project_root
 from .chief import chief_numbers
-from .crossing import Crossing
 from .curve import Curve
 from .errors import RunError
 from .files import contents, located
-from .kernel import RUN_DIR, execute
+from .kernel import execute
 from .parameters import checked, parameters_of
 from .runfolder import RUNNING, abandoned, run_folder, say, swap, workshop
 from .safe import scrub
-from .surface import Surface
 from .watch import Watch, is_run
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
@@ -122,20 +119,6 @@ def run(
         raise SystemExit(128 + signal.Signals[error["signal"]])
     where = f"cell [{error['cell']}] failed: " if error["cell"] else ""
     raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\nWhat was done until then is in {failed}.")
-
-
-def record(curve: Curve | Surface | Crossing, to: str | Path = "runs/live") -> Path:
-    """Keep a result beside the notebook that made it: in a batch run in its run folder, else in `to`. Returns that.
-
-    >>> import tempfile
-    >>> from lerpnb.measure import Measure
-    >>> folder = record(Curve.from_measures({0.0: {"loss/x": Measure([1.0])}}), tempfile.mkdtemp())
-    >>> sorted(file.name for file in folder.iterdir())
-    ['curve.parquet', 'samples.parquet']
-    """
-    told = copy.copy(curve)
-    object.__setattr__(told, "provenance", scrub(curve.provenance))  # a crossing is frozen
-    return told.save(os.environ.get(RUN_DIR) or to)
 
 
 def find_notebook(notebook: str | Path) -> Path:

@@ -10,7 +10,7 @@ from lerpnb.errors import AlphaError, ProbeError
 from lerpnb.probes.attribute import Attribute
 from lerpnb.probes.base import OfTexts
 from lerpnb.product import Product
-from lerpnb.runs import record
+from lerpnb.recording import record
 from lerpnb.store import Store
 
 

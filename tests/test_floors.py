@@ -26,7 +26,7 @@ FLOORS = {
     3: "mixture paths layers mixer rowweight rows noise sampling training fine_tunes backdoor probes "
     "probes.* ensemble blank slopes curvature simplex derived product plane directions",
     4: "store points walks kin kin.* many_paths overhead study crosswalks surveys",
-    5: "explorer explorer.* files runfolder kernel_main outputs watch kernel runs report gallery "
+    5: "explorer explorer.* files recording runfolder kernel_main outputs watch kernel runs report gallery "
     "attempt identity plan sweepview sweeps",
     6: "cli cli_runs __init__",
 }
@@ -154,6 +154,13 @@ def test_rooms_marked_light_do_not_bring_in_torch():
 def test_import_lerpnb_is_light():
     assert load(PACKAGE, ["__init__"], ["torch", "transformers", "peft", "papermill"])[0] == {}
     assert seconds_to_import(PACKAGE) < 1
+
+
+@pytest.mark.slow
+def test_a_notebook_brings_in_nothing_that_reads_or_runs_notebooks():
+    """nbformat alone takes more than a second, of every kernel."""
+    rooms = ["recording", "explorer", "walks", "plots"]
+    assert load(PACKAGE, rooms, ["nbformat", "jsonschema", "papermill", "nbconvert"])[0] == {}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Runs: parameters checked before a kernel starts, one tiny notebook a fault, folders whole or not at all."""
 
+import ast
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lerpnb import progress, report, runfolder, runs
+from lerpnb import progress, recording, report, runfolder, runs
 from lerpnb.curve import Curve, Measure
 from lerpnb.errors import RunError
 from lerpnb.parameters import Parameter, checked, parameters_of
@@ -32,7 +33,7 @@ seed = 0
 anything = None"""
 RECORD = """\
 from lerpnb.curve import Curve, Measure
-from lerpnb.runs import record
+from lerpnb.recording import record
 points = {a: {"loss/x": Measure([a, a + 1.0], unit="nats/token")} for a in (0.0, 0.5, 1.0)}
 told = {"device": "cpu", "seeds": {"sampling": 7}, "hashes": {"minus": "ab"}}
 print(record(Curve.from_measures(points, provenance=told)))
@@ -357,7 +358,7 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
     assert {"python", "papermill", "numpy", "pandas", "plotly"} <= set(facts["versions"])
     executed = nbformat.read(folder / "executed.ipynb", as_version=4)
     assert runs.source_hash(executed) == facts["notebook"]["sha256"]
-    assert executed.cells[-1].outputs[0].data["text/plain"] == f"({str(tmp_path)!r}, 5, 'gpt2')"
+    assert ast.literal_eval(executed.cells[-1].outputs[0].data["text/plain"]) == (str(tmp_path), 5, "gpt2")
     assert executed.cells[-2].outputs[0].text == "runs/demo\n"
     assert executed.metadata.papermill.input_path == "small.ipynb"
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -512,11 +513,11 @@ def test_nothing_tells_whose_machine_it_was(written, tmp_path, monkeypatch):
 
 def test_outside_a_run_a_curve_is_recorded_where_it_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(runs.RUN_DIR, raising=False)
+    monkeypatch.delenv(recording.RUN_DIR, raising=False)
     curve = Curve.from_measures({0.0: {"x": Measure([1.0])}})
-    assert runs.record(curve) == Path("runs/live") and runs.record(curve, "here") == Path("here")
-    monkeypatch.setenv(runs.RUN_DIR, str(tmp_path / "work"))
-    assert runs.record(curve, "here") == tmp_path / "work"
+    assert recording.record(curve) == Path("runs/live") and recording.record(curve, "here") == Path("here")
+    monkeypatch.setenv(recording.RUN_DIR, str(tmp_path / "work"))
+    assert recording.record(curve, "here") == tmp_path / "work"
     assert (tmp_path / "work" / "curve.parquet").exists()
 
 

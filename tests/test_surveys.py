@@ -156,7 +156,7 @@ def test_a_plane_without_a_tokenizer_is_refused(tiny):
 
 @pytest.mark.slow  # it imports papermill
 def test_a_surface_is_recorded_beside_its_notebook(plane, tmp_path):
-    from lerpnb.runs import record
+    from lerpnb.recording import record
 
     surface = survey(plane, [Custom("bend", bend)], points=plane.grid(2), store=False)
     back = Surface.load(record(surface, tmp_path / "out"))

@@ -14,9 +14,9 @@ from ..alpha import alpha_grid, number, show
 from ..continuations import Continuations
 from ..curve import Curve
 from ..errors import AlphaError, LerpError, ProbeError
-from ..kernel import RUN_DIR
 from ..paths import Line
 from ..product import Product
+from ..recording import RUN_DIR
 from .engine import Bars, Engine, Page
 from .face import Face, lines_of, somebody_is_here
 from .marks import ends, marks, words
