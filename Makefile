@@ -4,6 +4,8 @@ BIN := .venv/bin
 N ?= 1
 READY := .venv/ready
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+# The long ones first, so that no worker waits for another at the end.
+BROWSER := tests/test_lab.py $(filter-out tests/test_lab.py,$(shell grep -l 'mark\.browser' tests/test_*.py))
 STRIP := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ test: assets ## Run all tests
 	$(BIN)/pytest
 
 browser: $(READY) ## Run the browser's tests N times and count the passes (make browser N=10)
-	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser -n 2 --dist worksteal tests && passed=$$((passed + 1)); done; \
+	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser -n 2 --maxschedchunk 1 $(BROWSER) && passed=$$((passed + 1)); done; \
 	echo "the browser's tests: $$passed of $(N) passed"; [ $$passed -eq $(N) ]
 
 check: $(READY) ## Lint and run the quick tests (under 90 s)

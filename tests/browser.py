@@ -27,6 +27,7 @@ READY = """() => {
   const session = window.jupyterapp?.shell?.currentWidget?.sessionContext, kernel = session?.session?.kernel;
   return !!kernel && session.isReady && kernel.connectionStatus === "connected" && kernel.status === "idle";
 }"""
+GO_TO = "(cell) => void window.jupyterapp.shell.currentWidget.content.scrollToItem(cell)"
 # page.evaluate has no time-out of its own
 RUN_ALL = """(seconds) => Promise.race([
   window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => "done"),

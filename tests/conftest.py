@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("browser")  # which some tests import before pytest loads it as a plugin
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_network():

@@ -12,6 +12,7 @@ import nbformat.sign
 import numpy as np
 import pandas as pd
 import pytest
+from browser import GO_TO
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_report import FACTS, HOSTILE, cell, shown
 
@@ -274,13 +275,15 @@ def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(lab, r
     seen = reader
     panel = lab.turn_to(seen, "sent.ipynb")
     for number in range(4):
-        place = panel.locator(".jp-Cell").nth(number)
-        place.scroll_into_view_if_needed()
+        seen.page.evaluate(GO_TO, number)
+        place = panel.locator(f'[data-windowed-list-index="{number}"]')
         # plotly's extension shows the twin first, and the live figure once it is wanted
         place.locator(".jp-OutputArea-output img:visible, .js-plotly-plot .main-svg:visible").first.wait_for()
     assert seen.page.evaluate("window.jupyterapp.shell.currentWidget.content.model.cells.get(0).trusted") is False
+    seen.page.evaluate(GO_TO, 4)
     coloured = panel.locator("td[style*='background-color']")
-    assert coloured.count() > 3 and coloured.first.is_visible()
+    seen.expect(coloured.first).to_be_visible()
+    assert coloured.count() > 3
     seen.shoot("lab_untrusted")
     seen.page.locator(".lm-MenuBar-itemLabel", has_text="File").first.click()
     seen.page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").hover()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import GO_TO
 from nbformat.v4 import new_code_cell
 from test_notebooks import NOTEBOOKS, parameters  # noqa: F401
 
@@ -45,7 +46,7 @@ def figures(path: Path) -> list[tuple[int, int, dict]]:
 def see_and_press(seen, panel, found: list[tuple[int, int, dict]]) -> None:
     """Go to every figure, as a cell is drawn when it comes into sight, and press its own slider: the label follows."""
     for cell, number, figure in found:
-        seen.page.evaluate("(i) => void window.jupyterapp.shell.currentWidget.content.scrollToItem(i)", cell)
+        seen.page.evaluate(GO_TO, cell)
         place = panel.locator(f'[data-windowed-list-index="{cell}"] .jp-RenderedPlotly').nth(number)
         seen.expect(place.locator(".plot-img:visible, .main-svg:visible").first).to_be_visible()
         place.scroll_into_view_if_needed()
