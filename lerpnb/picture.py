@@ -61,12 +61,13 @@ class Picture(go.Figure):
                 self.add_shape(type="line", x0=end, x1=end, line=dict(color=TEXT, dash="dot"), **whole)
                 self.add_annotation(x=end, text=f"<b>{name}</b>", **label)
         whole_line = {0, 1} <= {end for end, _ in marks}
-        beyond = [(start, min(0, stop))] if low < 0 and whole_line else []
-        beyond += [(max(1, start), stop)] if high > 1 and whole_line else []
-        for x0, x1 in beyond:
+        beyond = [(start, min(0, stop), "left")] if low < 0 and whole_line else []
+        beyond += [(max(1, start), stop, "right")] if high > 1 and whole_line else []
+        for x0, x1, side in beyond:
             self.add_shape(type="rect", x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below", **whole)
             if x1 - x0 > 0.25 * (stop - start):
-                self.add_annotation(x=(x0 + x1) / 2, text="beyond", **label)
+                # At the outer edge: on a phone a word in the middle would touch the end's name.
+                self.add_annotation(x=x0 if side == "left" else x1, xanchor=side, text="beyond", **label)
         return start, stop
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
