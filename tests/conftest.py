@@ -6,12 +6,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import ipaddress
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("browser")  # which some tests import before pytest loads it as a plugin
+# A shell lets what runs in its background ignore Ctrl-C; programs that a test interrupts would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
