@@ -46,6 +46,7 @@
       }
       const sum = table?.columnwidth?.reduce?.((a, b) => a + b);
       if (sum) table.columnwidth = table.columnwidth.map((part) => Math.max(part, 0.3 * sum));
+      if (table?.header?.font) table.header.font.size = 11;
       for (const trace of data) if (trace.meta === "wide") trace.visible = false;
       for (const key of Object.keys(layout).filter((key) => /^xaxis/.test(key))) {
         const { tickvals, ticktext } = layout[key], last = tickvals?.length - 1;
