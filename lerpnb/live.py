@@ -120,7 +120,7 @@ def places(model: nn.Module) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: a tensor that is on disk or nowhere.
     """
-    found = {name: parameter.data for name, parameter in model.named_parameters()}
+    found = {name: parameter.detach() for name, parameter in model.named_parameters()}  # .data would count writes apart
     found |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
     if not any(hasattr(module, "_hf_hook") for module in model.modules()):
         return found
@@ -197,7 +197,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
         return torch.device(here[0])
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = None
     if device is None or device.type not in (*here, "meta") or device.type == "cuda" and (device.index or 0) >= cards:
         raise LerpError(

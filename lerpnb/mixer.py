@@ -22,7 +22,8 @@ class Mixer:
     of all their factors to their bases' sum: theta = sum_i c_i base_i + [c_1 s_1 up_1, ...] @ [down_1; ...]. A single 1
     among zeros is a copy, so the ends are met bit for bit (lerp would turn -0.0 into +0.0). A live model of another
     dtype, or on another device than the ends, gets each tensor through a float32 scratch tensor beside the ends, and is
-    rounded to once. A tensor that all ends share is put once. No memory is taken a point.
+    rounded to once. A tensor that all ends share is put once, and again where another hand wrote to it (except by
+    `.data`, which autograd does not count). No memory is taken a point.
 
     Args:
         model: the live model; its parameters and float buffers are overwritten. Tied ones are one tensor.
@@ -57,6 +58,19 @@ class Mixer:
         self._common = [row for row in rows if row.shared]
         self._rows = [row for row in rows if not row.shared]
         self._common_sum: float | None = None
+        self._live, self._counts = list(live.values()), []
+
+    @property
+    def touched(self) -> bool:
+        """Whether another hand has written to the live model since the last `put`, as autograd counts writes."""
+        return self._counts != self._counted()
+
+    def mark(self) -> None:
+        """Take what the live model holds now as put."""
+        self._counts = self._counted()
+
+    def _counted(self) -> list[int]:
+        return [0 if tensor.is_inference() else tensor._version for tensor in self._live]
 
     @torch.no_grad()
     def put(self, coefficients: Sequence[float] | Callable[[str], Sequence[float]]) -> None:
@@ -70,14 +84,17 @@ class Mixer:
             for row in (*self._rows, *self._common):
                 row.put(coefficients(row.name))
             self._common_sum = None
+            self.mark()
             return
+        touched = self.touched
         for row in self._rows:
             row.put(coefficients)
         total = _snapped(sum(coefficients))
-        if total != self._common_sum:
+        if touched or total != self._common_sum:
             for row in self._common:
                 row.put((total, *[0.0] * (len(coefficients) - 1)))
             self._common_sum = total
+        self.mark()
 
 
 class _Row:

@@ -44,7 +44,6 @@ class Mixture:
         base: the base, or None.
         tokenizer: the first that a checkpoint or the base has.
         model: the live model.
-        here: the coordinate that it stands at; None before the first, or after one that failed.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as `load_all` says, before any long work.
@@ -93,7 +92,7 @@ class Mixture:
         self.base = base and base.to(home, moved)
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
         self.tokenizer = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
-        self.here: Any = None
+        self._here: Any = None
         self.model = self._new_model("cpu" if device_map else self.device)
         if device_map:
             self.device = next(spread(self.model, device_map).parameters()).device
@@ -120,10 +119,18 @@ class Mixture:
 
     def at(self, at: Any) -> nn.Module:
         """The live model, moved to theta(at): one ordinary transformers model, until the next call moves it on."""
-        at, self.here = self.checked(at, f"{type(self).__name__}.at({self.coordinate})"), None
+        at, self._here = self.checked(at, f"{type(self).__name__}.at({self.coordinate})"), None
         self._put(self.model, self._mixer, at)
-        self.here = at
+        if self._mixer:
+            self._mixer.mark()  # some paths write to the model themselves
+        self._here = at
         return self.model
+
+    @property
+    def here(self) -> Any:
+        """The coordinate that the live model stands at; None before the first, after one that failed, and where a probe
+        has written to its weights."""
+        return None if self._mixer and self._mixer.touched else self._here
 
     def _put(self, model: nn.Module, mixer: Mixer, at: Any) -> None:
         mixer.put(self.coefficients(at))

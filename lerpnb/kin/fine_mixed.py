@@ -50,7 +50,7 @@ class FineMixed(Mixture):
         self.path, self.clean, self.recipe = path, clean, recipe
         self.coordinate = path.coordinate
         self.checkpoints, self.base, self.tokenizer = path.checkpoints, path.base, path.tokenizer
-        self.device, self.dtype, self.here = path.device, path.dtype, None
+        self.device, self.dtype, self._here = path.device, path.dtype, None
         first = next(iter(self.checkpoints.values()))
         if self.tokenizer is None:
             raise CheckpointError(
