@@ -1,6 +1,9 @@
 """What to sample: the continuations of prompts, and the tokens that they go on from."""
 
 from dataclasses import asdict, dataclass
+from math import inf
+from numbers import Integral, Real
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -48,11 +51,12 @@ class Continuations:
         for name, good, want in (
             ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
             ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; draws gives more of each"),
-            ("draws", self.draws >= 1, "1 or more"),
-            ("new_tokens", self.new_tokens >= 1, "1 or more"),
-            ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
-            ("temperature", self.temperature >= 0, "0 or more"),
-            ("rows", self.rows >= 1, "1 or more"),
+            ("draws", _whole(self.draws) and self.draws >= 1, "a whole number, 1 or more"),
+            ("new_tokens", _whole(self.new_tokens) and self.new_tokens >= 1, "a whole number, 1 or more"),
+            ("top_p", isinstance(self.top_p, Real) and 0 < self.top_p <= 1, "more than 0 and at most 1"),
+            ("temperature", isinstance(self.temperature, Real) and 0 <= self.temperature < inf, "0 or more"),
+            ("seed", _whole(self.seed), "a whole number"),
+            ("rows", _whole(self.rows) and self.rows >= 1, "a whole number, 1 or more"),
         ):
             if not good:
                 came = f"{len(self.prompts)} prompts" if name == "prompts" else repr(getattr(self, name))
@@ -63,6 +67,10 @@ class Continuations:
         settings = asdict(self)
         del settings["rows"]
         return settings
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

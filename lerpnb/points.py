@@ -1,7 +1,7 @@
 """Points: what the probes of a walk measure at an alpha, from the store where it has them."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -66,6 +66,12 @@ class Points:
             for group in track(groups, label="texts"):
                 for alpha, found in sample_rows(self._rows, self.line.tokenizer, group, spec, self._halving).items():
                     self._keep_texts(spec, alpha, found)
+
+    def finished(self, alphas: Iterable[float]) -> dict[float, Point]:
+        """The points at those of the alphas where the store has all that the probes measure."""
+        return {
+            alpha: self.point(alpha) for alpha in alphas if all(self._stored(probe, alpha) for probe in self.probes)
+        }
 
     def point(self, alpha: float) -> Point:
         """All probes at one alpha, from the store where it has them; none of texts where no text can be sampled."""

@@ -49,6 +49,7 @@ class Spline:
         self._degree = _degree(self._scaled)
         apart = _distances(self._scaled, self._scaled)
         fits = [self._fit(power, apart, f) for power in POWERS if power <= 2 * self._degree + 1] if len(f) else []
+        self.power = POWERS[-1]  # where nothing is known
         if fits:
             enough = 1.05 * min(fit[0] for fit in fits) + 1e-12 * np.abs(f).max()  # as good: the smoothest of them
             _, self.power, self._inverse, self._weights, self._rough = next(fit for fit in fits if fit[0] <= enough)

@@ -1,7 +1,7 @@
 """Walks: the one loop. Probes are measured along a path; a Curve comes back."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +96,7 @@ def walk(
         for alpha in track(_placed(place, points, work, rows) if place else order, total, label="walk"):
             points[alpha] = work.point(alpha)
     except KeyboardInterrupt:
+        points |= work.finished(alpha for alpha in order if alpha not in points)
         if not points:
             raise
         print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
@@ -189,7 +190,7 @@ def ready(probes: Sequence[Any], path: Mixture, call: str = "walk", argument: st
     Raises:
         ProbeError: none, two with one name, or a path without a tokenizer.
     """
-    probes = [as_probe(probe) for probe in probes]
+    probes = [as_probe(probe) for probe in (probes if isinstance(probes, Iterable) else [probes])]
     if not probes:
         raise ProbeError(f"{call}(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
     names = [probe.name for probe in probes]

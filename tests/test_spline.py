@@ -84,3 +84,8 @@ def test_of_too_few_points_the_error_is_not_known(n):
     found = Spline(points, 2.0 + points[:, 0])
     assert np.allclose(found.at(points), 2.0 + points[:, 0])
     assert n > 1 or found.error([[0.5, 0.5]])[0] == np.inf
+
+
+def test_values_that_are_all_nan_have_a_spline_of_nan():
+    spline = Spline(np.random.default_rng(0).random((8, 2)), np.full(8, np.nan))
+    assert np.isnan(spline.at([[0.5, 0.5]])).all() and "through 0 points" in repr(spline)

@@ -175,3 +175,10 @@ def test_an_unwritable_store_is_said(tmp_path):
     (tmp_path / "points").write_text("a file in the way")
     with pytest.raises(LerpError, match="Finished points stay. Make room, or give walk"):
         Store(tmp_path).put({"a": 1}, {})
+
+
+def test_a_file_where_the_folder_should_be_is_said_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(LerpError, match=rf"Store\({folder.name}\): file is a file.\nGive it a folder."):
+            Store(folder)

@@ -3,9 +3,11 @@
 import math
 import random
 
+import double
 import numpy as np
 import pytest
 import torch
+from double import Double
 from transformers import AutoTokenizer
 
 from lerpnb.alpha import alpha_grid
@@ -233,6 +235,18 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
     assert "Interrupted: 3 of 7 alphas are done." in capsys.readouterr().out
 
 
+def test_ctrl_c_in_a_shared_pass_returns_what_was_stored(line, tmp_path, monkeypatch):
+    texts = OfTexts("words", words, PROMPTS)
+    walk(line, [0, 0.5, 1], [texts], store=tmp_path)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lerpnb.points.sample_rows", interrupted)
+    curve = walk(line, alpha_grid(0, 1, 9), [texts], store=tmp_path, rows=True)
+    assert curve.alphas.tolist() == [0.0, 0.5, 1.0]
+
+
 @pytest.mark.parametrize(
     ("alphas", "probes", "kind", "said"),
     [
@@ -260,6 +274,20 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
             [Custom("odd", lambda model, tokenizer: "text")],
             ProbeError,
             "probe 'odd': its function returned str.\n"
+            "It returns a number, one number an item, a Measure, or a dict of those.",
+        ),
+        (
+            [0],
+            [Custom("forgot", lambda model, tokenizer: None)],
+            ProbeError,
+            "probe 'forgot': its function returned NoneType.\n"
+            "It returns a number, one number an item, a Measure, or a dict of those.",
+        ),
+        (
+            [0],
+            [Custom("empty", lambda model, tokenizer: {})],
+            ProbeError,
+            "probe 'empty': its function returned dict.\n"
             "It returns a number, one number an item, a Measure, or a dict of those.",
         ),
         (
@@ -326,18 +354,53 @@ def uses_a_helper(model, tokenizer):
     return words("a b")
 
 
+def uses_a_file(model, tokenizer):
+    return double.__doc__
+
+
+def uses_a_file_by_name(model, tokenizer):
+    return Double(model)
+
+
+def imports_a_file(model, tokenizer):
+    import double
+
+    return double.__doc__
+
+
+def norm(model, tokenizer):
+    return model.lm_head.weight.norm()  # a method that is called as the function is
+
+
 def has_a_default(model, tokenizer, factor=3.0):
     return factor
 
 
 @pytest.mark.parametrize(
     "function",
-    [scaled(1.0), uses_a_global, uses_a_helper, has_a_default, [lambda m, t: 1.0, lambda m, t: 2.0][1], "text".count],
-    ids=["closure", "global", "helper", "default", "two lambdas on a line", "bound method"],
+    [
+        scaled(1.0),
+        uses_a_global,
+        uses_a_helper,
+        uses_a_file,
+        uses_a_file_by_name,
+        imports_a_file,
+        has_a_default,
+        [lambda m, t: 1.0, lambda m, t: 2.0][1],
+        "text".count,
+    ],
+    ids=[
+        *("closure", "global", "helper", "module of one's own", "name from a module of one's own", "import inside"),
+        *("default", "two lambdas on a line", "bound method"),
+    ],
 )
 def test_what_its_source_does_not_tell_is_never_stored(function):
     assert Custom("x", function).identity() is None
-    assert Custom("x", head_sum).identity() is not None
+
+
+@pytest.mark.parametrize("function", [head_sum, norm, lambda model, tokenizer: torch.linalg.norm(model.lm_head.weight)])
+def test_what_its_source_and_installed_packages_tell_is_stored(function):
+    assert Custom("x", function).identity() is not None
 
 
 def test_another_tokenizer_or_network_is_a_new_point(tiny, tmp_path, tiny_llama_pair):
@@ -368,6 +431,26 @@ def test_a_probe_that_moves_the_line_does_not_mislead_the_next(line):
     both = walk(line, [0, 0.5, 1], [wanders, Loss(CORPUS)], store=False)
     alone = walk(line, [0, 0.5, 1], [Loss(CORPUS)], store=False)
     assert both.value("loss/all").tolist() == alone.value("loss/all").tolist()
+
+
+@pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
+def test_a_probe_that_writes_to_the_weights_misleads_nobody(request, pair):
+    base, minus, plus = request.getfixturevalue(pair)
+    clean, spoilt = (Line(minus, plus, base, device="cpu") for _ in range(2))
+
+    def writes(model, tokenizer):
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+        return 1.0
+
+    def all_sum(model, tokenizer):
+        return sum(parameter.double().sum() for parameter in model.parameters())
+
+    both = walk(spoilt, [0, 0.5, 1], [writes, all_sum], store=False)
+    alone = walk(clean, [0, 0.5, 1], [all_sum], store=False)
+    assert both.value("all_sum").tolist() == alone.value("all_sum").tolist()
+    writes(spoilt.model, None)
+    assert all_sum(spoilt.at(0.5), None) == all_sum(clean.at(0.5), None)
 
 
 def test_an_alpha_that_cannot_be_used_is_a_gap_and_costs_no_other(tiny_llama_pair, tmp_path):
@@ -414,6 +497,12 @@ def test_two_samplings_keep_their_prompts_apart(line):
     probes = [OfTexts("a", words, PROMPTS), OfTexts("b", words, Continuations(("nobody",), draws=2, new_tokens=4))]
     curve = walk(line, [0, 1], probes, store=False, check=False)
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3
+
+
+@pytest.mark.parametrize("wrong", [{"new_tokens": 2.5}, {"draws": True}, {"temperature": None}, {"seed": 0.5}])
+def test_what_cannot_be_sampled_is_said(wrong):
+    with pytest.raises(ProbeError, match=rf"Continuations\({next(iter(wrong))}\): got "):
+        Continuations(("the film",), **wrong)
 
 
 def test_an_identity_does_not_depend_on_what_the_tokenizer_did_last(tiny, tiny_llama_pair):

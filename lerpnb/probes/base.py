@@ -1,8 +1,11 @@
 """What a probe is, and the two short ways to write one's own."""
 
+import dis
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -68,7 +71,7 @@ class Custom:
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
         found = self.function(model, tokenizer)
-        if isinstance(found, Mapping):
+        if isinstance(found, Mapping) and found:
             return {f"{self.name}/{key}": self._measure(value) for key, value in found.items()}
         return {self.name: self._measure(found)}
 
@@ -79,7 +82,7 @@ class Custom:
             values = np.atleast_1d(np.asarray(value.tolist() if hasattr(value, "tolist") else value, dtype=np.float64))
         except (TypeError, ValueError):
             values = None
-        if values is None or values.ndim != 1 or not values.size:
+        if value is None or values is None or values.ndim != 1 or not values.size:
             raise ProbeError(
                 f"probe {self.name!r}: its function returned {type(value).__name__}.\n"
                 "It returns a number, one number an item, a Measure, or a dict of those."
@@ -151,7 +154,7 @@ def source_of(function: Callable, name: str, unit: str) -> dict | None:
     """A function's source as its identity, where the source tells all that it does; else None, so it is never stored.
 
     None for what is no plain function, has no source, closes over or defaults to values, shares its line with another
-    lambda, or uses a global that is neither a module, nor built in, nor from another module.
+    lambda, or uses a global or an import that is not from an installed package: a file of one's own may be edited.
     """
     if not inspect.isfunction(function) or function.__closure__ or function.__defaults__ or function.__kwdefaults__:
         return None
@@ -164,9 +167,22 @@ def source_of(function: Callable, name: str, unit: str) -> dict | None:
         codes += [inner for inner in code.co_consts if inspect.iscode(inner)]
     if function.__name__ == "<lambda>" and source.count("lambda") > 1:
         return None
-    for used in {used for code in codes for used in code.co_names} & set(function.__globals__):
-        value = function.__globals__[used]
-        elsewhere = (inspect.isroutine(value) or inspect.isclass(value)) and value.__module__ != function.__module__
-        if not (inspect.ismodule(value) or inspect.isbuiltin(value) or elsewhere):
+    for step in (step for code in codes for step in dis.get_instructions(code)):
+        if step.opname == "IMPORT_NAME" and not _installed(step.argval):
             return None
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval in function.__globals__:
+            value = function.__globals__[step.argval]
+            code = inspect.ismodule(value) or inspect.isroutine(value) or inspect.isclass(value)
+            module = inspect.getmodule(value) if code else None
+            if not (inspect.isbuiltin(value) or module and _installed(module.__name__)):
+                return None
     return {"name": name, "unit": unit, "source": source}
+
+
+def _installed(module: str) -> bool:
+    """Whether a module is Python's, ours or an installed package's, whose code changes with its version only."""
+    root = module.partition(".")[0]
+    if root in sys.stdlib_module_names or root == __name__.partition(".")[0]:
+        return True
+    file = getattr(sys.modules.get(root), "__file__", None) or ""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
