@@ -28,6 +28,9 @@ class Store:
     Args:
         folder: None takes `$LERPNB_STORE`, else `.lerpnb/` beside the project.
 
+    Raises:
+        LerpError: there is a file where the folder should be.
+
     Example:
         >>> import tempfile
         >>> store = Store(tempfile.mkdtemp())
@@ -39,6 +42,8 @@ class Store:
     def __init__(self, folder: str | Path | None = None):
         chosen = folder or os.environ.get("LERPNB_STORE") or assets.project_root() / ".lerpnb"
         self.folder = Path(chosen).expanduser()
+        if not (there := next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())).is_dir():
+            raise LerpError(f"Store({self.folder.name}): {there.name} is a file.\nGive it a folder.")
 
     def get(self, key: dict) -> tuple[dict[str, Measure], pd.DataFrame | None] | None:
         """The measures and samples of a key, to the last bit as they were put; None where there are none."""
