@@ -157,14 +157,15 @@ def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
         device_map: {module's name: device}, or "auto" for as much as fits on each device, as transformers has it.
 
     Raises:
-        CheckpointError: a module for the disk, or the embeddings offloaded.
+        CheckpointError: no device_map, a module for the disk, one without a device, or the embeddings offloaded.
+        LerpError: a device that this machine lacks.
     """
     from accelerate import dispatch_model, infer_auto_device_map
     from accelerate.utils import get_balanced_memory
 
-    if isinstance(device_map, str):
-        if device_map != "auto":
-            raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
+    if device_map != "auto" and not isinstance(device_map, Mapping):
+        raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
+    if device_map == "auto":
         whole = list(model._no_split_modules or [])
         memory = get_balanced_memory(model, no_split_module_classes=whole)
         device_map = infer_auto_device_map(model, memory, no_split_module_classes=whole)
@@ -173,6 +174,14 @@ def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
         raise CheckpointError(
             f"spread(device_map): the disk is to hold {len(names)} of its modules: {', '.join(names[:3])}.\n"
             "A walk writes to every weight at every point: the live model needs the memory of the devices and the host."
+        )
+    for device in device_map.values():
+        pick_device(f"cuda:{device}" if isinstance(device, int) else device)
+    within = [f"{name}." if name else "" for name in device_map]
+    if left := [name for name, _ in model.named_parameters() if not f"{name}.".startswith(tuple(within))]:
+        raise CheckpointError(
+            f"spread(device_map): no device for {len(left)} of its tensors: {', '.join(left[:3])}.\n"
+            'Name all modules, or give {"": device} for what is whole on one.'
         )
     with quiet():
         dispatch_model(model, dict(device_map), force_hooks=True)

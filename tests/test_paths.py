@@ -11,7 +11,7 @@ from lerpnb.adapter import LowRank
 from lerpnb.alpha import alpha_grid
 from lerpnb.checkpoint import Checkpoint
 from lerpnb.corpus import Corpus
-from lerpnb.errors import AlphaError, CheckpointError
+from lerpnb.errors import AlphaError, CheckpointError, LerpError
 from lerpnb.live import places
 from lerpnb.paths import Line, block_of
 from lerpnb.probes.loss import Loss
@@ -257,6 +257,12 @@ def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
             "the host.",
         ),
         (
+            {"model": "cpu"},
+            "spread(device_map): no device for 1 of its tensors: lm_head.weight.\n"
+            'Name all modules, or give {"": device} for what is whole on one.',
+        ),
+        (["cpu"], "spread(device_map=['cpu']): expected \"auto\" or {module: device}."),
+        (
             {"model": "cpu", "lm_head": "meta"},
             "spread(device_map): model.embed_tokens.weight is offloaded to the host.\n"
             "Name a device for its module: that is where the tokens go.",
@@ -267,3 +273,8 @@ def test_a_device_map_that_cannot_be_walked_is_refused(tiny_untied_pair, device_
     with pytest.raises(CheckpointError) as error:
         Line(*tiny_untied_pair[1:], device_map=device_map)
     assert str(error.value) == text
+
+
+def test_a_device_map_to_a_device_that_is_not_there_is_refused(tiny_untied_pair):
+    with pytest.raises(LerpError, match="'cuda:99'.: no such device on this machine"):
+        Line(*tiny_untied_pair[1:], device_map={"": 99})
