@@ -246,18 +246,20 @@ def test_save_calls_line_save_on_a_line_of_its_own(line, explorer, tmp_path, mon
     assert explorer.said == [{"kind": "saved", "text": f"Alpha 1 is saved in {tmp_path} (0 MB)."}]
 
 
-def test_a_saved_model_is_the_lines(line, explorer, tmp_path):
+def test_a_saved_model_is_the_lines(line, explorer, tmp_path, monkeypatch):
     import torch
 
     explorer.hear({"kind": "save", "index": 2, "to": str(tmp_path / "model")})
     settle(explorer)
     weights = Checkpoint.load(tmp_path / "model").tensors
     assert all(torch.equal(weights[name], value) for name, value in line.at(0.5).named_parameters())
-    explorer.hear({"kind": "save", "index": 2, "to": str(tmp_path / "model")})
-    told = f"explore(): something lies in {tmp_path / 'model'} already.\nName a new folder, such as out/model."
-    with pytest.raises(LerpError, match="something lies in"):
-        settle(explorer)
-    assert explorer.said[-1] == {"kind": "not saved", "text": told}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for to in (str(tmp_path / "model"), "~/model"):
+        explorer.hear({"kind": "save", "index": 2, "to": to})
+        with pytest.raises(LerpError, match="something lies in"):
+            settle(explorer)
+        told = f"explore(): something lies in {to} already.\nName a new folder, such as out/model."
+        assert explorer.said[-1] == {"kind": "not saved", "text": told}
 
 
 def test_saving_to_nowhere_is_refused(explorer):

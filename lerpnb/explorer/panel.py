@@ -283,7 +283,7 @@ class Explorer:
         """The job behind 'Save model': by a line of its own, for the caller's may be at work in a cell."""
         if not to:
             raise LerpError("explore(): no folder to save to.\nName a new one, such as out/model.")
-        if Path(to).is_file() or Path(to).is_dir() and any(Path(to).iterdir()):
+        if (there := Path(to).expanduser()).is_file() or there.is_dir() and any(there.iterdir()):
             raise LerpError(f"explore(): something lies in {to} already.\nName a new folder, such as out/model.")
         folder = self._aimed().another_line().save(alpha, to)
         size = sum(file.stat().st_size for file in folder.iterdir())
