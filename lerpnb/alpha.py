@@ -6,7 +6,7 @@ import numpy as np
 
 from .errors import AlphaError, CurveError
 
-LARGEST = 1e30  # weights are mixed in float32, which ends at 3.4e38
+LARGEST = float(np.finfo(np.float32).max)  # weights are mixed in float32
 
 
 def finite(alpha: float, call: str = "alpha") -> float:
@@ -19,7 +19,7 @@ def finite(alpha: float, call: str = "alpha") -> float:
         number = float(alpha) + 0.0
     except (TypeError, ValueError):
         number = np.nan
-    if not abs(number) < LARGEST:
+    if not abs(number) <= LARGEST:
         raise AlphaError(f"{call}: {alpha!r} is not a finite number. Pass one, such as 0.5.")
     return number
 

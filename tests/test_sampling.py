@@ -122,11 +122,15 @@ def test_an_end_of_text_token_ends_a_text(model_and_words):
             {"prompts": ("a", "a")},
             "Continuations(prompts): got 2 prompts.\nIt takes each prompt once; draws gives more of each.",
         ),
-        ({"draws": 0}, "Continuations(draws): got 0.\nIt takes 1 or more."),
-        ({"new_tokens": 0}, "Continuations(new_tokens): got 0.\nIt takes 1 or more."),
+        ({"draws": 0}, "Continuations(draws): got 0.\nIt takes a whole number, 1 or more."),
+        ({"new_tokens": 0}, "Continuations(new_tokens): got 0.\nIt takes a whole number, 1 or more."),
+        ({"new_tokens": 2.5}, "Continuations(new_tokens): got 2.5.\nIt takes a whole number, 1 or more."),
+        ({"draws": True}, "Continuations(draws): got True.\nIt takes a whole number, 1 or more."),
+        ({"temperature": None}, "Continuations(temperature): got None.\nIt takes 0 or more."),
+        ({"seed": 0.5}, "Continuations(seed): got 0.5.\nIt takes a whole number."),
         ({"top_p": 0}, "Continuations(top_p): got 0.\nIt takes more than 0 and at most 1."),
         ({"temperature": -1}, "Continuations(temperature): got -1.\nIt takes 0 or more."),
-        ({"rows": 0}, "Continuations(rows): got 0.\nIt takes 1 or more."),
+        ({"rows": 0}, "Continuations(rows): got 0.\nIt takes a whole number, 1 or more."),
     ],
 )
 def test_what_cannot_be_sampled_is_said(change, said):

@@ -499,12 +499,6 @@ def test_two_samplings_keep_their_prompts_apart(line):
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3
 
 
-@pytest.mark.parametrize("wrong", [{"new_tokens": 2.5}, {"draws": True}, {"temperature": None}, {"seed": 0.5}])
-def test_what_cannot_be_sampled_is_said(wrong):
-    with pytest.raises(ProbeError, match=rf"Continuations\({next(iter(wrong))}\): got "):
-        Continuations(("the film",), **wrong)
-
-
 def test_an_identity_does_not_depend_on_what_the_tokenizer_did_last(tiny, tiny_llama_pair):
     from lerpnb.mixable import tokenizer_text
 
