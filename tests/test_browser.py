@@ -110,6 +110,31 @@ def test_a_dark_page_is_printed_in_daylight(tab, tmp_path):
     quiet(seen)
 
 
+def test_figures_and_wide_tables_are_whole_on_paper_and_as_wide_as_the_window_again(tab, tmp_path):
+    wide = pd.DataFrame([[0.1234] * 12], columns=[f"perplexity/continuations_{i}" for i in range(12)])
+    page = written(tmp_path, drawn(curve(["and a story"])), cell(shown(html=wide.to_html())))
+    seen = tab(1280)
+    seen.page.goto(page.as_uri())
+    figure = seen.page.locator("#figure-1 .main-svg").first
+    seen.expect(figure).to_have_attribute("width", "1000")
+    seen.page.emulate_media(media="print")
+    seen.page.set_viewport_size({"width": 718, "height": 1000})  # A4 within Chrome's margins
+    seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen.expect(figure).to_have_attribute("width", "700")
+    header = "(at) => [at.getBBox().width, at.closest('.column-block').getBBox().width]"
+    told, column = seen.page.locator("#figure-1 .cell-text", has_text="strength").first.evaluate(header)
+    assert told + 16 <= column  # plotly's padding
+    seen.shoot("page_print", whole=True)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 718
+    box = seen.page.locator("table").locator("xpath=..")
+    assert box.evaluate("(at) => [getComputedStyle(at).overflowX, at.scrollWidth - at.clientWidth]") == ["visible", 0]
+    seen.page.emulate_media(media="screen")
+    seen.page.set_viewport_size({"width": 1280, "height": 1000})
+    seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    seen.expect(figure).to_have_attribute("width", "1000")
+    quiet(seen)
+
+
 @pytest.mark.parametrize("cleaned", [True, False])
 def test_hostile_texts_do_not_run(tab, tmp_path, monkeypatch, cleaned):
     if not cleaned:  # the page's policy must hold by itself, too
