@@ -10,6 +10,7 @@ import html
 import json
 import os
 import re
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         code: False leaves the code out; True folds it.
 
     Raises:
-        RunError: nothing to read there, or what is there is no notebook.
+        RunError: nothing to read there, or what is there is no notebook, or `output` cannot be written.
 
     >>> import tempfile
     >>> notebook = Path(tempfile.mkdtemp()) / "seven.ipynb"
@@ -58,9 +59,10 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         raise RunError(f"report({str(source)!r}): {notebook} is no notebook.\nPass an executed .ipynb.") from error
     if output is None:
         output = source / "report.html" if source.is_dir() else source.with_suffix(".html")
+    output = _writable(Path(output), f"report({str(source)!r})")
     facts = facts_beside(notebook) or facts_within(node)
-    write_whole(Path(output), render(node, facts, notebook.parent, code))
-    return Path(output)
+    write_whole(output, render(node, facts, notebook.parent, code))
+    return output
 
 
 def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True) -> str:
@@ -90,6 +92,18 @@ def facts_within(notebook: NotebookNode) -> dict:
             if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
                 return told | meta["facts"]
     return told
+
+
+def _writable(path: Path, call: str) -> Path:
+    """The path, at which a file can be written: what stands in the way is told before a page is built."""
+    if path.is_dir():
+        raise RunError(f"{call}: {path} is a folder. Name a file, such as {path / 'report.html'}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise RunError(f"{call}: cannot write {path}: {error.strerror}.") from error
 
 
 def write_whole(path: Path, text: str) -> None:

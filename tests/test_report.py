@@ -311,6 +311,22 @@ def test_nothing_to_read_is_told(tmp_path, monkeypatch):
         assert str(error.value) == message
 
 
+def test_what_cannot_be_written_is_told_before_the_page_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nbformat.write(new_notebook(), "a.ipynb")
+    Path("folder").mkdir()
+    monkeypatch.setattr(reports, "render", lambda *_: pytest.fail("built a page"))
+    told = {
+        "folder": "report('a.ipynb'): folder is a folder. Name a file, such as folder/report.html.",
+        "a.ipynb/page.html": "report('a.ipynb'): cannot write a.ipynb/page.html: File exists.",
+    }
+    for output, message in told.items():
+        with pytest.raises(RunError) as error:
+            reports.report("a.ipynb", output)
+        assert str(error.value) == message
+    assert sorted(path.name for path in Path().iterdir()) == ["a.ipynb", "folder"]
+
+
 # ---------------------------------------------------------------- whose machine it was
 
 
