@@ -8,6 +8,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import os
 import re
 import tempfile
@@ -223,15 +224,20 @@ def _title(nb: NotebookNode) -> str:
 
 def _head(facts: dict) -> str:
     told = [facts.get("name"), str(facts.get("started", ""))[:10], facts.get("device")]
-    told += [time_text(facts["seconds"])] if "seconds" in facts else []
-    return " · ".join(str(part) for part in told if part)
+    return " · ".join(str(part) for part in [*told, _took(facts)] if part)
+
+
+def _took(facts: dict) -> str:
+    """How long the run took; empty where a damaged run.json holds no number."""
+    seconds = facts.get("seconds")
+    return time_text(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else ""
 
 
 def _facts(facts: dict) -> list[tuple[str, list[tuple[str, str]]]]:
     """The footer's groups, each a title and its (name, value) rows."""
     run = {key: facts[key] for key in ("name", "status", "started", "finished") if key in facts}
-    if "seconds" in facts:
-        run["took"] = time_text(facts["seconds"])
+    if took := _took(facts):
+        run["took"] = took
     if facts.get("peak_memory_bytes"):
         run["peak memory"] = f"{facts['peak_memory_bytes'] / 2**30:.2f} GiB"
     run |= {key: facts[key] for key in ("device", "dtype", "platform") if facts.get(key)}

@@ -247,6 +247,13 @@ def test_the_footer_tells_what_the_run_was():
     assert soup.header.span.string == "demo · 2026-11-22 · cpu · 8 min 12 s"
 
 
+@pytest.mark.parametrize("seconds", [None, "long", float("nan")])
+def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
+    soup = BeautifulSoup(page_of(cell(shown(plain="1")), facts=FACTS | {"seconds": seconds}), "html.parser")
+    assert soup.header.span.string == "demo · 2026-11-22 · cpu"
+    assert "took" not in soup.footer.get_text()
+
+
 def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
     run = tmp_path / "demo"
     run.mkdir()
