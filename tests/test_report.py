@@ -272,7 +272,7 @@ def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
 def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
     told = {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}, "hashes": {"minus": "cd" * 32}}
     parameters = new_code_cell("n: int = 3  # points", metadata={"tags": ["parameters"]})
-    drawn = cell(shown(figure=figure(meta={"alt": "a figure", "facts": told})))
+    drawn = cell(shown(figure=figure(meta={"alt": "a figure", "facts": told | {"seconds": 6.4}})))  # the walk's
     notebook = new_notebook(cells=[parameters, cell(shown(figure=figure())), drawn])
     notebook.metadata["papermill"] = {"parameters": {"lo": -1.0}}
     nbformat.write(notebook, tmp_path / "mine.ipynb")
@@ -280,8 +280,9 @@ def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
         reports.report(tmp_path / "mine.ipynb").read_text(encoding="utf-8"),
         get_exporter("lerpnb-html")().from_filename(str(tmp_path / "mine.ipynb"))[0],
     ):
-        footer = BeautifulSoup(page, "html.parser").footer
-        rows = {row.dt.string: row.dd.string for row in footer.find_all("div")}
+        soup = BeautifulSoup(page, "html.parser")
+        rows = {row.dt.string: row.dd.string for row in soup.footer.find_all("div")}
+        assert soup.header.span.string == "cpu, 2 threads"
         assert rows == {"device": "cpu, 2 threads", "n": "3", "lo": "-1.0", "sampling": "[0]", "minus": "cd" * 32}
 
 
