@@ -24,6 +24,7 @@
         const one = (colour) => inks(colour, dark, text);
         part[key] = Array.isArray(value) && !value.some(Array.isArray) ? value.map(one) : one(value);
       }
+      if (typeof value === "string") part[key] = part[key].replace(/(?<=style="color:)#\w+/g, (colour) => inks(colour, dark));
       const data = /scale|^(x|y|z|text|values|customdata)$/.test(key);
       if (value && typeof value === "object" && !data) recolour(part[key], dark, /font$/.test(key));
     }
