@@ -31,7 +31,7 @@ def items_figure(curve: Curve, quantity: str | None = None, texts: Sequence[str]
             a `Loss`'s texts, or the prompts.
 
     Raises:
-        CurveError: no such quantity, a single item, or texts of another number than the items.
+        CurveError: no such quantity, one item or alpha, no finite value, or texts of another number than the items.
 
     Example:
         >>> from lerpnb.curve import Measure
@@ -51,6 +51,10 @@ def items_figure(curve: Curve, quantity: str | None = None, texts: Sequence[str]
     if values.shape[1] < 2:
         raise CurveError(f"items_figure(curve, {quantity!r}): one item. A distribution needs two or more.")
     alphas = rows["alpha"].to_numpy()
+    if len(alphas) < 2:
+        raise CurveError(f"items_figure(curve, {quantity!r}): one alpha. A change needs two or more.")
+    if not np.isfinite(values).any():
+        raise CurveError(f"items_figure(curve, {quantity!r}): no finite value to draw.")
     start = int(np.flatnonzero(alphas == 0)[0]) if (alphas == 0).any() else 0
     stop = int(np.flatnonzero(alphas == 1)[0]) if (alphas == 1).any() else len(alphas) - 1
     change = values - values[start]

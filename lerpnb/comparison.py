@@ -79,7 +79,7 @@ def compare(
         fluency: a quantity that is better when lower.
 
     Raises:
-        RunError: no run has a curve, no such rule, slack below 1.
+        RunError: no run has a curve, no such rule, slack below 1, a quantity that no run has.
 
     >>> import tempfile
     >>> compare(tempfile.mkdtemp())
@@ -100,7 +100,10 @@ def compare(
             f"compare(runs): none of {len(found)} runs has a curve.\n"
             "Pass a folder of runs of 02_walk_the_line, or a wider `where`."
         )
-    kept = found.loc[names]
+    kept, measured = found.loc[names], list(dict.fromkeys(curves["quantity"]))
+    for key, quantity in {"attribute": attribute, "fluency": fluency}.items():
+        if quantity and quantity not in {FLUENCY, *measured}:  # the default need not have been measured
+            raise RunError(f"compare({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
     attribute = attribute or next((q for q in curves["quantity"] if q.startswith("strength/")), "strength")
     rows = {}
     for name, curve in curves.groupby("run", sort=False):

@@ -1,5 +1,6 @@
 """Figures: a Curve in, a plotly Figure out; no torch. Importing this module makes a Curve draw itself."""
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ LEFT = (look.BLUE, look.GREEN, look.SKY, look.PURPLE)
 RIGHT = (look.VERMILION, look.ORANGE)
 SYMBOLS = ("circle", "square", "triangle-up", "cross")
 UNITS = {"nats/token": "nats per token", "probability": "probability 0 to 1"}
+READ_OUT = 66  # letters: so many stand beside 'alpha = −0.25' on a sheet of paper
 PLOT, AXIS, NOTE, SLIDER = 340, 56, 22, 92  # pixels, from the top; the table of texts comes last
 
 
@@ -209,7 +211,7 @@ def _add_here(fig: go.Figure, curve: Curve, lines: list[_Line], table: TextTable
     alphas = [float(alpha) for alpha in curve.alphas]
     active = int(np.abs(curve.alphas - 0.5).argmin())
     heights = {line.quantity: rounded(curve.value(line.quantity)) for line in lines}
-    told = [_told(curve, lines, i) for i in range(len(alphas))]
+    told = _told(lines)
     steps = []
     for i, alpha in enumerate(alphas):
         here = [dict(x=rounded([alpha]), y=[heights[line.quantity][i]]) for line in lines]
@@ -241,8 +243,16 @@ def _add_here(fig: go.Figure, curve: Curve, lines: list[_Line], table: TextTable
         fig.update_layout(sliders=[look.slider(active, steps, top, 0.027)])
 
 
-def _told(curve: Curve, lines: list[_Line], i: int) -> str:
-    return listed(f"{escaped(line.quantity, 30)} {number(curve.value(line.quantity)[i])}" for line in lines)
+def _told(lines: list[_Line]) -> list[str]:
+    """The lines' values at each alpha, by their names; by their colours where the names have no room."""
+    values = [[number(value) for value in line.rows["value"]] for line in lines]
+    names = [escaped(line.quantity) for line in lines]
+    colours = [f'<span style="color:{line.colour}">◆</span>' for line in lines]
+    named, coloured = (
+        [listed(map(" ".join, zip(heads, column, strict=True))) for column in zip(*values, strict=True)]
+        for heads in (names, colours)
+    )
+    return named if max(len(html.unescape(text)) for text in named) <= READ_OUT else coloured
 
 
 Curve.figure = walk_figure

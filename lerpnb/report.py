@@ -8,8 +8,10 @@ import base64
 import hashlib
 import html
 import json
+import math
 import os
 import re
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         code: False leaves the code out; True folds it.
 
     Raises:
-        RunError: nothing to read there, or what is there is no notebook.
+        RunError: nothing to read there, or what is there is no notebook, or `output` cannot be written.
 
     >>> import tempfile
     >>> notebook = Path(tempfile.mkdtemp()) / "seven.ipynb"
@@ -58,9 +60,10 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         raise RunError(f"report({str(source)!r}): {notebook} is no notebook.\nPass an executed .ipynb.") from error
     if output is None:
         output = source / "report.html" if source.is_dir() else source.with_suffix(".html")
+    output = _writable(Path(output), f"report({str(source)!r})")
     facts = facts_beside(notebook) or facts_within(node)
-    write_whole(Path(output), render(node, facts, notebook.parent, code))
-    return Path(output)
+    write_whole(output, render(node, facts, notebook.parent, code))
+    return output
 
 
 def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True) -> str:
@@ -88,8 +91,20 @@ def facts_within(notebook: NotebookNode) -> dict:
             layout = (out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}
             meta = layout.get("meta")
             if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
-                return told | meta["facts"]
+                return told | {key: value for key, value in meta["facts"].items() if key != "seconds"}  # its walk's
     return told
+
+
+def _writable(path: Path, call: str) -> Path:
+    """The path, at which a file can be written: what stands in the way is told before a page is built."""
+    if path.is_dir():
+        raise RunError(f"{call}: {path} is a folder. Name a file, such as {path / 'report.html'}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise RunError(f"{call}: cannot write {path}: {error.strerror}.") from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -209,15 +224,20 @@ def _title(nb: NotebookNode) -> str:
 
 def _head(facts: dict) -> str:
     told = [facts.get("name"), str(facts.get("started", ""))[:10], facts.get("device")]
-    told += [time_text(facts["seconds"])] if "seconds" in facts else []
-    return " · ".join(str(part) for part in told if part)
+    return " · ".join(str(part) for part in [*told, _took(facts)] if part)
+
+
+def _took(facts: dict) -> str:
+    """How long the run took; empty where a damaged run.json holds no number."""
+    seconds = facts.get("seconds")
+    return time_text(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else ""
 
 
 def _facts(facts: dict) -> list[tuple[str, list[tuple[str, str]]]]:
     """The footer's groups, each a title and its (name, value) rows."""
     run = {key: facts[key] for key in ("name", "status", "started", "finished") if key in facts}
-    if "seconds" in facts:
-        run["took"] = time_text(facts["seconds"])
+    if took := _took(facts):
+        run["took"] = took
     if facts.get("peak_memory_bytes"):
         run["peak memory"] = f"{facts['peak_memory_bytes'] / 2**30:.2f} GiB"
     run |= {key: facts[key] for key in ("device", "dtype", "platform") if facts.get(key)}

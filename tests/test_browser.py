@@ -95,6 +95,21 @@ def test_the_code_unfolds_and_the_share_button_is_gone(tab, tmp_path):
     quiet(seen)
 
 
+def test_a_read_out_by_colour_has_the_lines_colours_at_night_too(tab, tmp_path):
+    names = "loss/imdb_test_reviews_negative", "loss/imdb_test_reviews_positive"
+    points = {alpha: {name: Measure([4 + alpha, 5 - alpha]) for name in names} for alpha in ALPHAS}
+    seen = tab(880, "dark")
+    seen.page.goto(written(tmp_path, drawn(Curve.from_measures(points))).as_uri())
+    place = seen.page.locator("#figure-1")
+    for share in (0.5, 0.99):
+        seen.slide(place, share)
+        signs = place.locator(".annotation tspan", has_text="◆")
+        seen.expect(signs).to_have_count(2)
+        colours = [sign.evaluate("(at) => getComputedStyle(at).fill") for sign in signs.all()]
+        assert colours == ["rgb(115, 178, 213)", "rgb(115, 202, 178)"]  # lightened as the lines are
+    quiet(seen)
+
+
 def test_a_dark_page_is_printed_in_daylight(tab, tmp_path):
     page = written(tmp_path, drawn(curve(["x"])))
     seen = tab(colours="dark")
@@ -107,6 +122,31 @@ def test_a_dark_page_is_printed_in_daylight(tab, tmp_path):
     used = set(re.findall(rb"([\d.]+ [\d.]+ [\d.]+) rg", printed))
     day, night, blue = b".1137 .1373 .1882", b".8745 .8902 .9176", b"0 .4471 .698"  # ink, ink at night, the loss
     assert {day, blue} <= used and night not in used
+    quiet(seen)
+
+
+def test_figures_and_wide_tables_are_whole_on_paper_and_as_wide_as_the_window_again(tab, tmp_path):
+    wide = pd.DataFrame([[0.1234] * 12], columns=[f"perplexity/continuations_{i}" for i in range(12)])
+    page = written(tmp_path, drawn(curve(["and a story"])), cell(shown(html=wide.to_html())))
+    seen = tab(1280)
+    seen.page.goto(page.as_uri())
+    figure = seen.page.locator("#figure-1 .main-svg").first
+    seen.expect(figure).to_have_attribute("width", "1000")
+    seen.page.emulate_media(media="print")
+    seen.page.set_viewport_size({"width": 718, "height": 1000})  # A4 within Chrome's margins
+    seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen.expect(figure).to_have_attribute("width", "700")
+    header = "(at) => [at.getBBox().width, at.closest('.column-block').getBBox().width]"
+    told, column = seen.page.locator("#figure-1 .cell-text", has_text="strength").first.evaluate(header)
+    assert told + 16 <= column  # plotly's padding
+    seen.shoot("page_print", whole=True)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 718
+    box = seen.page.locator("table").locator("xpath=..")
+    assert box.evaluate("(at) => [getComputedStyle(at).overflowX, at.scrollWidth - at.clientWidth]") == ["visible", 0]
+    seen.page.emulate_media(media="screen")
+    seen.page.set_viewport_size({"width": 1280, "height": 1000})
+    seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    seen.expect(figure).to_have_attribute("width", "1000")
     quiet(seen)
 
 

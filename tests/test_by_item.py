@@ -115,3 +115,16 @@ def test_one_item_is_no_distribution():
     with pytest.raises(CurveError) as error:
         items_figure(alone, "x")
     assert str(error.value) == "items_figure(curve, 'x'): one item. A distribution needs two or more."
+
+
+@pytest.mark.parametrize(
+    ("alphas", "value", "message"),
+    [
+        ([0.5], 1.0, "items_figure(curve, 'x'): one alpha. A change needs two or more."),
+        ([0.0, 1.0], math.nan, "items_figure(curve, 'x'): no finite value to draw."),
+    ],
+)
+def test_a_single_alpha_and_nothing_finite_are_told(alphas, value, message):
+    with pytest.raises(CurveError) as error:
+        items_figure(Curve.from_measures({a: {"x": Measure([value, value])} for a in alphas}))
+    assert str(error.value) == message

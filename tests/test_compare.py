@@ -79,6 +79,12 @@ def test_what_was_not_measured_leaves_the_best_alpha_unknown(two):
     assert compare("runs", rule="strongest").table.loc["d", "best alpha"] == 2.0
 
 
+def test_a_quantity_of_some_runs_is_compared_and_without_the_default_fluency_too(two):
+    put("d", [0.1, 0.2, np.nan, 0.7, 0.9], None, seed=3, lo=0.0, data="x")
+    assert compare("runs", rule="loss", fluency="perplexity/continuations").table.loc["a", "best alpha"] == 0.5
+    assert compare(["runs/d"], rule="strongest", attribute="strength/good").table.loc["d", "best alpha"] == 2.0
+
+
 def test_the_figure_has_a_colour_a_run_and_a_panel_a_kind(two):
     fig = compare("runs").figure()
     drawn = [trace for trace in fig.data if trace.mode == "lines+markers"]
@@ -117,6 +123,16 @@ def test_texts_in_labels_cannot_run(two):
             {"where": "seed == 2"},
             "compare(runs): none of 1 runs has a curve.\n"
             "Pass a folder of runs of 02_walk_the_line, or a wider `where`.",
+        ),
+        (
+            {"attribute": "strength/bad"},
+            "compare(attribute='strength/bad'): no run has it.\n"
+            "Measured were: loss/a, loss/b, strength/good, perplexity/continuations.",
+        ),
+        (
+            {"fluency": "perplexity"},
+            "compare(fluency='perplexity'): no run has it.\n"
+            "Measured were: loss/a, loss/b, strength/good, perplexity/continuations.",
         ),
     ],
 )

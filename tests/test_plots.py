@@ -149,6 +149,16 @@ def test_before_the_slider_moves_all_stands_at_its_step(fig):
     assert fig.layout.annotations[int(target[12:-6])].text == note
 
 
+def test_a_read_out_whose_names_have_no_room_tells_values_by_colour():
+    names = "loss/imdb_test_negative_long", "loss/imdb_test_positive_long", "strength/sentiment_positive"
+    points = {a: {name: Measure([4 + a, 4 + a]) for name in names} for a in GRID}
+    fig = walk_figure(Curve.from_measures(points))
+    notes = [note for step in fig.layout.sliders[0].steps for note in step.args[1].values()]
+    assert [re.sub("<[^>]*>", "", note) for note in notes] == [", ".join([f"◆ {4 + a:g}"] * 3) for a in GRID]
+    colours = [trace.marker.color for trace in fig.data if trace.name == "here"]
+    assert all(re.findall("color:(#[0-9A-F]{6})", note) == colours for note in notes)
+
+
 def test_a_nan_is_a_gap_with_a_cross_and_is_named():
     points = {a: measures(a) for a in GRID}
     points[0.5]["loss/negative"] = Measure([4.5, math.nan], unit="nats/token")

@@ -247,6 +247,13 @@ def test_the_footer_tells_what_the_run_was():
     assert soup.header.span.string == "demo · 2026-11-22 · cpu · 8 min 12 s"
 
 
+@pytest.mark.parametrize("seconds", [None, "long", float("nan")])
+def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
+    soup = BeautifulSoup(page_of(cell(shown(plain="1")), facts=FACTS | {"seconds": seconds}), "html.parser")
+    assert soup.header.span.string == "demo · 2026-11-22 · cpu"
+    assert "took" not in soup.footer.get_text()
+
+
 def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
     run = tmp_path / "demo"
     run.mkdir()
@@ -265,7 +272,7 @@ def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
 def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
     told = {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}, "hashes": {"minus": "cd" * 32}}
     parameters = new_code_cell("n: int = 3  # points", metadata={"tags": ["parameters"]})
-    drawn = cell(shown(figure=figure(meta={"alt": "a figure", "facts": told})))
+    drawn = cell(shown(figure=figure(meta={"alt": "a figure", "facts": told | {"seconds": 6.4}})))  # the walk's
     notebook = new_notebook(cells=[parameters, cell(shown(figure=figure())), drawn])
     notebook.metadata["papermill"] = {"parameters": {"lo": -1.0}}
     nbformat.write(notebook, tmp_path / "mine.ipynb")
@@ -273,8 +280,9 @@ def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
         reports.report(tmp_path / "mine.ipynb").read_text(encoding="utf-8"),
         get_exporter("lerpnb-html")().from_filename(str(tmp_path / "mine.ipynb"))[0],
     ):
-        footer = BeautifulSoup(page, "html.parser").footer
-        rows = {row.dt.string: row.dd.string for row in footer.find_all("div")}
+        soup = BeautifulSoup(page, "html.parser")
+        rows = {row.dt.string: row.dd.string for row in soup.footer.find_all("div")}
+        assert soup.header.span.string == "cpu, 2 threads"
         assert rows == {"device": "cpu, 2 threads", "n": "3", "lo": "-1.0", "sampling": "[0]", "minus": "cd" * 32}
 
 
@@ -309,6 +317,22 @@ def test_nothing_to_read_is_told(tmp_path, monkeypatch):
         with pytest.raises(RunError) as error:
             reports.report(source)
         assert str(error.value) == message
+
+
+def test_what_cannot_be_written_is_told_before_the_page_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nbformat.write(new_notebook(), "a.ipynb")
+    Path("folder").mkdir()
+    monkeypatch.setattr(reports, "render", lambda *_: pytest.fail("built a page"))
+    told = {
+        "folder": "report('a.ipynb'): folder is a folder. Name a file, such as folder/report.html.",
+        "a.ipynb/page.html": "report('a.ipynb'): cannot write a.ipynb/page.html: File exists.",
+    }
+    for output, message in told.items():
+        with pytest.raises(RunError) as error:
+            reports.report("a.ipynb", output)
+        assert str(error.value) == message
+    assert sorted(path.name for path in Path().iterdir()) == ["a.ipynb", "folder"]
 
 
 # ---------------------------------------------------------------- whose machine it was

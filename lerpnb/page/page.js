@@ -2,6 +2,8 @@
 // over and colours too dark to see are lightened.
 (() => {
   const night = matchMedia("(prefers-color-scheme: dark)");
+  const PAPER = 700; // pixels: A4 and Letter within a browser's margins
+  let printing = false;
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const brush = document.createElement("canvas").getContext("2d");
   const ink = { true: "#dfe3ea", false: "#1d2330" };
@@ -22,6 +24,7 @@
         const one = (colour) => inks(colour, dark, text);
         part[key] = Array.isArray(value) && !value.some(Array.isArray) ? value.map(one) : one(value);
       }
+      if (typeof value === "string") part[key] = part[key].replace(/(?<=style="color:)#\w+/g, (colour) => inks(colour, dark));
       const data = /scale|^(x|y|z|text|values|customdata)$/.test(key);
       if (value && typeof value === "object" && !data) recolour(part[key], dark, /font$/.test(key));
     }
@@ -31,8 +34,8 @@
   const lines = (columns, letters) => (columns?.[0] ?? []).reduce(
     (sum, text) => sum + Math.ceil((plain(text).length + 1) / letters), 0);
   const unbroken = (columns) => columns?.map((column) => column?.map?.((text) => `${text}`.replaceAll("<br>", " ")));
-  // On a phone: narrow margins, no long labels, fewer ticks, and tables whose lines break where the page needs it.
-  // Everywhere: room for the longest texts of the table under a slider.
+  // On a phone: narrow margins, no long labels, fewer ticks. There, on a tablet and on paper: tables whose lines break
+  // where the page needs it. Everywhere: room for the longest texts of the table under a slider.
   const fit = ({ data = [], layout }, width) => {
     const margin = layout.margin = { t: 100, b: 80, l: 80, r: 80, ...layout.margin };
     const table = data.find((trace) => trace.type === "table");
@@ -44,8 +47,6 @@
         const room = note.xref !== "paper" ? 60 : note.xanchor === "right" ? width - 190 : width;  // beside 'alpha = 0.5'
         note.visible = plain(note.text).length * 6.5 < room;
       }
-      const sum = table?.columnwidth?.reduce?.((a, b) => a + b);
-      if (sum) table.columnwidth = table.columnwidth.map((part) => Math.max(part, 0.3 * sum));
       if (table?.header?.font) table.header.font.size = 11;
       for (const trace of data) if (trace.meta === "wide") trace.visible = false;
       for (const key of Object.keys(layout).filter((key) => /^xaxis/.test(key))) {
@@ -54,6 +55,10 @@
         if (last) Object.assign(layout[key], { tickvals: tickvals.filter(some), ticktext: ticktext?.filter(some), tickangle: 0 });
         if (layout[key].title?.font) layout[key].title.font.size = 12;
       }
+    }
+    if (width < 900) {
+      const sum = table?.columnwidth?.reduce?.((a, b) => a + b), least = (width < 600 ? 0.3 : 0.16) * sum;
+      if (sum) table.columnwidth = table.columnwidth.map((part) => Math.max(part, least));
       if (table?.cells) table.cells.values = unbroken(table.cells.values);
       for (const { args } of steps) {
         if (args?.[0]?.["cells.values"]) args[0]["cells.values"] = args[0]["cells.values"].map(unbroken);
@@ -75,8 +80,8 @@
       for (const y of ["y", "y0", "y1"]) if (part[y] !== undefined) part[y] = lift(part[y]);
     }
   };
-  const draw = (dark) => figures.forEach((figure, i) => {
-    const place = document.getElementById(`figure-${i + 1}`);
+  const redraw = () => figures.forEach((figure, i) => {
+    const place = document.getElementById(`figure-${i + 1}`), dark = night.matches && !printing;
     if (!place) return;
     const shown = recolour(structuredClone(figure), dark, false);
     if (figure.data.some((trace) => trace.type === "contour")) { // a map is as light at night, and so is what lies on it
@@ -85,16 +90,17 @@
     }
     shown.layout.paper_bgcolor = "rgba(0,0,0,0)";
     shown.layout.font = { family: getComputedStyle(document.body).fontFamily, ...shown.layout.font };
-    fit(shown, place.clientWidth);
+    if (printing) shown.layout.width = PAPER;
+    fit(shown, printing ? PAPER : place.clientWidth);
     if (shown.layout.height) place.style.height = `${shown.layout.height}px`;
     Plotly.react(place, shown.data ?? [], shown.layout, shown.config);
   });
-  const redraw = () => draw(night.matches);
+  const turn = (now) => { printing = now; redraw(); };
   redraw();
   night.addEventListener("change", redraw);
   matchMedia("(max-width: 600px)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => draw(false));
-  addEventListener("afterprint", redraw);
+  addEventListener("beforeprint", () => turn(true));
+  addEventListener("afterprint", () => turn(false));
   const button = document.getElementById("code");
   const folds = [...document.querySelectorAll("details.code")];
   if (!button || !folds.length) return;
