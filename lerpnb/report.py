@@ -62,7 +62,7 @@ def report(source: str | Path, output: str | Path | None = None, code: bool = Tr
         output = source / "report.html" if source.is_dir() else source.with_suffix(".html")
     output = _writable(Path(output), f"report({str(source)!r})")
     if output.resolve() == notebook.resolve():
-        raise RunError(f"report({str(source)!r}): {output} is the notebook itself. Name another file for its page.")
+        raise RunError(f"report({str(source)!r}): {output} is the notebook. Name another file for its page.")
     facts = facts_beside(notebook) or facts_within(node)
     write_whole(output, render(node, facts, notebook.parent, code))
     return output

@@ -326,7 +326,7 @@ def test_what_cannot_be_written_is_told_before_the_page_is_built(tmp_path, monke
     monkeypatch.setattr(reports, "render", lambda *_: pytest.fail("built a page"))
     told = {
         "folder": "report('a.ipynb'): folder is a folder. Name a file, such as folder/report.html.",
-        "folder/../a.ipynb": "report('a.ipynb'): folder/../a.ipynb is the notebook itself. Name another file for its page.",
+        "folder/../a.ipynb": "report('a.ipynb'): folder/../a.ipynb is the notebook. Name another file for its page.",
         "a.ipynb/page.html": "report('a.ipynb'): cannot write a.ipynb/page.html: File exists.",
     }
     for output, message in told.items():
