@@ -55,6 +55,7 @@ def test_a_hub_id_offline_is_said(name):
     )
 
 
+@pytest.mark.slow
 def test_a_hub_that_hangs_fails_within_five_seconds(hub):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -49,6 +49,7 @@ def test_temperature_sharpens_and_zero_takes_the_likeliest():
     assert (draw_tokens(logits, keys, steps, 1.0, 0) == 1).all()
 
 
+@pytest.mark.slow
 def test_a_nucleus_wider_than_the_candidates_is_found_whole():
     logits = torch.zeros(4_000, 3_000)  # 256 candidates hold 9 % of a flat distribution
     drawn = draw_tokens(logits, torch.arange(4_000) * 7919, torch.zeros(4_000, dtype=torch.long), 0.9, 1.0)

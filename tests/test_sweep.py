@@ -371,6 +371,7 @@ def test_a_lease_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_i
         assert third.holds()
 
 
+@pytest.mark.slow
 def test_a_sign_of_life_keeps_a_lease_whatever_the_clock_says(shelf, monkeypatch):
     monkeypatch.setattr(lease, "_gone", lambda content: False)
     monkeypatch.setattr(time, "time", lambda: -1e9)  # no clock of the day is asked

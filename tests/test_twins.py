@@ -89,6 +89,7 @@ def test_a_figure_of_someone_elses_becomes_a_card_of_words(no_browser):
         assert inks(base64.b64decode(cell.outputs[0].data["image/png"])) > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["exit 1", "sleep 60"])
 def test_a_browser_that_does_not_answer_is_given_up(tmp_path, monkeypatch, script):
     program = tmp_path / "chromium"
