@@ -172,8 +172,8 @@ def source_of(function: Callable, name: str, unit: str) -> dict | None:
             return None
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval in function.__globals__:
             value = function.__globals__[step.argval]
-            code = inspect.ismodule(value) or inspect.isroutine(value) or inspect.isclass(value)
-            module = inspect.getmodule(value) if code else None
+            named = inspect.ismodule(value) or inspect.isroutine(value) or inspect.isclass(value)
+            module = inspect.getmodule(value) if named else None
             if not (inspect.isbuiltin(value) or module and _installed(module.__name__)):
                 return None
     return {"name": name, "unit": unit, "source": source}
