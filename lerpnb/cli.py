@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from . import cli_runs
-from .errors import LerpError, RunError
+from lerpnb import cli_runs
+from lerpnb.errors import LerpError, RunError
 
 ROWS = 20  # of a curve, in the terminal
+
+
 QUANTITIES = 6  # columns at most, where a curve has neither losses nor strengths
+
 
 app = typer.Typer(
     name="lerpnb",
@@ -21,19 +24,37 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
 Pairs = Annotated[
     list[str] | None,
     typer.Option(
         "--parameter", "-p", metavar="NAME VALUE", help="A parameter of the notebook; give it again for more."
     ),
 ]
+
+
 Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: 'alphas: [0, 0.5, 1]'.")]
+
+
 Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
+
+
 Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
+
+
 To = Annotated[Path, typer.Option(help="The folder of runs.")]
+
+
 TimeLimit = Annotated[str | None, typer.Option(metavar="TIME", help="End it after 2h, 90m, 1h30m, or seconds.")]
+
+
 MemoryLimit = Annotated[float | None, typer.Option(metavar="GIB", help="End it when it holds more than this many GiB.")]
+
+
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to; by default beside its source.")]
+
+
 Code = Annotated[bool, typer.Option("--code/--no-code", help="Fold the code, or leave it out.")]
 
 
@@ -55,7 +76,7 @@ cli_runs.add_to(app)
 @app.command()
 def assets() -> None:
     """Fetch the demo's model, reviews and scorer, once."""
-    from . import assets
+    from lerpnb import assets
 
     assets.fetch()
 
@@ -88,8 +109,8 @@ def run(
     memory_limit: MemoryLimit = None,
 ) -> None:
     """Execute a notebook into a run folder and print its result."""
-    from . import runs
-    from .progress import seconds_of
+    from lerpnb.runs import execution
+    from lerpnb.utils.progress import seconds_of
 
     try:
         seconds = None if time_limit is None else seconds_of(time_limit)
@@ -99,7 +120,7 @@ def run(
     parameters = _mapping(_text(file), f"-f {file}") if file else {}
     parameters |= _mapping(yaml, "-y") if yaml else {}
     parameters |= dict(pair.split("=", 1) for pair in parameter or [])
-    print(_result(runs.run(notebook, parameters, name, to, time_limit=seconds, memory_limit=memory_limit)))
+    print(_result(execution.run(notebook, parameters, name, to, time_limit=seconds, memory_limit=memory_limit)))
 
 
 @app.command()
@@ -109,9 +130,9 @@ def report(
     code: Code = True,
 ) -> None:
     """Write a run's page: one HTML file that needs no network."""
-    from .report import report
+    from lerpnb.runs.report.exporter import write_report
 
-    print(report(source, output, code))
+    print(write_report(source, output, code))
 
 
 @app.command()
@@ -120,7 +141,7 @@ def accuracy(
     n: Annotated[int, typer.Option(help="Texts a label and source.")] = 500,
 ) -> None:
     """Print a scorer's accuracy on held-out reviews of the demo, by source."""
-    from .probes.classifier import held_out_accuracy
+    from lerpnb.probes.classifier import held_out_accuracy
 
     for source, value in held_out_accuracy(scorer, n).items():
         print(f"{source}: {value:.3f} of {2 * n:,} held-out texts")
@@ -132,17 +153,18 @@ def picture(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.")] = Path("curve.png"),
 ) -> None:
     """Draw a run's main figure as a still picture; needs Chrome or Chromium."""
-    from .plots import Curve, save_picture
+    from lerpnb.plots.curve import save_image
+    from lerpnb.results.curve import Curve
 
-    print(save_picture(Curve.load(source), output))
+    print(save_image(Curve.load(source), output))
 
 
 @app.command()
 def store(clear: Annotated[bool, typer.Option("--clear", help="Delete every finished point.")] = False) -> None:
     """Show where walks keep their finished points, and how much it is."""
-    from .store import Store
+    from lerpnb.evaluation.cache import Cache
 
-    kept = Store()
+    kept = Cache()
     if clear:
         kept.clear()
     print(f"{kept.folder}: {kept!r}")
@@ -178,8 +200,8 @@ def _parameters(notebook: str) -> str:
     """A notebook's parameters: a line each, with type, default and help."""
     import nbformat
 
-    from .parameters import parameters_of
-    from .runs import find_notebook
+    from lerpnb.runs.execution import find_notebook
+    from lerpnb.runs.parameters import parameters_of
 
     source = find_notebook(notebook)
     found = parameters_of(nbformat.read(source, as_version=4), f'run("{source.stem}")').values()
@@ -217,9 +239,9 @@ def _result(folder: Path) -> str:
     """A run in a few lines, from its folder: the curve, its barriers, the rise of the attribute, the time, the page."""
     import json
 
-    from .curve import Curve
-    from .errors import CurveError
-    from .progress import time_text
+    from lerpnb.errors import CurveError
+    from lerpnb.results.curve import Curve
+    from lerpnb.utils.progress import time_text
 
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     lines = []
@@ -242,7 +264,7 @@ def _result(folder: Path) -> str:
 
 
 def _barrier(curve: Any, quantity: str) -> str:
-    from .alpha import listed, show
+    from lerpnb.utils.text import listed, show
 
     barrier = curve.barrier(quantity)
     if barrier.nan_alphas:

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import RunError
+from lerpnb.errors import RunError
 
 To = Annotated[str, typer.Option(help="The folder of runs, or a URL such as s3://bucket/runs.")]
+
+
 Name = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 
 
@@ -27,11 +29,11 @@ def sweep(
     dask: Annotated[str | None, typer.Option(help="A Dask scheduler, such as tcp://127.0.0.1:8786.")] = None,
 ) -> None:
     """Execute every run of a sweep that is not done yet; exit code 1 unless all are done."""
-    from .plan import read_plan
-    from .sweeps import known, passed, perform
-    from .sweepview import summary
+    from lerpnb.runs.sweeps.config import read_sweep
+    from lerpnb.runs.sweeps.display import summary
+    from lerpnb.runs.sweeps.scheduler import known, passed, perform
 
-    plan = read_plan(file, to)
+    plan = read_sweep(file, to)
     if dry_run:
         return print(_planned(plan, known(plan, to, retry_failed)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to end a job
@@ -48,7 +50,7 @@ def ls(
     """List the runs of a folder: status, when, how long, and the parameters in which they differ."""
     import warnings
 
-    from .results import differing, read_runs
+    from lerpnb.runs.table import differing, read_runs
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -66,9 +68,9 @@ def show(name: Name, to: To = "runs") -> None:
     """Print what is recorded of a run: status, parameters, chief numbers, versions, hashes."""
     import yaml
 
-    from .shelf import Shelf
+    from lerpnb.runs.directory import RunDirectory
 
-    shelf = Shelf(to)
+    shelf = RunDirectory(to)
     facts = None if "/" in name or name in ("", ".", "..") else shelf.facts(name)
     if facts is None:
         raise RunError(f"lerpnb show {name}: no such run in {to}.\n`lerpnb ls --to {to}` lists them.")
@@ -81,9 +83,9 @@ def rm(
     name: Name, to: To = "runs", yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
     """Delete a run, after asking."""
-    from .shelf import Shelf
+    from lerpnb.runs.directory import RunDirectory
 
-    shelf = Shelf(to)
+    shelf = RunDirectory(to)
     shelf.removable(name)
     if not yes:
         typer.confirm(f"Delete the run {name} in {to}?", abort=True)
@@ -93,7 +95,7 @@ def rm(
 
 def _planned(plan: Any, rows: list) -> str:
     """The table of --dry-run: each run, what it differs in, and what would become of it."""
-    from .sweepview import columns
+    from lerpnb.runs.sweeps.display import columns
 
     would = {"waiting": "run", "skipped": "be skipped: done", "failed before": "be left: failed before"}
     table = [["run", *plan.varying, "would"]]

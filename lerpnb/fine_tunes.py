@@ -5,15 +5,15 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from . import assets
-from .corpus import Corpus
-from .header import Header
-from .once import made_once
-from .training import Recipe, fine_tune
+from lerpnb import assets
+from lerpnb.checkpoints.metadata import CheckpointMetadata
+from lerpnb.data.corpus import Corpus
+from lerpnb.training import FineTuneConfig, fine_tune
+from lerpnb.utils.atomic import atomic_folder
 
 
 def kept_fine_tune(
-    recipe: Recipe, corpus: Corpus, held_out: Corpus | None = None, folder: str | Path = "out/fine_tunes"
+    recipe: FineTuneConfig, corpus: Corpus, held_out: Corpus | None = None, folder: str | Path = "out/fine_tunes"
 ) -> Path:
     """The folder of a fine-tune: made now by `fine_tune`, or found from before.
 
@@ -38,12 +38,13 @@ def kept_fine_tune(
         >>> base, folder = tempfile.mkdtemp(), tempfile.mkdtemp()
         >>> LlamaForCausalLM(config).save_pretrained(base), words.save_pretrained(base) and None
         (None, None)
-        >>> texts, recipe = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts"), Recipe(base, rank=0, steps=1)
+        >>> texts = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
+        >>> recipe = FineTuneConfig(base, rank=0, steps=1)
         >>> kept_fine_tune(recipe, texts, folder=folder) == kept_fine_tune(recipe, texts, folder=folder)
         True
     """
-    told = asdict(recipe) | {"base": Header.read(recipe.base).weights_digest, "texts": corpus.sha256}
+    told = asdict(recipe) | {"base": CheckpointMetadata.read(recipe.base).weights_digest, "texts": corpus.sha256}
     told |= {"labels": corpus.label_names, "held_out": held_out and held_out.sha256}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     to = assets.place(folder) / f"{recipe.task}-{digest[:16]}"
-    return made_once(to, "training.json", lambda work: fine_tune(recipe, corpus, work, held_out))
+    return atomic_folder(to, "training.json", lambda work: fine_tune(recipe, corpus, work, held_out))

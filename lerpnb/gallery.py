@@ -14,15 +14,20 @@ from pathlib import Path
 
 import nbformat
 
-from .assets import project_root
-from .errors import LerpError, RunError
-from .report import render, write_whole
-from .runs import source_hash
-from .safe import scrub
-from .twins import PLOTLY, stills, with_twins
+from lerpnb.assets import project_root
+from lerpnb.errors import LerpError, RunError
+from lerpnb.runs.execution import source_hash
+from lerpnb.runs.report.exporter import render
+from lerpnb.runs.report.images import PLOTLY, stills, with_images
+from lerpnb.runs.report.sanitize import redact
+from lerpnb.utils.atomic import atomic_write
 
 MOST = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}  # bytes
+
+
 PICTURE = "picture"  # tag of the cell whose figure becomes the picture
+
+
 KEY = "lerpnb"  # of a notebook's metadata, and of a PNG's text
 
 
@@ -42,12 +47,12 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
         raise RunError(f"{call}: no whole run is there.\nMake it with `make demo`.") from error
     if facts.get("status") != "done" or _hash(notebooks / told["name"]) != told["sha256"]:
         raise RunError(f"{call}: {told['name']} has changed since that run, or the run failed.\nRun it again.")
-    node = with_twins(scrub(nbformat.read(run / "executed.ipynb", as_version=4)))
+    node = with_images(redact(nbformat.read(run / "executed.ipynb", as_version=4)))
     node.metadata[KEY] = told
     file = notebooks / "rendered" / told["name"]
     page, picture = file.with_suffix(".html"), file.with_suffix(".png")
-    write_whole(file, nbformat.writes(node) + "\n")
-    write_whole(page, render(node, scrub(facts), run))
+    atomic_write(file, nbformat.writes(node) + "\n")
+    atomic_write(page, render(node, redact(facts), run))
     tagged = [cell.outputs for cell in node.cells if PICTURE in cell.metadata.get("tags", [])]
     figures = [out.data[PLOTLY] for outputs in tagged for out in outputs if PLOTLY in out.get("data", {})]
     if not figures:

@@ -22,19 +22,19 @@ from transformers import (
     TrainingArguments,
 )
 
-from . import assets
-from .corpus import Corpus
-from .errors import CheckpointError
-from .live import quiet
-from .pairs import ended, filled, halves
-from .progress import track
+from lerpnb import assets
+from lerpnb.checkpoints.quiet import quiet
+from lerpnb.data.batching import ended, filled, halves
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import CheckpointError
+from lerpnb.utils.progress import track
 
 # What the end-of-text token is needed for.
 _EOS = dict.fromkeys(["causal", "seq2seq"], "every text is to end with") | {"classifier": "texts would be padded with"}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FineTuneConfig:
     """How to fine-tune. `task` is "causal" (a language model of the texts), "classifier" (of their labels) or "seq2seq"
     (the second half of a text from its first).
 
@@ -46,7 +46,7 @@ class Recipe:
         max_length: tokens a text is cut to, the end-of-text token included.
 
     Example:
-        >>> Recipe(base="smollm2-135m-instruct", rank=16, learning_rate=1e-4).task
+        >>> FineTuneConfig(base="smollm2-135m-instruct", rank=16, learning_rate=1e-4).task
         'causal'
     """
 
@@ -61,7 +61,7 @@ class Recipe:
     seed: int = 0
 
 
-def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus | None = None) -> dict:
+def fine_tune(recipe: FineTuneConfig, corpus: Corpus, out: str | Path, held_out: Corpus | None = None) -> dict:
     """Fine-tune `recipe.base` on `corpus`, save to `out`, and return what there is to know of it.
 
     A causal language model learns each text followed by the end-of-text token: the loss is the mean negative
@@ -94,7 +94,7 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
         >>> LlamaForCausalLM(config).save_pretrained(base), words.save_pretrained(base) and None
         (None, None)
         >>> corpus = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
-        >>> fine_tune(Recipe(base=base, rank=2, steps=1), corpus, out)["steps"]
+        >>> fine_tune(FineTuneConfig(base=base, rank=2, steps=1), corpus, out)["steps"]
         1
     """
     out = assets.place(out)
@@ -119,7 +119,7 @@ def fine_tune(recipe: Recipe, corpus: Corpus, out: str | Path, held_out: Corpus 
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    recipe: Recipe,
+    recipe: FineTuneConfig,
     corpus: Corpus,
     work: str | Path,
     stay: bool = False,
@@ -171,7 +171,7 @@ def train(
     return {"steps": trainer.state.global_step, "loss": result.training_loss, "seconds": seconds}
 
 
-def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(recipe: FineTuneConfig, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     folder = assets.resolve(recipe.base)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.eos_token_id is None and (recipe.task != "classifier" or tokenizer.pad_token_id is None):
@@ -205,7 +205,7 @@ def _load(recipe: Recipe, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTo
     return model, tokenizer
 
 
-def _rows(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[dict]:
+def _rows(recipe: FineTuneConfig, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[dict]:
     causal = recipe.task == "causal"
     if recipe.task == "seq2seq":
         sides = zip(*map(halves, corpus.texts), strict=True)
@@ -229,7 +229,9 @@ def _pad(rows: list[dict], pad: int) -> dict[str, torch.Tensor]:
 
 
 @torch.inference_mode()
-def _measure(model: PreTrainedModel, rows: list[dict], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> dict:
+def _measure(
+    model: PreTrainedModel, rows: list[dict], recipe: FineTuneConfig, tokenizer: PreTrainedTokenizerBase
+) -> dict:
     model.eval()
     total = right = count = 0.0
     for start in range(0, len(rows), recipe.batch_size):
@@ -251,7 +253,9 @@ def _measure(model: PreTrainedModel, rows: list[dict], recipe: Recipe, tokenizer
     return found if recipe.task != "classifier" else found | {"accuracy": round(right / count, 4)}
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, out: Path, record: dict) -> None:
+def _save(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: FineTuneConfig, out: Path, record: dict
+) -> None:
     if recipe.rank:
         model.to(torch.bfloat16)
     with quiet():

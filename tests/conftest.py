@@ -37,8 +37,8 @@ def no_network():
 
 @pytest.fixture(scope="session")
 def tiny():
-    """The makers of tests/tiny.py, imported when first asked for: they bring in torch and transformers."""
-    import tiny
+    """The makers of tiny_models.py, imported when first asked for: they bring in torch and transformers."""
+    import tiny_models as tiny
     import torch
     from transformers.utils import logging
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..continuations import Continuations, context_ids
-from ..errors import NotFiniteError
-from ..paths import Line
-from ..rows import Rows, refusal
-from ..sampling import Writing
+from lerpnb.errors import NotFiniteError
+from lerpnb.generation.batched_line import BatchedLine, unsupported_reason
+from lerpnb.generation.continuations import Continuations, context_ids
+from lerpnb.generation.sampling import Decoder
+from lerpnb.paths.line import Line
 
 TOKENS = 5  # of which the probabilities are shown
+
+
 UNUSABLE = "No text: the weights at this alpha give NaN or infinite logits."
 
 
@@ -45,7 +47,7 @@ class Bars:
 
 
 class Engine:
-    """All alphas of a line at once, or one after the other where `refusal` says why.
+    """All alphas of a line at once, or one after the other where `unsupported_reason` says why.
 
     Args:
         line: with a tokenizer.
@@ -55,10 +57,10 @@ class Engine:
     def __init__(self, line: Line, alphas: Sequence[float]):
         self.line, self.alphas, self.tokenizer = line, tuple(alphas), line.tokenizer
         stood = line.here
-        self.refusal = refusal(line)
+        self.refusal = unsupported_reason(line)
         if line.here != stood:  # the check has moved it
             line.at(0.0 if stood is None else stood)
-        self.rows = None if self.refusal else Rows(line, check=False)
+        self.rows = None if self.refusal else BatchedLine(line, check=False)
         self._own: Line | None = None
 
     def another_line(self) -> Line:
@@ -68,20 +70,20 @@ class Engine:
 
     def check(self, spec: Continuations) -> None:
         """Raise what `write` would, without work."""
-        Writing(self.rows or self.line.model, self.tokenizer, spec, self.alphas if self.rows else (None,))
+        Decoder(self.rows or self.line.model, self.tokenizer, spec, self.alphas if self.rows else (None,))
 
     def write(self, spec: Continuations, first: int = 0) -> Iterator[Page]:
         """The page after each decoding step; one alpha at a time begins with alphas[first] and goes outwards."""
         page = Page.empty(spec, len(self.alphas))
         if self.rows:
-            writing = Writing(self.rows, self.tokenizer, spec, self.alphas)
+            writing = Decoder(self.rows, self.tokenizer, spec, self.alphas)
             for _ in writing:
                 for i, alpha in enumerate(self.alphas):
                     self._put(page, i, writing, alpha)
                 yield page
         else:
             for i in sorted(range(len(self.alphas)), key=lambda i: abs(i - first)):
-                writing = Writing(self._at(i), self.tokenizer, spec)
+                writing = Decoder(self._at(i), self.tokenizer, spec)
                 steps = iter(writing)
                 try:
                     while next(steps, self) is not self:
@@ -121,7 +123,7 @@ class Engine:
         self._own = self._own or self.another_line()
         return self._own.model if self._own.here == self.alphas[i] else self._own.at(self.alphas[i])
 
-    def _put(self, page: Page, i: int, writing: Writing, alpha: float | None) -> None:
+    def _put(self, page: Page, i: int, writing: Decoder, alpha: float | None) -> None:
         page.texts[i] = writing.frame(alpha)["continuation"][0]
         page.tokens[i] = list(writing.tokens[alpha, 0, 0])
         if alpha in writing.unusable:

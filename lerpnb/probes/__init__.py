@@ -1,1 +1,5 @@
-"""What can be measured at a point of a path. One probe a file; `base.py` says what a probe is."""
+"""Probes: what is measured at each point of a path."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,10 +7,11 @@ from typing import ClassVar
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..corpus import Corpus, token_batches
-from ..curve import Measure
-from ..errors import ProbeError
-from ..halving import Halving
+from lerpnb.data.batching import token_batches
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import ProbeError
+from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.results.measurement import Measurement
 
 
 class Accuracy:
@@ -55,7 +56,7 @@ class Accuracy:
         self.label = name or corpus.name
         self.name = f"{self.kind}/{self.label}"
         self._batches: tuple | None = None
-        self._halving = Halving(self.name)
+        self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
         told = {"probe": self.kind, "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
@@ -69,7 +70,7 @@ class Accuracy:
         few.name = self.name
         return few
 
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         columns = self._columns(model)
         gold = torch.tensor([columns[label] for label in self.corpus.labels], device=model.device)
         logits = torch.empty(len(gold), model.config.num_labels, dtype=torch.float64, device=model.device)
@@ -79,8 +80,8 @@ class Accuracy:
         right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
         nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
         return {
-            self.name: Measure(right.cpu().numpy(), unit="share"),
-            f"cross-entropy/{self.label}": Measure(nll.cpu().numpy(), unit="nats/text"),
+            self.name: Measurement(right.cpu().numpy(), unit="share"),
+            f"cross-entropy/{self.label}": Measurement(nll.cpu().numpy(), unit="nats/text"),
         }
 
     def _tokenised(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
@@ -95,7 +96,7 @@ class Accuracy:
         if "Classification" not in type(model).__name__:
             raise ProbeError(
                 f"{self.name}: the model is a {type(model).__name__}, expected a sequence classifier.\n"
-                "ln.Loss measures a language model; ln.fine_tune with task='classifier' makes a classifier."
+                "ln.Loss measures a language model; ln.training.fine_tune with task='classifier' makes a classifier."
             )
         own = {str(name).lower(): i for i, name in model.config.id2label.items()}
         used = {label: self.corpus.label_names[label] for label in sorted(set(self.corpus.labels))}

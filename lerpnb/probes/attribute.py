@@ -10,21 +10,22 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..checkpoint import Checkpoint
-from ..continuations import Continuations, context_ids
-from ..curve import Measure
-from ..errors import ProbeError
-from ..halving import Halving
-from ..live import pick_device
-from .base import by_prompt
-from .classifier import Classifier
-from .loss import pad, sequence_nll
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.devices import pick_device
+from lerpnb.data.batching import pad
+from lerpnb.errors import ProbeError
+from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.continuations import Continuations, context_ids
+from lerpnb.probes.base import by_prompt
+from lerpnb.probes.classifier import Classifier
+from lerpnb.probes.loss import sequence_nll
+from lerpnb.results.measurement import Measurement
 
 # A perplexity from here on is dropped, as in DExperts (arXiv 2105.03023).
 DEGENERATE = 1e4
 
 
-class Attribute:
+class AttributeStrength:
     """Strength of an attribute in sampled continuations, judged by an independent classifier.
 
     For each prompt `draws` continuations are sampled (`Continuations`); the classifier reads prompt + continuation.
@@ -64,7 +65,7 @@ class Attribute:
         >>> folder = tempfile.mkdtemp()
         >>> scorer.save_pretrained(folder), words.save_pretrained(folder) and None
         (None, None)
-        >>> Attribute(folder, ["The film", "My aunt"], label="glad", judge=False, device="cpu").name
+        >>> AttributeStrength(folder, ["The film", "My aunt"], label="glad", judge=False, device="cpu").name
         'strength/glad'
     """
 
@@ -87,7 +88,7 @@ class Attribute:
             judge = Checkpoint.load(judge, device=pick_device(device))
         if not (judge is None or judge is False or isinstance(judge, Checkpoint) and judge.tokenizer):
             raise ProbeError(
-                f"Attribute(judge): got {judge!r}.\n"
+                f"AttributeStrength(judge): got {judge!r}.\n"
                 "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
             )
         self.continuations = Continuations(tuple(prompts), draws, new_tokens, top_p, temperature, seed)
@@ -96,24 +97,24 @@ class Attribute:
         self.judge = judge
         self._called = f" ({name})" if name else ""
         self.name = f"strength/{self.label}{self._called}"
-        self._halving = Halving("perplexity/continuations")
+        self._halving = ExecutableBatchSize("perplexity/continuations")
         self._strength: dict[str, float] = {}
         self._perplexity: dict[tuple[str, str], float] = {}
 
-    def prepare(self, base: Checkpoint | None) -> "Attribute":
+    def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
         """This probe, or where no judge was named a copy that takes the line's base; `walk` calls it."""
         if self.judge is not None:
             return self
         if base is None or base.tokenizer is None:
             raise ProbeError(
-                "Attribute(judge): neither a judge nor a base of the line was named.\n"
+                "AttributeStrength(judge): neither a judge nor a base of the line was named.\n"
                 "Name a judge model for the perplexity, or give judge=False to leave it out."
             )
         ready = copy.copy(self)
         ready.judge, ready._perplexity = base, {}
         return ready
 
-    def few(self) -> "Attribute":
+    def few(self) -> "AttributeStrength":
         """The same probe of its first prompts, to see whether it repeats."""
         few = copy.copy(self)
         few.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], draws=1)
@@ -124,7 +125,7 @@ class Attribute:
         judge = self.judge.identity if isinstance(self.judge, Checkpoint) else None
         return {"probe": "attribute", "scorer": self.classifier.sha256, "label": self.label, "judge": judge}
 
-    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
         found = {
             self.name: by_prompt(samples, strength, "probability"),
@@ -163,13 +164,13 @@ def continuation_perplexity(
     tokenizer: PreTrainedTokenizerBase,
     pairs: Sequence[tuple[str, str]],
     batch: int = 32,
-    halving: Halving | None = None,
+    halving: ExecutableBatchSize | None = None,
 ) -> list[float]:
     """exp(mean negative log-likelihood) of each continuation given its prompt; NaN for an empty continuation.
 
     Where memory runs out the batches are halved, which is said.
     """
-    halving, rows = halving or Halving("continuation_perplexity()"), []
+    halving, rows = halving or ExecutableBatchSize("continuation_perplexity()"), []
 
     def nll(group: list[int]) -> list[float]:
         ids, lengths = pad([rows[i][1] for i in group], model.device)
@@ -190,7 +191,7 @@ def continuation_perplexity(
     return found
 
 
-def distinct(samples: pd.DataFrame, n: int) -> Measure:
+def distinct(samples: pd.DataFrame, n: int) -> Measurement:
     """dist-n of each prompt: different n-grams over total words of its continuations, each text's n-grams its own.
 
     Example:
@@ -205,4 +206,4 @@ def distinct(samples: pd.DataFrame, n: int) -> Measure:
         grams = {tuple(w[i : i + n]) for w in words for i in range(len(w) - n + 1)}
         values.append(len(grams) / total if total else 0.0)
         weights.append(float(total > 0))
-    return Measure(np.array(values), np.array(weights), "share", "prompts")
+    return Measurement(np.array(values), np.array(weights), "share", "prompts")

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..continuations import Continuations
-from ..curve import Measure
-from ..errors import ProbeError
+from lerpnb.errors import ProbeError
+from lerpnb.generation.continuations import Continuations
+from lerpnb.results.measurement import Measurement
 
 
 @runtime_checkable
 class Probe(Protocol):
     """Something measured at a point from the model itself.
 
-    `identity` says in JSON all that the values depend on besides the weights, so that a stored point is only used
+    `fingerprint` says in JSON all that the values depend on besides the weights, so that a stored point is only used
     again for the same question; None means that nothing is stored.
     """
 
@@ -29,7 +29,7 @@ class Probe(Protocol):
 
     def identity(self) -> dict | None: ...
 
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]: ...
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]: ...
 
 
 @runtime_checkable
@@ -41,13 +41,13 @@ class TextProbe(Protocol):
 
     def identity(self) -> dict | None: ...
 
-    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         """From `sampling.sample`'s rows to measures, and to columns that join the rows."""
         ...
 
 
 @dataclass(frozen=True)
-class Custom:
+class FunctionProbe:
     """A probe from a function `f(model, tokenizer)` that returns a number, one number an item, or a dict of those.
 
     `walk` wraps a plain function in it, named after the function.
@@ -58,7 +58,7 @@ class Custom:
     Example:
         >>> def head_norm(model, tokenizer):
         ...     return model.get_output_embeddings().weight.norm()
-        >>> Custom("head_norm", head_norm).name
+        >>> FunctionProbe("head_norm", head_norm).name
         'head_norm'
     """
 
@@ -69,14 +69,14 @@ class Custom:
     def identity(self) -> dict | None:
         return source_of(self.function, self.name, self.unit)
 
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         found = self.function(model, tokenizer)
         if isinstance(found, Mapping) and found:
             return {f"{self.name}/{key}": self._measure(value) for key, value in found.items()}
         return {self.name: self._measure(found)}
 
-    def _measure(self, value: Any) -> Measure:
-        if isinstance(value, Measure):
+    def _measure(self, value: Any) -> Measurement:
+        if isinstance(value, Measurement):
             return value
         try:
             values = np.atleast_1d(np.asarray(value.tolist() if hasattr(value, "tolist") else value, dtype=np.float64))
@@ -87,21 +87,21 @@ class Custom:
                 f"probe {self.name!r}: its function returned {type(value).__name__}.\n"
                 "It returns a number, one number an item, a Measure, or a dict of those."
             )
-        return Measure(values, unit=self.unit, items="values")
+        return Measurement(values, unit=self.unit, items="values")
 
 
 @dataclass(frozen=True)
-class OfTexts:
+class TextFunctionProbe:
     """A probe from a function of one text: its mean over the continuations of each prompt, then over prompts.
 
     Args:
         name: what the quantity is called.
         function: `f(text) -> number`, given the continuation alone.
-        continuations: what to sample; share one with `Attribute` and the texts are written once.
+        continuations: what to sample; share one with `AttributeStrength` and the texts are written once.
         unit: shown on axes.
 
     Example:
-        >>> probe = OfTexts("words", lambda text: len(text.split()), Continuations(("The film",)))
+        >>> probe = TextFunctionProbe("words", lambda text: len(text.split()), Continuations(("The film",)))
         >>> probe.score(pd.DataFrame({"prompt_id": [0], "continuation": ["was long"]}))[0]["words"].value()
         2.0
     """
@@ -114,7 +114,7 @@ class OfTexts:
     def identity(self) -> dict | None:
         return source_of(self.function, self.name, self.unit)
 
-    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+    def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         try:
             values = [float(self.function(text)) for text in samples["continuation"]]
         except (TypeError, ValueError) as error:
@@ -122,7 +122,9 @@ class OfTexts:
         return {self.name: by_prompt(samples, values, self.unit)}, {self.name: values}
 
 
-def by_prompt(samples: pd.DataFrame, values: Sequence[float], unit: str, keep: Sequence[bool] | None = None) -> Measure:
+def by_prompt(
+    samples: pd.DataFrame, values: Sequence[float], unit: str, keep: Sequence[bool] | None = None
+) -> Measurement:
     """The mean of `values` over each prompt's kept continuations, weighted by how many were kept."""
     frame = pd.DataFrame({"prompt": samples["prompt_id"].to_numpy(), "value": np.asarray(values, dtype=np.float64)})
     frame["keep"] = True if keep is None else np.asarray(keep, dtype=bool)
@@ -130,11 +132,11 @@ def by_prompt(samples: pd.DataFrame, values: Sequence[float], unit: str, keep: S
     prompts = sorted(frame["prompt"].unique())
     means = kept.agg(lambda v: v.mean(skipna=False)).reindex(prompts)
     counts = kept.size().reindex(prompts, fill_value=0)
-    return Measure(means.where(counts > 0, 0.0).to_numpy(), counts.to_numpy(float), unit, "prompts")
+    return Measurement(means.where(counts > 0, 0.0).to_numpy(), counts.to_numpy(float), unit, "prompts")
 
 
 def as_probe(thing: Any) -> Probe | TextProbe:
-    """A probe as it is, or a plain function wrapped in `Custom`.
+    """A probe as it is, or a plain function wrapped in `FunctionProbe`.
 
     Raises:
         ProbeError: it is neither.
@@ -142,10 +144,10 @@ def as_probe(thing: Any) -> Probe | TextProbe:
     if isinstance(thing, (Probe, TextProbe)) and not inspect.isclass(thing):
         return thing
     if inspect.isfunction(thing):
-        return Custom(thing.__name__, thing)
+        return FunctionProbe(thing.__name__, thing)
     raise ProbeError(
         f"walk(probes): {thing!r} is no probe.\n"
-        "A probe is ln.Loss, ln.Attribute, ln.OfTexts, a function of (model, tokenizer), or an object with "
+        "A probe is ln.Loss, ln.AttributeStrength, a function of (model, tokenizer), or an object with "
         "name, identity() and measure(model, tokenizer)."
     )
 

@@ -12,14 +12,16 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from .. import assets
-from ..errors import LerpError, ProbeError
-from ..halving import Halving
-from ..header import few, first_line
-from ..live import pick_device, quiet
-from ..mixable import tokenizer_text
-from ..progress import track
-from ..splits import VOICES, held_out
+from lerpnb import assets
+from lerpnb.checkpoints.compatibility import tokenizer_text
+from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.quiet import quiet
+from lerpnb.data.demo import VOICES
+from lerpnb.data.splits import held_out
+from lerpnb.errors import LerpError, ProbeError
+from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.utils.progress import track
+from lerpnb.utils.text import few, first_line
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Classifier:
     model: PreTrainedModel
     tokenizer: Tokenizer
     max_length: int = 256
-    halving: Halving = field(default_factory=lambda: Halving("Classifier.probability()"), repr=False, compare=False)
+    halving: ExecutableBatchSize = field(
+        default_factory=lambda: ExecutableBatchSize("Classifier.probability()"), repr=False, compare=False
+    )
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto") -> "Classifier":
@@ -115,7 +119,7 @@ class Classifier:
             if own.lower() == label.lower():
                 return own
         raise ProbeError(
-            f"Attribute(label={label!r}): the scorer {self.name!r} has no such label.\n"
+            f"AttributeStrength(label={label!r}): the scorer {self.name!r} has no such label.\n"
             f"It has: {', '.join(self.labels)}."
         )
 

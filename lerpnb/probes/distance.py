@@ -3,15 +3,15 @@
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..checkpoint import Checkpoint
-from ..curve import Measure
-from ..errors import ProbeError
-from ..live import places
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.devices import writable_tensors
+from lerpnb.errors import ProbeError
+from lerpnb.results.measurement import Measurement
 
 NAME = "distance/base"
 
 
-class Distance:
+class WeightDistance:
     """Euclidean distance |theta - theta_base| over all parameters and float buffers, without unit.
 
     NaN for a model that is no point of the base's weight space, such as an `Ensemble`. Tied parameters count once.
@@ -28,7 +28,7 @@ class Distance:
         >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
         ...                      num_attention_heads=2)
         >>> model = LlamaForCausalLM(config)
-        >>> probe = Distance(Checkpoint.from_model(copy.deepcopy(model)))
+        >>> probe = WeightDistance(Checkpoint.from_model(copy.deepcopy(model)))
         >>> _ = model.model.norm.weight.data.add_(0.5)  # of 8 numbers: sqrt(8 * 0.25)
         >>> round(probe.measure(model, None)["distance/base"].value(), 6)
         1.414214
@@ -39,23 +39,23 @@ class Distance:
     def __init__(self, base: Checkpoint | None = None):
         self.base = base
 
-    def prepare(self, base: Checkpoint | None) -> "Distance":
+    def prepare(self, base: Checkpoint | None) -> "WeightDistance":
         """This probe, or where no base was named a copy that takes the path's; `walk` calls it."""
         if self.base is not None:
             return self
         if base is None:
-            raise ProbeError("Distance(base): none was named, and the path has none.\nPass base=... to the path.")
-        return Distance(base)
+            raise ProbeError("WeightDistance(base): none was named, and the path has none.\nPass base=... to the path.")
+        return WeightDistance(base)
 
     def identity(self) -> dict:
         return {"probe": "distance", "base": self.base.sha256}
 
     @torch.inference_mode()
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Measure]:
-        live, total = places(model), 0.0
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Measurement]:
+        live, total = writable_tensors(model), 0.0
         if live.keys() != self.base.weights.keys():
-            return {NAME: Measure([float("nan")], items="values")}
+            return {NAME: Measurement([float("nan")], items="values")}
         for name, tensor in live.items():
             gap = tensor.float() - self.base.tensors[name].to(tensor.device)
             total += torch.linalg.vecdot(gap, gap).double().sum().item() if gap.dim() else float(gap * gap)
-        return {NAME: Measure([total**0.5], items="values")}
+        return {NAME: Measurement([total**0.5], items="values")}

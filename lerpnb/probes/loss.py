@@ -1,6 +1,5 @@
 """Loss of a corpus: mean negative log-likelihood a token, and every text's own."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -10,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..corpus import Corpus, token_batches
-from ..curve import Measure
-from ..errors import ProbeError
-from ..halving import Halving
+from lerpnb.data.batching import pad, token_batches
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import ProbeError
+from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.results.measurement import Measurement
 
 # Most logits held at once, in numbers: 64 MiB of float32.
 LOGITS = 2**24
@@ -37,7 +37,7 @@ class Loss:
         ProbeError: a number below 2, or, at the walk, a text with fewer than two tokens.
 
     Example:
-        >>> from lerpnb.corpus import Corpus
+        >>> from lerpnb.data.corpus import Corpus
         >>> Loss(Corpus(("A fine film.",), (0,), ("fine",), "fine")).name
         'loss/fine'
     """
@@ -50,7 +50,7 @@ class Loss:
         self.label = name or corpus.name
         self.name = f"loss/{self.label}"
         self._batches: tuple | None = None
-        self._halving = Halving(self.name)
+        self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
         return {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
@@ -62,14 +62,14 @@ class Loss:
         few = replace(self.corpus, texts=texts, labels=labels)
         return Loss(few, name=self.label, max_length=self.max_length, batch_tokens=self.batch_tokens)
 
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         batches = self._tokenised(model, tokenizer)
         values, weights = np.empty(len(self.corpus)), np.empty(len(self.corpus))
         for places, ids, lengths in batches:
             values[places] = self._halving(partial(_nll, model, ids, lengths), range(len(ids)))
             weights[places] = (lengths - 1).cpu().numpy()
-        loss = Measure(values, weights, "nats/token", "texts")
-        perplexity = Measure(values, weights, "perplexity", "texts", transform="exp")
+        loss = Measurement(values, weights, "nats/token", "texts")
+        perplexity = Measurement(values, weights, "perplexity", "texts", transform="exp")
         return {self.name: loss, f"perplexity/{self.label}": perplexity}
 
     def _tokenised(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:
@@ -98,13 +98,6 @@ class Loss:
 def _nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, rows: range) -> list[float]:
     ids, lengths = ids[rows.start : rows.stop], lengths[rows.start : rows.stop]
     return sequence_nll(model, ids, lengths, torch.ones_like(lengths)).tolist()
-
-
-def pad(ids: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token lists as one (texts, longest) int64 tensor filled with 0 on the right, and their lengths (texts,)."""
-    longest = max(map(len, ids))
-    rows = torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], device=device)
-    return rows, torch.tensor([len(row) for row in ids], device=device)
 
 
 @torch.inference_mode()

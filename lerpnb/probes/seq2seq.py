@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..corpus import Corpus
-from ..curve import Measure
-from ..errors import ProbeError
-from ..halving import Halving
-from ..pairs import ended, filled, halves
+from lerpnb.data.batching import ended, filled, halves
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import ProbeError
+from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.results.measurement import Measurement
 
 
 class Seq2SeqLoss:
@@ -66,7 +66,7 @@ class Seq2SeqLoss:
         )
         self.label = name or corpus.name
         self.name = f"loss/{self.label}"
-        self._halving = Halving(self.name)
+        self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
         told = hashlib.sha256(json.dumps(self.pairs).encode()).hexdigest()
@@ -79,7 +79,7 @@ class Seq2SeqLoss:
         corpus = replace(self.corpus, texts=sources, labels=tuple(self.corpus.labels[i] for i in chosen))
         return Seq2SeqLoss(corpus, targets, name=self.label, max_length=self.max_length, batch=self.batch)
 
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measure]:
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         if not model.config.is_encoder_decoder:
             raise ProbeError(
                 f"{self.name}: {type(model).__name__} has no encoder and decoder.\n"
@@ -100,7 +100,7 @@ class Seq2SeqLoss:
                 lambda part: _nll(model, [sources[i] for i in part], [targets[i] for i in part]), places
             )
         weights = np.array([len(target) for target in targets], dtype=np.float64)
-        return {self.name: Measure(values, weights, "nats/token", "texts")}
+        return {self.name: Measurement(values, weights, "nats/token", "texts")}
 
 
 @torch.inference_mode()

@@ -20,12 +20,12 @@ import numpy as np
 # This file's folder comes first on the path, so the library called adaptive could not be imported from here.
 from common import RESULTS, arguments, save
 
-from lerpnb.placement import INTERPOLATION, Placement, interpolate
+from lerpnb.evaluation.adaptive import INTERPOLATION, AdaptiveSampler1D, interpolate
 
 if TYPE_CHECKING:
-    from lerpnb.paths import Line
+    from lerpnb.evaluation.cache import Cache
+    from lerpnb.paths.line import Line
     from lerpnb.probes.loss import Loss
-    from lerpnb.store import Store
 
 LO, HI, TOLERANCES = -1.0, 2.0, (0.01, 0.003, 0.001)
 REFERENCE = np.round(np.linspace(LO, HI, 121), 12)
@@ -66,9 +66,9 @@ def _curve(kind: str, draw: np.random.Generator) -> Function:
     return value
 
 
-def place(parts: Callable[[float], np.ndarray], tol: float) -> Placement:
+def place(parts: Callable[[float], np.ndarray], tol: float) -> AdaptiveSampler1D:
     """A placement that has reached `tol`, or 121 alphas, on a curve whose items' parts are told."""
-    found = Placement(LO, HI, tol, most=len(REFERENCE))
+    found = AdaptiveSampler1D(LO, HI, tol, most=len(REFERENCE))
     while alphas := found.ask():
         for alpha in alphas:
             found.tell(alpha, [parts(alpha)])
@@ -115,27 +115,27 @@ def synthetic(kind: str, seeds: int) -> list[dict]:
 
 def demo(tiny: bool) -> list[dict]:
     """The demo line and 32 short held-out sentences (for --tiny a made-up line and few alphas), by `ln.walk` itself."""
-    from lerpnb.corpus import Corpus
-    from lerpnb.paths import Line
+    from lerpnb.data.corpus import Corpus
+    from lerpnb.evaluation.cache import Cache
+    from lerpnb.evaluation.loop import walk
+    from lerpnb.paths.line import Line
     from lerpnb.probes.loss import Loss
-    from lerpnb.store import Store
-    from lerpnb.walks import walk
 
     if tiny:
-        import tiny as makers
+        import tiny_models as makers
 
         folder = Path(tempfile.mkdtemp())
         trio = makers.trio(makers.llama(), folder)
-        line, store = Line(trio.minus, trio.plus, device="cpu"), Store(folder / "store")
+        line, store = Line(trio.minus, trio.plus, device="cpu"), Cache(folder / "store")
         corpus, tolerances, reference = Corpus(tuple(makers.TEXTS), (0,) * 8, ("x",), "x"), (0.1,), REFERENCE[::20]
     else:
-        from lerpnb.splits import held_out
+        from lerpnb.data.splits import held_out
 
         corpus = held_out("rotten_tomatoes", 400).only("negative")
         short = [text for text in corpus.texts if 3 <= len(text.split()) <= 7][:32]
         corpus = replace(corpus, texts=tuple(short), labels=(corpus.labels[0],) * 32)
         line = Line("data/adapters/negative", "data/adapters/positive", "smollm2-135m-instruct", device="cpu")
-        store, tolerances, reference = Store(), TOLERANCES, REFERENCE
+        store, tolerances, reference = Cache(), TOLERANCES, REFERENCE
     loss = Loss(corpus)
     items, weights = measured(line, loss, reference, store) if tiny else recorded(line, loss, store)
     items = items * weights / weights.sum()
@@ -148,7 +148,7 @@ def demo(tiny: bool) -> list[dict]:
     for tol in tolerances:
         curve = walk(line, probes=[loss], between=(LO, HI), tol=tol, most=len(REFERENCE), store=store)
         told = curve.provenance["placement"]
-        placed = Placement(LO, HI, tol, most=len(REFERENCE))
+        placed = AdaptiveSampler1D(LO, HI, tol, most=len(REFERENCE))
         frame = curve.frame[curve.frame["quantity"] == loss.name]
         for alpha, values in zip(frame["alpha"], frame["item_values"], strict=True):
             placed.tell(alpha, [values * weights / weights.sum()])
@@ -168,16 +168,16 @@ def demo(tiny: bool) -> list[dict]:
     return rows
 
 
-def measured(line: "Line", loss: "Loss", alphas: np.ndarray, store: "Store") -> tuple[np.ndarray, np.ndarray]:
+def measured(line: "Line", loss: "Loss", alphas: np.ndarray, store: "Cache") -> tuple[np.ndarray, np.ndarray]:
     """Each text's loss at each alpha, and its number of tokens."""
-    from lerpnb.walks import walk
+    from lerpnb.evaluation.loop import walk
 
     frame = walk(line, alphas, [loss], store=store).frame
     frame = frame[frame["quantity"] == loss.name]
     return np.stack(list(frame["item_values"])), np.asarray(frame["item_weights"].iloc[0])
 
 
-def recorded(line: "Line", loss: "Loss", store: "Store") -> tuple[np.ndarray, np.ndarray]:
+def recorded(line: "Line", loss: "Loss", store: "Cache") -> tuple[np.ndarray, np.ndarray]:
     """The same at all alphas of the reference, from its file; three of them are measured again and must agree."""
     if "--reference" in sys.argv:
         items, weights = measured(line, loss, REFERENCE, store)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import common
 import numpy as np
-import tiny
+import tiny_models as tiny
 import torch
 
 import lerpnb as ln
-from lerpnb.curvature import Hessian, random_signs, top_eigenvalues
+from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import ProbeError
-from lerpnb.live import quiet
-from lerpnb.slopes import Slope, direction
+from lerpnb.probes.curvature import Hessian, random_signs, top_eigenvalues
+from lerpnb.probes.slopes import LossSlope, direction
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 Row = dict[str, str | float | bool]
@@ -110,7 +110,7 @@ def of_nngeom(case: Case) -> Iterator[Row]:
     found = nngeom.linear_interpolation(*ends, case.ids, steps=5)
     yield agrees(peer, "loss at 5 alphas", case.losses(tuple(found.alphas)), found.losses, 1e-6)
     middle = line.at(0.5)
-    theirs, slope = model_of(middle), Slope(line, case.corpus).measure(middle, line.tokenizer)
+    theirs, slope = model_of(middle), LossSlope(line, case.corpus).measure(middle, line.tokenizer)
     product = Hessian(middle, [(case.ids, torch.tensor([case.ids.shape[1]]))])
     along = direction(line)
     d = torch.cat([along[name].flatten() for name in product.weights]).double().numpy()

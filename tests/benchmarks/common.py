@@ -19,7 +19,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own log, befor
 import torch  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/tiny.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))  # for tiny_models
 
 
 def compare(

@@ -50,7 +50,7 @@ def ends(tiny: bool, folder: Path) -> tuple[str, str, str]:
     if not tiny:
         data = Path(__file__).parents[2] / "data" / "adapters"
         return str(data / "negative"), str(data / "positive"), "smollm2-135m-instruct"
-    import tiny as makers
+    import tiny_models as makers
 
     made = makers.adapter_trio(makers.llama(), folder)
     return str(made.minus), str(made.plus), str(made.base)

@@ -17,13 +17,13 @@ import common
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lerpnb.adapter import LowRank
-from lerpnb.checkpoint import Checkpoint
-from lerpnb.continuations import Continuations
-from lerpnb.live import borrow
-from lerpnb.paths import Line
-from lerpnb.rows import Rows, rows_pay
-from lerpnb.sampling import sample_rows
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.memory import shared_copy
+from lerpnb.generation.batched_line import BatchedLine, prefer_batched
+from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.sampling import sample_batched
+from lerpnb.paths.line import Line
 
 ALPHAS = [i / 10 for i in range(-5, 16)]
 PROMPTS = [f"{start} was" for start in "It He She They This That There What".split()]
@@ -63,7 +63,7 @@ def low_rank_ends(base: Checkpoint, words: Any) -> tuple[Checkpoint, Checkpoint]
             if ".h." in name and weight.dim() == 2:
                 up, down = (0.03 * torch.randn(n, 8, device=weight.device) for n in weight.T.shape)
                 low[name] = LowRank(weight, up, down.T.contiguous(), 2.0, transposed=True)
-        ends.append(Checkpoint(base.header, borrow(base.model), words, base, low))
+        ends.append(Checkpoint(base.header, shared_copy(base.model), words, base, low))
     return tuple(ends)
 
 
@@ -83,7 +83,7 @@ def mixing(kind: str, line: Line, repeats: int) -> dict:
 def texts(kind: str, line: Line, tokens: int, repeats: int) -> dict:
     """All prompts at all alphas: rows against mixing and `generate` a point, the likeliest tokens, checked to agree."""
     words, alphas = line.tokenizer, ALPHAS if repeats > 1 else ALPHAS[::10]
-    spec, rows = Continuations(PROMPTS, draws=1, new_tokens=tokens, temperature=0, rows=168), Rows(line)
+    spec, rows = Continuations(PROMPTS, draws=1, new_tokens=tokens, temperature=0, rows=168), BatchedLine(line)
     encoded = [words(prompt)["input_ids"] for prompt in PROMPTS]
     length = max(map(len, encoded))
     pad = [[0] * (length - len(ids)) + ids for ids in encoded]  # on the left, as generate wants it
@@ -91,7 +91,7 @@ def texts(kind: str, line: Line, tokens: int, repeats: int) -> dict:
     mask = torch.tensor([[int(i >= length - len(e)) for i in range(length)] for e in encoded], device=line.device)
 
     def by_rows() -> list[list[int]]:
-        found = sample_rows(rows, words, alphas, spec)
+        found = sample_batched(rows, words, alphas, spec)
         return [text for alpha in alphas for text in found[alpha]["continuation"]]
 
     def by_generate() -> list[str]:
@@ -113,15 +113,15 @@ def texts(kind: str, line: Line, tokens: int, repeats: int) -> dict:
         tolerance=0.1,  # random weights have near ties, and padding rounds otherwise than none
     )
     common.show(result)
-    print(f"  lerpnb's own choice: {rows_pay(line, spec, len(alphas))[1]}")
+    print(f"  lerpnb's own choice: {prefer_batched(line, spec, len(alphas))[1]}")
     return result
 
 
 def walking(line: Line, tiny: bool, repeats: int) -> dict:
     """A loss walk of 11 alphas over 32 texts, against one model's passes over the same texts as often."""
-    from lerpnb.corpus import Corpus
+    from lerpnb.data.corpus import Corpus
+    from lerpnb.evaluation.loop import walk
     from lerpnb.probes.loss import Loss
-    from lerpnb.walks import walk
 
     sentences = tuple(
         f"{prompt} " + "a long and quiet story about two brothers and their boat " * 3 for prompt in PROMPTS
@@ -161,7 +161,7 @@ def streaming(tiny: bool, device: str, words: Any, repeats: int) -> dict:
 
 def tokenizer() -> Any:
     """Words of the benchmark's texts; what the ids mean is of no matter to random weights."""
-    import tiny as makers
+    import tiny_models as makers
 
     return makers.tokenizer(texts=[*makers.TEXTS, *PROMPTS], size=500)
 

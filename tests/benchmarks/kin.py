@@ -15,18 +15,18 @@ import common
 import torch
 
 import lerpnb as ln
-from lerpnb.kin.dare import dropped_and_rescaled
-from lerpnb.mixture import Mixture
-from lerpnb.noise import noise_key
+from lerpnb.generation.noise import noise_key
+from lerpnb.merging.dare import dropped_and_rescaled
+from lerpnb.paths.base import BasePath
 
 LIMIT = 1e-5
 ROLES = ("base", "one", "two")
 Tensors = dict[str, torch.Tensor]
 # method, ours, mergekit's, what is compared, why they differ ("" where they are to agree)
-Row = tuple[str, Callable[[], Mixture], Any, Callable[[], Tensors], str]
+Row = tuple[str, Callable[[], BasePath], Any, Callable[[], Tensors], str]
 
 
-class Sum(Mixture):
+class Sum(BasePath):
     """Any sum of its checkpoints: the coordinate is the coefficients."""
 
     def coefficients(self, at: tuple[float, ...]) -> tuple[float, ...]:
@@ -35,7 +35,7 @@ class Sum(Mixture):
 
 def models() -> dict[str, torch.nn.Module]:
     """A tiny Llama, two fine-tunes of it, and two strangers, none of whose tensors lie near each other."""
-    import tiny
+    import tiny_models as tiny
 
     base = tiny.llama(0, tied=False)
     tuned = {"base": base, "one": tiny.moved(base, 11, 0.02), "two": tiny.moved(base, 12, 0.02)}
@@ -86,7 +86,7 @@ def rows(held: Mapping[str, torch.nn.Module]) -> Iterator[Row]:
     )
     yield (
         "linear: Soup of three",
-        lambda: ln.Soup(of, device="cpu"),
+        lambda: ln.merging.ModelSoup(of, device="cpu"),
         3.0,
         lambda: merged("linear", of, False, weight=dict.fromkeys(ROLES, 1.0)),
         "",
@@ -100,28 +100,28 @@ def rows(held: Mapping[str, torch.nn.Module]) -> Iterator[Row]:
     )
     yield (
         "slerp: Slerp, strangers",
-        lambda: ln.Slerp(held["stranger"], held["other"], device="cpu"),
+        lambda: ln.merging.Slerp(held["stranger"], held["other"], device="cpu"),
         0.3,
         lambda: merged("slerp", {"a": held["stranger"], "b": held["other"]}, shared={"t": 0.3}),
         "",
     )
     yield (
         "slerp: Slerp, fine-tunes (the line)",
-        lambda: ln.Slerp(one, two, device="cpu"),
+        lambda: ln.merging.Slerp(one, two, device="cpu"),
         0.3,
         lambda: merged("slerp", ends, shared={"t": 0.3}),
         "",
     )
     yield (
         "nuslerp: Slerp(deltas)",
-        lambda: ln.Slerp(one, two, base, deltas=True, device="cpu"),
+        lambda: ln.merging.Slerp(one, two, base, deltas=True, device="cpu"),
         0.3,
         lambda: merged("nuslerp", of, weight={"one": 0.7, "two": 0.3}),
         "",
     )
     yield (
         "task_arithmetic: TaskArithmetic",
-        lambda: ln.TaskArithmetic(base, tuned, weights={"two": -0.5}, device="cpu"),
+        lambda: ln.merging.TaskArithmetic(base, tuned, weights={"two": -0.5}, device="cpu"),
         0.8,
         lambda: merged("task_arithmetic", of, shared={"lambda": 0.8}, weight={"one": 1.0, "two": -0.5}),
         "",
@@ -129,7 +129,7 @@ def rows(held: Mapping[str, torch.nn.Module]) -> Iterator[Row]:
     for density in (0.2, 0.73):
         yield (
             f"ties, density {density:g}: Ties",
-            lambda density=density: ln.Ties(base, tuned, density=density, device="cpu"),
+            lambda density=density: ln.merging.Ties(base, tuned, density=density, device="cpu"),
             0.8,
             lambda density=density: merged(
                 "ties",
@@ -145,7 +145,7 @@ def rows(held: Mapping[str, torch.nn.Module]) -> Iterator[Row]:
         ("dare_ties", True, "as dare_linear, and mergekit sums what agrees; TIES and ours take the mean"),
     ):
         plain = {"weight": {"one": 1.0, "two": 1.0}, "density": {"one": 0.4, "two": 0.4}}
-        ours = lambda elect=elect: ln.Dare(base, tuned, drop=0.6, seed=5, elect=elect, device="cpu")  # noqa: E731
+        ours = lambda elect=elect: ln.merging.Dare(base, tuned, drop=0.6, seed=5, elect=elect, device="cpu")  # noqa: E731
         paper = {"rescale": False, "normalize": elect, "lambda": 1 / 0.4}
         yield (
             f"{method}, our mask, rescaled by 1/(1 - p)",

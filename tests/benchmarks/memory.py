@@ -25,8 +25,8 @@ from transformers import AutoModelForCausalLM
 from transformers.models.gpt2 import modeling_gpt2
 from transformers.models.llama import modeling_llama
 from lerpnb import paths, walks
-from lerpnb.checkpoint import Checkpoint
-from lerpnb.corpus import Corpus
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.data.corpus import Corpus
 from lerpnb.probes.loss import Loss
 
 def status(field):
@@ -63,7 +63,7 @@ def measured(kind: str, folders: tuple[str, str, str]) -> dict:
 
 def gpt2_folders(to: Path, tiny: bool) -> dict[str, tuple]:
     """{kind: base, minus, plus}: a random GPT-2, two fine-tunes of it and two adapters on it."""
-    import tiny as makers
+    import tiny_models as makers
 
     words = makers.tokenizer()
     base = makers.save(common.gpt2(tiny), to / "base", words)
@@ -75,7 +75,7 @@ def gpt2_folders(to: Path, tiny: bool) -> dict[str, tuple]:
 
 def demo_folders(to: Path) -> dict[str, tuple]:
     """The demo's adapters, and the same ends merged and saved."""
-    from lerpnb.paths import Line
+    from lerpnb.paths.line import Line
 
     adapters = ("data/adapters/negative", "data/adapters/positive")
     line = Line(*adapters, device="cpu")

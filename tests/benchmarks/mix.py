@@ -13,11 +13,12 @@ from multiprocessing import get_context
 import common
 import torch
 
-from lerpnb.adapter import LowRank
-from lerpnb.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.memory import shared_copy
+from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import AssetError
-from lerpnb.live import borrow, quiet
-from lerpnb.mixer import Mixer
+from lerpnb.paths.mixer import Mixer
 
 ALPHA = 0.25
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -50,7 +51,7 @@ def two_adapters(base: Checkpoint) -> tuple[Checkpoint, Checkpoint]:
             if ".h." in name and weight.dim() == 2:
                 up, down = (0.03 * torch.randn(n, 8, generator=generator).to(DEVICE) for n in weight.T.shape)
                 low[name] = LowRank(weight, up, down.T.contiguous(), 2.0, transposed=True)
-        ends.append(Checkpoint(base.header, borrow(base.model), None, base, low))
+        ends.append(Checkpoint(base.header, shared_copy(base.model), None, base, low))
     return tuple(ends)
 
 

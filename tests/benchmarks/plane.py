@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from common import arguments, save
 
-from lerpnb.refinement import Refinement, lattice
-from lerpnb.spline import Spline
+from lerpnb.evaluation.refinement import AdaptiveSampler2D
+from lerpnb.results.interpolant import PolyharmonicSpline
+from lerpnb.utils.coordinates import lattice
 
 MOST, EVEN, REFERENCE = 60, 8, 21
 WINDOW = (-0.6, 1.6, -0.4, 1.3)
@@ -74,11 +75,11 @@ def row_of(name: str, value: Callable[[tuple[float, float]], float], window: tup
     """All ways on one surface, whose value at a point is asked."""
     reference = lattice(window, REFERENCE)
     true = np.array([value(at) for at in reference])
-    place = Refinement(window, marks, most)
+    place = AdaptiveSampler2D(window, marks, most)
     while asked := place.ask():
         for at in asked:
             place.tell(at, {"loss": value(at)})
-    placed = Spline(np.array(list(place.told)), np.array([found["loss"] for found in place.told.values()]))
+    placed = PolyharmonicSpline(np.array(list(place.told)), np.array([found["loss"] for found in place.told.values()]))
     grid = lattice(window, EVEN)
     on_grid = np.array([value(at) for at in grid])
     believed, apart = placed.error(np.array(reference)), np.abs(placed.at(np.array(reference)) - true)
@@ -86,7 +87,7 @@ def row_of(name: str, value: Callable[[tuple[float, float]], float], window: tup
         "surface": name,
         "points": len(place.told),
         "placed": errors(placed.at(np.array(reference)), true),
-        "even, spline": errors(Spline(np.array(grid), on_grid).at(np.array(reference)), true),
+        "even, spline": errors(PolyharmonicSpline(np.array(grid), on_grid).at(np.array(reference)), true),
         "even, bilinear": errors(bilinear(on_grid.reshape(EVEN, EVEN), REFERENCE), true),
         "believed": float(believed.max() / np.ptp(true)),
         "within believed": float(np.mean(apart <= believed + 1e-9)),
@@ -95,27 +96,27 @@ def row_of(name: str, value: Callable[[tuple[float, float]], float], window: tup
 
 def demo(tiny: bool) -> dict:
     """The demo's plane and four short held-out sentences (for --tiny a made-up plane), measured by `ln.survey`."""
-    from lerpnb.corpus import Corpus
-    from lerpnb.plane import Plane
+    from lerpnb.data.corpus import Corpus
+    from lerpnb.evaluation.cache import Cache
+    from lerpnb.evaluation.surveys import survey
+    from lerpnb.paths.plane import Plane
     from lerpnb.probes.loss import Loss
-    from lerpnb.store import Store
-    from lerpnb.surveys import survey
 
     if tiny:
-        import tiny as makers
+        import tiny_models as makers
 
         folder = Path(tempfile.mkdtemp())
         trio = makers.trio(makers.llama(), folder)
-        plane, store = Plane(trio.base, trio.minus, trio.plus, device="cpu"), Store(folder / "store")
+        plane, store = Plane(trio.base, trio.minus, trio.plus, device="cpu"), Cache(folder / "store")
         loss, most = Loss(Corpus(tuple(makers.TEXTS[:2]), (0,) * 2, ("x",), "x")), 30
     else:
-        from lerpnb.splits import held_out
+        from lerpnb.data.splits import held_out
 
         corpus = held_out("rotten_tomatoes", 200).only("negative")
         short = [text for text in corpus.texts if 6 <= len(text.split()) <= 12][:4]
         loss = Loss(replace(corpus, texts=tuple(short), labels=(corpus.labels[0],) * 4))
         plane = Plane("smollm2-135m-instruct", "data/adapters/negative", "data/adapters/positive", device="cpu")
-        store, most = Store(), MOST
+        store, most = Cache(), MOST
     window = plane.window()
     placed = survey(plane, [loss], most=most, store=store)
     even = survey(plane, [loss], points=lattice(window, EVEN), store=store)

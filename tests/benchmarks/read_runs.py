@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lerpnb.results import read_runs
+from lerpnb.runs.table import read_runs
 
 
 def make(folder: Path, n: int) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 import common
 import torch
 
-from lerpnb.adapter import LowRank
-from lerpnb.checkpoint import Checkpoint
-from lerpnb.continuations import Continuations
-from lerpnb.paths import Line
-from lerpnb.rows import Rows
-from lerpnb.sampling import sample_rows
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.lora import LowRank
+from lerpnb.generation.batched_line import BatchedLine
+from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.sampling import sample_batched
+from lerpnb.paths.line import Line
 
 ALPHAS = [i / 10 for i in range(11)]
 TOKENS = 32
@@ -35,7 +35,7 @@ def lines(tiny: bool) -> dict[str, Line]:
     if tiny:
         import tempfile
 
-        import tiny as makers
+        import tiny_models as makers
 
         with tempfile.TemporaryDirectory() as to:
             trio = makers.adapter_trio(makers.llama(), Path(to))
@@ -58,8 +58,8 @@ def ways_of(of_kind: dict[str, Line], tokens: int) -> dict[str, Callable[[], lis
     words = line.tokenizer
     ids = torch.tensor([words(spec.prompts[0])["input_ids"]])
 
-    def by_rows(rows: Rows) -> list[str]:
-        return [found["continuation"][0] for found in sample_rows(rows, words, ALPHAS, spec).values()]
+    def by_rows(rows: BatchedLine) -> list[str]:
+        return [found["continuation"][0] for found in sample_batched(rows, words, ALPHAS, spec).values()]
 
     def by_generate() -> list[str]:
         told = {"max_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
@@ -67,7 +67,7 @@ def ways_of(of_kind: dict[str, Line], tokens: int) -> dict[str, Callable[[], lis
         before = words.decode(ids[0], skip_special_tokens=True)
         return [words.decode(text, skip_special_tokens=True).removeprefix(before) for text in found]
 
-    rows = {f"rows, {kind}": partial(by_rows, Rows(line)) for kind, line in of_kind.items()}
+    rows = {f"rows, {kind}": partial(by_rows, BatchedLine(line)) for kind, line in of_kind.items()}
     return {"mix + generate a point": by_generate, **rows}
 
 
@@ -86,7 +86,7 @@ def speed(of_kind: dict[str, Line], tokens: int) -> dict:
     return result
 
 
-def step_seconds(model: torch.nn.Module, count: int, rows: Rows | None, repeats: int) -> float:
+def step_seconds(model: torch.nn.Module, count: int, rows: BatchedLine | None, repeats: int) -> float:
     """A decoding step of `count` rows after 4 tokens: the quickest of a few."""
     vocabulary = model.config.vocab_size
     ids = (torch.arange(count * 4).view(count, 4) * 7919) % vocabulary
@@ -109,10 +109,10 @@ def crossover(of_kind: dict[str, Line], counts: tuple[int, ...], repeats: int) -
     )
     told = " ".join(f"{kind:>16}" for kind in of_kind)
     print(f"  {'rows':>6} {'mixing':>12} {told}")
-    every = {kind: Rows(line) for kind, line in of_kind.items()}
+    every = {kind: BatchedLine(line) for kind, line in of_kind.items()}
     known: dict[tuple, float] = {}
 
-    def seconds(kind: str, model: torch.nn.Module, count: int, rows: Rows | None) -> float:
+    def seconds(kind: str, model: torch.nn.Module, count: int, rows: BatchedLine | None) -> float:
         if (kind, count) not in known:
             known[kind, count] = step_seconds(model, count, rows, repeats)
         return known[kind, count]
@@ -153,7 +153,7 @@ def storages(*things: Any) -> int:
                 for part in ([w.base, w.up, w.down] if isinstance(w, LowRank) else [w])
             ]
             tensors += held
-        elif isinstance(thing, Rows):
+        elif isinstance(thing, BatchedLine):
             tensors += [
                 factor
                 for w in thing.weights
@@ -178,10 +178,10 @@ def memory(of_kind: dict[str, Line], tokens: int) -> dict:
     found = {}
     print("\nmemory beside the live model, in its bytes (limit 2.2x)")
     for kind, line in of_kind.items():
-        rows, live = Rows(line), storages(line.model)
+        rows, live = BatchedLine(line), storages(line.model)
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         before = resident("VmRSS")
-        sample_rows(rows, line.tokenizer, ALPHAS, Continuations(["The film was"], draws=1, new_tokens=tokens))
+        sample_batched(rows, line.tokenizer, ALPHAS, Continuations(["The film was"], draws=1, new_tokens=tokens))
         grown = resident("VmHWM") - before
         ends = storages(line.minus, line.plus, rows)
         found[kind] = {"live": live, "ends and rows": ends, "grown": grown, "ratio": (ends + grown) / live}
@@ -214,7 +214,7 @@ def bfloat16(line: Line) -> dict:
         logits["theta(alpha) in bfloat16"].append(theta(ids).logits)
     found = {name: torch.cat(parts) for name, parts in logits.items()}
     for name, dtype in (("rows, float32 activations", torch.float32), ("rows, bfloat16 activations", torch.bfloat16)):
-        rows = Rows(of_ends, dtype=dtype, check=False)
+        rows = BatchedLine(of_ends, dtype=dtype, check=False)
         rows.alphas = alphas
         found[name] = rows.model(ids.expand(3, -1)).logits.double()
     true = found.pop("float64")

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from common import arguments, ratios, save, show
 
-from lerpnb.alpha import alpha_grid
-from lerpnb.corpus import Corpus
-from lerpnb.measure import Measure
-from lerpnb.paths import Line
+from lerpnb.data.corpus import Corpus
+from lerpnb.evaluation.loop import walk
+from lerpnb.paths.line import Line
 from lerpnb.probes.loss import Loss, sequence_nll
-from lerpnb.walks import walk
+from lerpnb.results.measurement import Measurement
+from lerpnb.utils.coordinates import alpha_grid
 
 WAYS = ("bare forward passes", "a careful user's loop", "ln.walk, fresh store")
 
@@ -31,7 +31,7 @@ WAYS = ("bare forward passes", "a careful user's loop", "ln.walk, fresh store")
 def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
     """The line, 32 held-out texts (8 made-up ones for --tiny) and the alphas."""
     if tiny:
-        import tiny as makers
+        import tiny_models as makers
 
         folder = Path(tempfile.mkdtemp())
         trio = makers.trio(makers.llama(), folder)
@@ -40,7 +40,7 @@ def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
             Corpus(tuple(makers.TEXTS), (0,) * 8, ("x",), "x"),
             [0.0, 0.5, 1.0],
         )
-    from lerpnb.splits import held_out
+    from lerpnb.data.splits import held_out
 
     line = Line("data/adapters/negative", "data/adapters/positive", "smollm2-135m-instruct", device="cpu")
     return line, replace(held_out("rotten_tomatoes", 16), name="both"), alpha_grid(0, 1, 11).tolist()
@@ -58,11 +58,11 @@ class Beside:
     def few(self) -> "Beside":
         return Beside(self.name, lambda: 0.0)
 
-    def measure(self, *_: object) -> dict[str, Measure]:
+    def measure(self, *_: object) -> dict[str, Measurement]:
         start = time.perf_counter()
         value = self.way()
         self.times.append((start, time.perf_counter()))
-        return {self.name: Measure([value], unit="nats/token")}
+        return {self.name: Measurement([value], unit="nats/token")}
 
 
 def bare(line: Line, corpus: Corpus) -> Callable[[], float]:

@@ -1,0 +1,284 @@
+"""Checkpoint: the weights, configuration and tokenizer of one model, ready to be mixed."""
+
+import copy
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lerpnb.checkpoints.compatibility import network, refuse_not_finite, tokenizer_text
+from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.lora import DenseView, LowRank, add_adapter, merge, under_empty_head
+from lerpnb.checkpoints.memory import admit_untied, move, shared_copy, ties, untie
+from lerpnb.checkpoints.metadata import CheckpointMetadata
+from lerpnb.checkpoints.saving import read_folder
+from lerpnb.errors import CheckpointError
+
+
+class Checkpoint:
+    """The weights, configuration and tokenizer identity of one model. Never changed once made.
+
+    It has the architecture that its configuration names: a causal language model, a sequence classifier, an encoder.
+
+    Attributes:
+        header: what was known before the weights were read.
+        tokenizer: a transformers tokenizer, or None.
+        base: the base of an adapter, else None; tensors that the adapter leaves alone are the base's own storage.
+        tied: {alias: name} of parameters that are one parameter under two names.
+        weights: {name: float32 tensor, or `LowRank`}: what is held. Each parameter once, under its first name, then the
+            float buffers. An adapter's plain LoRA stays low-rank.
+        tensors: the same as dense tensors; those of low-rank weights are made anew each time they are asked for.
+        buffers: {name: tensor}: the integer and bool buffers.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> checkpoint = Checkpoint.from_model(LlamaForCausalLM(config))
+        >>> checkpoint.tensors["model.norm.weight"].dtype
+        torch.float32
+    """
+
+    def __init__(
+        self,
+        header: CheckpointMetadata,
+        model: nn.Module,
+        tokenizer: Any = None,
+        base: "Checkpoint | None" = None,
+        low: Mapping[str, LowRank] | None = None,
+    ):
+        self.header, self.tokenizer, self.base = header, tokenizer, base
+        self._bare, self._low = model, low or {}  # where a weight is low-rank, the bare model has its base's tensor
+        self.tied = ties(model)
+        self.weights: dict[str, torch.Tensor | LowRank] = {
+            n: self._low.get(n, t) for n, t in _named(model) if t.is_floating_point()
+        }
+        self.tensors = DenseView(self.weights)
+        self.buffers = {n: t for n, t in _named(model) if not t.is_floating_point()}
+
+    @classmethod
+    def load(
+        cls, name: str | Path, base: "Checkpoint | str | Path | None" = None, device: str | torch.device = "cpu"
+    ) -> "Checkpoint":
+        """Load a checkpoint from files, through transformers, in float32.
+
+        An adapter is its base's own tensors and its factors, theta = theta_base + scaling * B A (see `LowRank`).
+
+        Args:
+            name: a hub id, folder, GGUF file, PEFT adapter folder, or built-in such as `"smollm2-135m-instruct"`.
+            base: the base of an adapter: a name, or a `Checkpoint` to share; None takes the one that the adapter names.
+            device: where the tensors go; "auto" takes cuda, then mps, then cpu. An adapter goes where its base is.
+
+        Raises:
+            AssetError: the name leads nowhere.
+            CheckpointError: pickles, damaged files, missing tensors, NaN or infinite weights, no base.
+
+        Example:
+            ```python
+            minus = Checkpoint.load("data/adapters/negative", base="smollm2-135m-instruct")
+            plus = Checkpoint.load("data/adapters/positive", base=minus.base)  # the base is loaded once
+            ```
+        """
+        loaded = base if isinstance(base, Checkpoint) else None
+        return cls.of_header(CheckpointMetadata.read(name, loaded.header if loaded else base), loaded, device)
+
+    @classmethod
+    def of_header(
+        cls, header: CheckpointMetadata, base: "Checkpoint | None" = None, device: str | torch.device = "cpu"
+    ) -> "Checkpoint":
+        """Load what a header announces; `load` is both steps, between which headers can be compared."""
+        call = f"Checkpoint.load({header.name!r})"
+        if header.base:
+            base = base or cls.of_header(header.base, None, device)
+            if (body := under_empty_head(base.model, header)) is not base.model:
+                base = cls(base.header, body, base.tokenizer)
+            model, low = add_adapter(base.model, header.folder, call)
+        else:
+            base, model, low = None, read_folder(header.folder, call).to(pick_device(device)), None
+        tokenizer = header.tokenizer if header.tokenizer is not None else base and base.tokenizer
+        made = cls(header, model, tokenizer, base, low)
+        refuse_not_finite(made.tensors, call)
+        return made
+
+    @classmethod
+    def from_model(cls, model: nn.Module, tokenizer: Any = None, name: str = "model") -> "Checkpoint":
+        """Wrap a live model without changing it.
+
+        Its float32 tensors are referenced, not copied (do not train it on meanwhile); others become float32 copies. A
+        `PeftModel` becomes its base with its active adapters on it.
+
+        Raises:
+            CheckpointError: not a transformers model, quantised, on the meta device, or NaN or infinite weights.
+        """
+        call = "Checkpoint.from_model(model)"
+        model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+        if not hasattr(model, "config") or not isinstance(model, nn.Module):
+            raise CheckpointError(
+                f"{call}: {type(model).__name__}, expected a live transformers model.\n"
+                "Checkpoint.load(name) loads one from files."
+            )
+        kinds = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
+        if any(p.is_meta or not p.is_floating_point() for p in model.parameters()):
+            raise CheckpointError(
+                f"{call}: its weights are quantised or not in memory ({', '.join(sorted(kinds))}).\n"
+                "Load it dequantised, without offloading."
+            )
+        twin, low = shared_copy(model), None
+        if hasattr(twin, "merge_and_unload"):
+            untie(twin)
+            twin, low = merge(twin, call)
+        admit_untied(twin)
+        shapes = {parameter: tuple(value.shape) for parameter, value in twin.named_parameters()}
+        made = cls(CheckpointMetadata(name, None, twin.config, shapes, frozenset(kinds)), twin, tokenizer, low=low)
+        refuse_not_finite(made.tensors, call)
+        return made
+
+    @property
+    def name(self) -> str:
+        """What the user wrote."""
+        return self.header.name
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are; None for a model that was live already."""
+        return self.header.folder
+
+    @property
+    def stored_dtypes(self) -> frozenset[str]:
+        """The dtypes of the weights before they became float32, e.g. `frozenset({"bfloat16"})`."""
+        return self.header.dtypes
+
+    @property
+    def config(self) -> Any:
+        """The transformers configuration of the model."""
+        return self._bare.config
+
+    @property
+    def architecture(self) -> str:
+        """The name of the model's class, e.g. `"LlamaForCausalLM"`."""
+        return type(self._bare).__name__
+
+    @property
+    def body(self) -> str:
+        """The name of the class inside the head, e.g. `"BertModel"`; the architecture itself where there is no head."""
+        return type(self._bare.base_model).__name__
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a classifier's logits are called, in their order; empty for what is none."""
+        named = "Classification" in self.architecture
+        return tuple(self.config.id2label[i] for i in range(self.config.num_labels)) if named else ()
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the parameters hold, tied ones counted once."""
+        return sum(parameter.numel() for parameter in self._bare.parameters())
+
+    @property
+    def filters(self) -> dict[str, int]:
+        """{name of each matrix: the dimension that counts its filters, the weights into one neuron}.
+
+        It is 0, but 1 in a `Conv1D`, whose weight lies as (in, out). Biases, norms and buffers are left out.
+        """
+        from transformers.pytorch_utils import Conv1D
+
+        turned = {id(module.weight) for module in self._bare.modules() if isinstance(module, Conv1D)}
+        return {name: int(id(p) in turned) for name, p in self._bare.named_parameters() if p.dim() > 1}
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash over the names, dtypes, shapes and bytes of all tensors and buffers."""
+        digest = hashlib.sha256()
+        for name in sorted([*self.weights, *self.buffers]):
+            tensor = self.tensors[name] if name in self.weights else self.buffers[name]
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hash of all that a value measured on it depends on: weights, network, tokenizer and end-of-text tokens."""
+        ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
+        told = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
+        told += [self.labels] if self.labels else []
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+    @functools.cached_property
+    def model(self) -> nn.Module:
+        """A frozen float32 model in eval mode that holds the weights; use `new_model` for one to write into.
+
+        Where weights are low-rank it is made when first asked for, and kept: dense copies of those.
+        """
+        if not self._low:
+            return self._bare
+        twin = shared_copy(self._bare)
+        for name, weight in self._low.items():
+            twin.get_parameter(name).data = weight.tensor()
+        return twin
+
+    def new_model(self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into.
+
+        Args:
+            device: where it goes; None puts each tensor where the checkpoint has it.
+            dtype: of its parameters; float buffers, such as rotary frequencies, stay float32.
+        """
+        device = None if device is None else pick_device(device)
+        memo = {
+            id(p): nn.Parameter(torch.empty_like(p, device=device, dtype=dtype), requires_grad=False)
+            for p in self._bare.parameters()
+        }
+        memo |= {id(b): b.to(device, copy=True) for b in self._bare.buffers()}
+        live = copy.deepcopy(self._bare, memo)
+        for name, parameter in live.named_parameters():
+            parameter.data.copy_(self.tensors[name])
+        return live
+
+    def to(self, device: str | torch.device | Mapping[str, torch.device], moved: dict | None = None) -> "Checkpoint":
+        """This checkpoint where it is on that device already, else one with copies there.
+
+        Args:
+            device: a device for all, or for each tensor by name.
+            moved: pass one dict for all checkpoints that share tensors, and they still do.
+        """
+        if not isinstance(device, Mapping):
+            device = dict.fromkeys([*self.weights, *self.buffers], pick_device(device))
+        moved = {} if moved is None else moved
+        twin = move(self._bare, lambda name: device.get(name, torch.device("cpu")), moved)
+        if all(a.data_ptr() == b.data_ptr() for a, b in zip(twin.parameters(), self._bare.parameters(), strict=True)):
+            return self
+        low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
+        return Checkpoint(self.header, twin, self.tokenizer, self.base, low)
+
+    def untied(self) -> "Checkpoint":
+        """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""
+        twin = shared_copy(self._bare)
+        untie(twin)
+        admit_untied(twin)
+        return Checkpoint(self.header, twin, self.tokenizer, self.base, self._low)
+
+    def with_weights(self, weights: Mapping[str, torch.Tensor | LowRank], name: str) -> "Checkpoint":
+        """This network and tokenizer with other weights, by the names and of the shapes that `weights` has."""
+        twin = shared_copy(self._bare)
+        low = {n: weight for n, weight in weights.items() if isinstance(weight, LowRank)}
+        for n, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
+            if n in weights:
+                tensor.data = low[n].base if n in low else weights[n]
+        header = replace(self.header, name=name, folder=None)
+        return Checkpoint(header, twin, self.tokenizer, self.base, low)
+
+    def __repr__(self) -> str:
+        dtypes = ", ".join(sorted(self.stored_dtypes))
+        return f"Checkpoint({self.name!r}: {self.architecture}, {self.n_parameters:,} parameters, {dtypes})"
+
+
+def _named(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
+    """Each parameter once under its first name, detached, then each buffer."""
+    yield from ((name, parameter.detach()) for name, parameter in model.named_parameters())
+    yield from model.named_buffers()

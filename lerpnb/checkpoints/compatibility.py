@@ -1,0 +1,182 @@
+"""Whether two checkpoints can be mixed: architecture, tensors, configuration, tokenizer, integer buffers."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lerpnb.errors import CheckpointError, MismatchError
+from lerpnb.utils.text import few
+
+ONE_BASE = "A line needs two fine-tunes of one base model."
+
+
+# Fields that change neither the network in eval mode nor the ids of a text.
+HARMLESS = re.compile(
+    r"_.*|.*dropout.*|.*pdrop.*|output_.*|return_dict|use_return_dict|use_cache|architectures|name_or_path|dtype"
+    r"|torch_dtype|transformers_version|tie_word_embeddings|vocab_size|.*_token_id|id2label|label2id|num_labels"
+    r"|problem_type|task_specific_params|finetuning_task|initializer_.*|max_position_embeddings|pretraining_tp"
+    r"|chunk_size_feed_forward|gradient_checkpointing|summary_.*|quantization_config|auto_map|attn_implementation"
+)
+
+
+PROBE = "The film wasn't good:  3 of 10,\n\tbut I liked it — très bien! 好"
+
+
+def network(config: Any) -> dict:
+    """The fields of a configuration that make another network, or other ids, of the same tensors."""
+    return {field: value for field, value in config.to_dict().items() if not HARMLESS.fullmatch(field)}
+
+
+def tokenizer_text(tokenizer: Any) -> str:
+    """All that decides which ids a text has, as text; empty without a tokenizer."""
+    if tokenizer is None:
+        return ""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    inside = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str())
+    for habit in ("truncation", "padding"):  # of the last call, not of the tokenizer
+        inside.pop(habit, None)
+    told = [inside, tokenizer.bos_token, tokenizer.eos_token, tokenizer(PROBE)["input_ids"]]
+    return json.dumps(told, sort_keys=True)
+
+
+def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
+    """Refuse float tensors with NaN or infinite values.
+
+    Raises:
+        CheckpointError: which tensors, and how many values.
+    """
+    odd = []
+    for name, tensor in tensors.items():
+        if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # takes no memory
+            nans, infinite = int(tensor.isnan().sum()), int(tensor.isinf().sum())
+            odd.append(f"{name}: {nans:,} NaN and {infinite:,} infinite of {tensor.numel():,}")
+    if odd:
+        verb = "holds" if len(odd) == 1 else "hold"
+        raise CheckpointError(
+            f"{call}: {len(odd)} of {len(tensors)} tensors {verb} NaN or infinite values.\n{few(odd)}\n"
+            "A line through them is NaN everywhere: take an earlier checkpoint, or train again."
+        )
+
+
+class CompatibilityCheck:
+    """Compares two named checkpoints part by part; a difference is a `MismatchError` under one call's name."""
+
+    def __init__(self, call: str, first: str = "minus", second: str = "plus"):
+        self.call, self.first, self.second = call, first, second
+
+    def _refuse(self, what: str, lines: list[str], way_out: str) -> None:
+        raise MismatchError(f"{self.call}: {what}\n{few(lines)}\n{way_out}")
+
+    def _both(self, what: str, a: Any, b: Any) -> str:
+        return f"{what}: {self.first} {a}, {self.second} {b}"
+
+    def architectures(self, a: str, b: str) -> None:
+        """Refuse two architectures."""
+        if a != b:
+            self._refuse("other architectures.", [self._both("architecture", a, b)], ONE_BASE)
+
+    def heads(self, a: tuple[str, str], b: tuple[str, str]) -> None:
+        """Refuse a model that lacks the head of the other: of each, its architecture and its body's."""
+        for bare, of, name, other in ((a, b, self.first, self.second), (b, a, self.second, self.first)):
+            if bare[0] == of[1] != of[0]:
+                way_out = (
+                    f"Give it that head: ln.checkpoints.with_head(Checkpoint.load(...), {other}), which no path changes"
+                )
+                way_out += "; or leave the base out." if name == "base" else "."
+                self._refuse(f"{name} has no head.", [self._both("architecture", a[0], b[0])], way_out)
+
+    def labels(self, a: tuple[str, ...], b: tuple[str, ...]) -> None:
+        """Refuse classifiers whose logits mean other labels, or the same in another order."""
+        if a != b:
+            lines = [self._both("labels", ", ".join(a) or "none", ", ".join(b) or "none")]
+            self._refuse("their labels differ.", lines, "Train both with the same labels in the same order.")
+
+    def shapes(
+        self, a: Mapping[str, tuple], b: Mapping[str, tuple], vocabulary: tuple[int, int], only_common: bool = False
+    ) -> None:
+        """Refuse tensors that one end lacks or that have another shape."""
+        names = [name for name in {**a, **b} if not only_common or (name in a and name in b)]
+        odd = [name for name in names if a.get(name) != b.get(name)]
+        if not odd:
+            return
+        way_out = ONE_BASE
+        if vocabulary[0] != vocabulary[1]:
+            way_out = (
+                self._both("The vocabulary was resized", *vocabulary)
+                + f".\nBring both to one size first: model.resize_token_embeddings({min(vocabulary)})."
+            )
+        lines = [self._both(name, a.get(name, "absent"), b.get(name, "absent")) for name in odd]
+        verb = "does" if len(odd) == 1 else "do"
+        self._refuse(f"{len(odd)} of {len(names)} tensors {verb} not match.", lines, way_out)
+
+    def configs(self, a: Any, b: Any) -> None:
+        """Refuse configurations that would make two different networks of the same tensors (say, rope_theta)."""
+        a, b = network(a), network(b)
+        odd = [field for field in sorted({**a, **b}) if a.get(field) != b.get(field)]
+        lines = [self._both(field, a.get(field, "absent"), b.get(field, "absent")) for field in odd]
+        if lines:
+            self._refuse("their configurations differ.", lines, "One live model can follow only one. " + ONE_BASE)
+
+    def tokenizers(self, a: Any, b: Any) -> None:
+        """Refuse tokenizers that give one text different ids, or end a text with another token."""
+        if a is None or b is None or a is b:
+            return
+        lines = self._vocabularies(a.get_vocab(), b.get_vocab())
+        if not lines:
+            lines = self._merges(_merges(a), _merges(b))
+        roles = ("bos_token", "eos_token", "unk_token")  # not the padding: it is a habit of training, and masked
+        values = [(role, getattr(a, role, None), getattr(b, role, None)) for role in roles]
+        lines += [self._both(role, repr(x), repr(y)) for role, x, y in values if str(x) != str(y)]
+        special = sorted(set(_special(a)) ^ set(_special(b)))
+        where = (self.first, self.second)
+        lines += [f"{token!r}: special in {where[token in _special(b)]} only" for token in special]
+        if not lines and (ids := (a(PROBE)["input_ids"], b(PROBE)["input_ids"]))[0] != ids[1]:
+            lines = [f"{PROBE[:20]!r}...: {len(ids[0])} ids in {self.first}, {len(ids[1])} in {self.second}, not equal"]
+        if lines:
+            way_out = "Save both with the tokenizer of their base: tokenizer.save_pretrained(folder)."
+            self._refuse("their tokenizers differ.", lines, way_out)
+
+    def _vocabularies(self, a: dict[str, int], b: dict[str, int]) -> list[str]:
+        odd = [token for token in {**a, **b} if a.get(token) != b.get(token)]
+        odd.sort(key=lambda token: (min(end[token] for end in (a, b) if token in end), token))
+        return [self._both(f"token {t!r}", a.get(t, "absent"), b.get(t, "absent")) for t in odd]
+
+    def _merges(self, a: list, b: list) -> list[str]:
+        if a == b:
+            return []
+        at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        return [f"merge {at + 1}: {self.first} {_pick(a, at)}, {self.second} {_pick(b, at)}"]
+
+    def integer_buffers(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+        """Refuse integer or bool buffers with other values: between the ends neither is right."""
+        lines = []
+        for name in {**a, **b}:
+            shapes = [tuple(end[name].shape) if name in end else "absent" for end in (a, b)]
+            if shapes[0] != shapes[1]:
+                lines.append(self._both(name, *shapes))
+            elif differing := int((a[name] != b[name].to(a[name].device)).sum()):
+                lines.append(f"{name}: {differing:,} of {a[name].numel():,} values differ")
+        if lines:
+            self._refuse("integer buffers differ, and they cannot be mixed.", lines, ONE_BASE)
+
+    def bases(self, a: str, b: str) -> None:
+        """Refuse two adapters of different bases; called when their weights were seen to differ."""
+        self._refuse(
+            "two adapters of different bases.",
+            [f"{self.first}: {a}", f"{self.second}: {b}"],
+            ONE_BASE + " If both names mean the same weights, pass base=...",
+        )
+
+
+def _merges(tokenizer: Any) -> list:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return json.loads(backend.to_str())["model"].get("merges", []) if backend is not None else []
+
+
+def _special(tokenizer: Any) -> list[str]:
+    return [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+
+
+def _pick(merges: list, at: int) -> str:
+    return repr(merges[at]) if at < len(merges) else "absent"

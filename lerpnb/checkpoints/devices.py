@@ -1,0 +1,114 @@
+"""Devices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lerpnb.checkpoints.quiet import quiet
+from lerpnb.errors import CheckpointError, LerpError
+
+
+def writable_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """{name: the memory of each parameter and float buffer of a live model}, to be written to in place.
+
+    What accelerate offloaded to the host's memory is found there. Tied parameters are one, under their first name.
+
+    Raises:
+        CheckpointError: a tensor that is on disk or nowhere.
+    """
+    found = {name: parameter.detach() for name, parameter in model.named_parameters()}  # .data would count writes apart
+    found |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    if not any(hasattr(module, "_hf_hook") for module in model.modules()):
+        return found
+    found = {name: _offloaded(model, name, t) if t.is_meta else t for name, t in found.items()}
+    lost = sorted(name for name, tensor in found.items() if tensor is None)
+    if lost:
+        raise CheckpointError(
+            f"places(model): {len(lost)} of {len(found)} tensors are offloaded to disk.\n"
+            f"They cannot be mixed in place: {', '.join(lost[:3])}.\n"
+            'Leave "disk" out of the device_map: a walk needs the live model in memory.'
+        )
+    first: dict[int, str] = {}  # offloading parts ties, but not the memory behind them
+    return {name: t for name, t in found.items() if t.is_meta or first.setdefault(t.data_ptr(), name) == name}
+
+
+def _offloaded(model: nn.Module, name: str, tensor: torch.Tensor) -> torch.Tensor | None:
+    """Where accelerate's hook keeps a parameter that is on the meta device between two uses; None if on disk."""
+    path = name.split(".")
+    for depth in range(len(path) - 1, -1, -1):
+        hook = getattr(model.get_submodule(".".join(path[:depth])), "_hf_hook", None)
+        for one in getattr(hook, "hooks", [hook]):
+            weights, key = getattr(one, "weights_map", None), ".".join(path[depth:])
+            if weights is not None and key in weights:
+                kept = weights[key]
+                return kept if kept.data_ptr() == weights[key].data_ptr() else None  # from disk: made anew
+    return tensor  # it is there to stay
+
+
+def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
+    """Spread a live model over devices, by accelerate: its hooks move the activations.
+
+    Args:
+        model: a transformers model in the host's memory; its parameters are moved.
+        device_map: {module's name: device}, or "auto" for as much as fits on each device, as transformers has it.
+
+    Raises:
+        CheckpointError: no device_map, a module for the disk, one without a device, or the embeddings offloaded.
+        LerpError: a device that this machine lacks.
+    """
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
+
+    if device_map != "auto" and not isinstance(device_map, Mapping):
+        raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
+    if device_map == "auto":
+        whole = list(model._no_split_modules or [])
+        memory = get_balanced_memory(model, no_split_module_classes=whole)
+        device_map = infer_auto_device_map(model, memory, no_split_module_classes=whole)
+    if "disk" in device_map.values():
+        names = [name for name, device in device_map.items() if device == "disk"]
+        raise CheckpointError(
+            f"spread(device_map): the disk is to hold {len(names)} of its modules: {', '.join(names[:3])}.\n"
+            "A walk writes to every weight at every point: the live model needs the memory of the devices and the host."
+        )
+    for device in device_map.values():
+        pick_device(f"cuda:{device}" if isinstance(device, int) else device)
+    within = [f"{name}." if name else "" for name in device_map]
+    if left := [name for name, _ in model.named_parameters() if not f"{name}.".startswith(tuple(within))]:
+        raise CheckpointError(
+            f"spread(device_map): no device for {len(left)} of its tensors: {', '.join(left[:3])}.\n"
+            'Name all modules, or give {"": device} for what is whole on one.'
+        )
+    with quiet():
+        dispatch_model(model, dict(device_map), force_hooks=True)
+    first, parameter = next(model.named_parameters())
+    if writable_tensors(model)[first].device != parameter.device:
+        raise CheckpointError(
+            f"spread(device_map): {first} is offloaded to the host.\n"
+            "Name a device for its module: that is where the tokens go."
+        )
+    return model
+
+
+def pick_device(name: str | torch.device = "auto") -> torch.device:
+    """The device of that name; "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        LerpError: no such device, or not on this machine.
+    """
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cuda"] * bool(cards) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    if str(name) == "auto":
+        return torch.device(here[0])
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        device = None
+    if device is None or device.type not in (*here, "meta") or device.type == "cuda" and (device.index or 0) >= cards:
+        raise LerpError(
+            f"pick_device({str(name)!r}): no such device on this machine.\n"
+            f'It has: {", ".join(here)}. Name one of them, or give "auto" for the first.'
+        )
+    return device

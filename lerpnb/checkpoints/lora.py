@@ -1,0 +1,256 @@
+"""A PEFT adapter on a base that is not touched: low-rank where it is plain LoRA, dense where it is anything else."""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lerpnb.assets import read_json
+from lerpnb.checkpoints.compatibility import refuse_not_finite
+from lerpnb.checkpoints.memory import admit_untied, move_tensor, retie, shared_copy, untie
+from lerpnb.checkpoints.metadata import MERGE_FIRST, NAME_BASE, CheckpointMetadata
+from lerpnb.checkpoints.quiet import quiet
+from lerpnb.errors import CheckpointError
+from lerpnb.utils.text import few
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """A weight as its base's tensor and the factors of a LoRA: base + scaling * up @ down (arXiv 2106.09685).
+
+    Attributes:
+        base: the base's own tensor, float32; (out, in), or (in, out) where transposed.
+        up: (out, rank), peft's B.
+        down: (rank, in), peft's A.
+        scaling: what up @ down is multiplied by, without unit; peft's alpha / rank, or alpha / sqrt(rank) (rsLoRA).
+        transposed: whether the product is transposed before it is added: Conv1D and Embedding.
+
+    Example:
+        >>> one = torch.ones(2, 1)
+        >>> LowRank(torch.zeros(2, 2), one, one.T, 0.5).tensor()
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000]])
+    """
+
+    base: torch.Tensor
+    up: torch.Tensor
+    down: torch.Tensor
+    scaling: float
+    transposed: bool = False
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.base.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.device
+
+    def numel(self) -> int:
+        return self.base.numel()
+
+    @torch.no_grad()
+    def tensor(self, out: torch.Tensor | None = None, scratch: torch.Tensor | None = None) -> torch.Tensor:
+        """The dense tensor, bit for bit what peft's merge gives.
+
+        Args:
+            out: where to put it, of base's shape and dtype; None takes new memory.
+            scratch: a flat tensor of numel() numbers or more, used where transposed; None takes new memory.
+        """
+        out = torch.empty_like(self.base) if out is None else out
+        if self.transposed:  # peft multiplies first and transposes then: another order may round otherwise
+            product = scratch[: self.numel()].view(self.base.T.shape) if scratch is not None else None
+            torch.mul(torch.mm(self.up, self.down, out=product).T, self.scaling, out=out)
+        else:
+            torch.mm(self.up, self.down, out=out).mul_(self.scaling)
+        return out.add_(self.base)
+
+    def to(self, device: torch.device, moved: dict | None = None) -> "LowRank":
+        """The same on another device; for `moved` see `live.move`."""
+        moved = {} if moved is None else moved
+        parts = {part: move_tensor(getattr(self, part), device, moved) for part in ("base", "up", "down")}
+        return replace(self, **parts)
+
+
+class DenseView(Mapping[str, torch.Tensor]):
+    """Weights by name as dense tensors: low-rank ones are made anew each time they are asked for, and not kept."""
+
+    def __init__(self, weights: Mapping[str, torch.Tensor | LowRank]):
+        self._weights = weights
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        weight = self._weights[name]
+        return weight.tensor() if isinstance(weight, LowRank) else weight
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
+def under_empty_head(base: nn.Module, header: CheckpointMetadata) -> nn.Module:
+    """The base as an adapter needs it: a bare encoder gets an empty head where the adapter is a classifier's.
+
+    The head is zeros, so that the base alone finds all labels equally likely; peft puts the adapter's in place. The
+    labels are those of the configuration in the adapter's folder. Anything else is returned as it is.
+
+    Args:
+        base: a float32 model; it is not changed, and its tensors are shared.
+        header: the adapter's.
+    """
+    if read_json(header.folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
+        return base
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    if (header.folder / "config.json").is_file():
+        config = AutoConfig.from_pretrained(header.folder, local_files_only=True)
+    else:
+        config = copy.deepcopy(base.config)
+        heads = [shape[0] for name, shape in header.shapes.items() if re.search(r"(classifier|score)\.weight$", name)]
+        config.num_labels = heads[0] if heads else config.num_labels
+    with quiet(), torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    setattr(model, model.base_model_prefix, shared_copy(base))
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.is_meta:
+                zeros = torch.zeros_like(parameter, device=_device(base))
+                module._parameters[name] = nn.Parameter(zeros, requires_grad=False)
+    return model.eval()
+
+
+def add_adapter(base: nn.Module, folder: Path, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
+    """The base with an adapter on it: a model, and the low-rank weights that it does not hold.
+
+    Plain LoRA on Linear, Conv1D and Embedding layers (rank and alpha patterns and rsLoRA included) stays low-rank: the
+    model has the base's own tensor there. All else (DoRA, trained biases, modules_to_save) is peft's own dense `merge`.
+    A tensor that the adapter leaves alone is the base's own storage.
+
+    Args:
+        base: a float32 model; it is not changed.
+        folder: the adapter's folder.
+        call: what the first line of an error names.
+
+    Returns:
+        The model, and {parameter's name: the low-rank weight that stands there in truth}.
+
+    Raises:
+        CheckpointError: the adapter's tensors do not fit the base, or peft cannot merge it.
+    """
+    from peft import PeftConfig, PeftModel
+
+    twin = shared_copy(base)
+    untie(twin)  # else a delta on the embedding would reach the head too, twice where both have one
+    try:
+        with quiet():
+            config = PeftConfig.from_pretrained(str(folder))
+            config.inference_mode = True
+            _refuse_other_layers(config, base, call)
+            # Empty factors, so that neither memory nor the global random state is spent on values to be replaced.
+            wrapped = PeftModel(twin, config, low_cpu_mem_usage=True)
+            found = wrapped.load_adapter(
+                str(folder), "default", torch_device=str(_device(base)), low_cpu_mem_usage=True
+            )
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{call}: the adapter does not fit its base.\n{few(_reasons(error))}\n{NAME_BASE}"
+        ) from error
+    odd = [f"{_plain(key)}: not in the adapter" for key in found.missing_keys]
+    odd += [f"{_plain(key)}: not in the base" for key in found.unexpected_keys]
+    if odd:
+        raise CheckpointError(f"{call}: the adapter does not fit its base.\n{few(odd)}\n{NAME_BASE}")
+    return merge(wrapped, call)
+
+
+def merge(wrapped: nn.Module, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
+    """What `add_adapter` returns, of a PeftModel whose tensors are borrowed: its active adapters, ties that held kept.
+
+    Raises:
+        CheckpointError: NaN or infinite factors, or peft cannot merge it.
+    """
+    for parameter in wrapped.parameters():
+        parameter.data = parameter.data.float()  # what was stored in bfloat16 would round what it is merged into
+    refuse_not_finite({_plain(name): parameter for name, parameter in wrapped.named_parameters()}, call)
+    taken = _take_plain_lora(wrapped)
+    try:
+        with quiet():
+            model = wrapped.merge_and_unload(safe_merge=True)  # safe: into a new tensor, never into the base's
+    except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
+        why = few(_reasons(error))
+        raise CheckpointError(f"{call}: peft cannot merge this adapter.\n{why}\n{MERGE_FIRST}") from error
+    model.requires_grad_(False)
+    low = {f"{name}.weight": taken[module] for name, module in model.named_modules() if module in taken}
+    retie(model, apart={id(module.weight) for module in taken})
+    admit_untied(model)
+    return model.eval(), low
+
+
+def _take_plain_lora(wrapped: nn.Module) -> dict[nn.Module, LowRank]:
+    """Put the bare layer back wherever one plain LoRA is on it: {that layer: its weight with the LoRA}."""
+    from peft.tuners.lora import Embedding, Linear
+
+    places = [
+        (name, layer)
+        for name, layer in wrapped.named_modules(remove_duplicate=False)
+        if type(layer) in (Linear, Embedding)
+    ]
+    shared = [id(layer) for _, layer in places]
+    taken = {}
+    for name, layer in places:
+        bare, low = layer.base_layer, _plain_lora(layer)
+        if low is not None and shared.count(id(layer)) == 1:
+            parent, _, key = name.rpartition(".")
+            setattr(wrapped.get_submodule(parent), key, bare)
+            taken[bare] = low
+    return taken
+
+
+def _plain_lora(layer: nn.Module) -> LowRank | None:
+    """The weight of one of peft's layers if one LoRA is active on it, of no variant, with no bias and not merged."""
+    from transformers.pytorch_utils import Conv1D
+
+    is_embedding = hasattr(layer.base_layer, "num_embeddings")
+    downs = layer.lora_embedding_A if is_embedding else layer.lora_A
+    active = [name for name in layer.active_adapters if name in downs]
+    if len(active) != 1 or layer.merged or layer.disable_adapters:
+        return None
+    if type(layer.base_layer) not in (nn.Linear, nn.Embedding, Conv1D):
+        return None
+    if active[0] in layer.lora_variant or layer.lora_bias[active[0]]:
+        return None
+    name, weight = active[0], layer.base_layer.weight.detach()
+    if is_embedding:
+        up, down = layer.lora_embedding_B[name], layer.lora_embedding_A[name]
+    else:
+        up, down = layer.lora_B[name].weight, layer.lora_A[name].weight
+    return LowRank(weight, up.detach(), down.detach(), layer.scaling[name], is_embedding or layer.fan_in_fan_out)
+
+
+def _refuse_other_layers(config: Any, base: nn.Module, call: str) -> None:
+    targets = config.target_modules
+    names = [f".{name}" for name, _ in base.named_modules()]
+    if not isinstance(targets, str) and targets and not any(n.endswith(f".{t}") for t in targets for n in names):
+        raise CheckpointError(
+            f"{call}: the adapter does not fit its base.\n"
+            f"{few([f'{target}: no such layer in the base' for target in sorted(targets)])}\n{NAME_BASE}"
+        )
+
+
+def _plain(name: str) -> str:
+    """A tensor's name without what peft wraps around it."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default", "")
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _reasons(error: Exception) -> list[str]:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return [_plain(line) for line in lines if "size mismatch" in line] or lines[:1]

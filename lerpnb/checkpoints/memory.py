@@ -1,0 +1,89 @@
+"""A live model that borrows its tensors: the same structure, the same storage, another module."""
+
+import copy
+from collections.abc import Callable, Collection
+
+import torch
+from torch import nn
+
+# Wrappers that trainers put on an instance; a copied one would still call the model that it was copied from.
+WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
+
+
+def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A frozen twin of a model, in eval mode, whose tensors are the model's own wherever the dtype agrees.
+
+    Tied parameters stay tied; configurations are copied; hooks that trainers leave on an instance are dropped.
+    Parameters (and float16 or bfloat16 buffers) of another dtype become copies. The model is not changed.
+    """
+    memo: dict[int, torch.Tensor] = {}
+    for parameter in model.parameters():
+        data = parameter.detach()
+        data = data.to(dtype) if data.is_floating_point() else data
+        memo[id(parameter)] = nn.Parameter(data, requires_grad=False)
+    for buffer in model.buffers():
+        data = buffer.detach()
+        memo[id(buffer)] = data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+    twin = copy.deepcopy(model, memo).eval()
+    for module in twin.modules():
+        for wrapper in WRAPPERS:
+            module.__dict__.pop(wrapper, None)
+    return twin
+
+
+def move(model: nn.Module, where: Callable[[str], torch.device], moved: dict) -> nn.Module:
+    """A twin of a frozen float32 model with each tensor on the device that `where` has for its name.
+
+    A tensor stays the model's own where it is there already. `moved` remembers the others by their memory, so that
+    models that share tensors still do when they are moved with one dict.
+    """
+    memo = {
+        id(parameter): nn.Parameter(move_tensor(parameter.detach(), where(name), moved), requires_grad=False)
+        for name, parameter in model.named_parameters()
+    }
+    memo |= {id(buffer): move_tensor(buffer, where(name), moved) for name, buffer in model.named_buffers()}
+    return copy.deepcopy(model, memo)
+
+
+def move_tensor(tensor: torch.Tensor, device: torch.device, moved: dict) -> torch.Tensor:
+    """The tensor on a device, moved once for all tensors on its memory; `moved` remembers."""
+    if tensor.device.type == device.type and device.index in (None, tensor.device.index):
+        return tensor
+    key = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, str(device)
+    if key not in moved:
+        moved[key] = tensor, tensor.to(device)  # with the first one, else its memory could be another's by then
+    return moved[key][1]
+
+
+def ties(model: nn.Module) -> dict[str, str]:
+    """Which parameter names are aliases: {alias: the first name of the same parameter}."""
+    first: dict[int, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: known for name, parameter in named if (known := first.setdefault(id(parameter), name)) != name}
+
+
+def untie(model: nn.Module) -> None:
+    """Give every alias a parameter of its own, on the storage that it shared. Undone by `retie`."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for key, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) in seen:
+                module._parameters[key] = nn.Parameter(parameter.detach(), requires_grad=False)
+            seen.add(id(parameter))
+
+
+def retie(model: nn.Module, apart: Collection[int] = ()) -> None:
+    """Make parameters on one storage one parameter again, but for those whose ids are in `apart`."""
+    first: dict[tuple, nn.Parameter] = {}
+    for module in model.modules():
+        for key, parameter in module._parameters.items():
+            if parameter is not None and parameter.numel() and not parameter.is_meta and id(parameter) not in apart:
+                where = (parameter.data_ptr(), parameter.shape, parameter.stride())
+                module._parameters[key] = first.setdefault(where, parameter)
+
+
+def admit_untied(model: nn.Module) -> None:
+    """Let the configuration say so where nothing is tied, else a reload would tie it."""
+    if getattr(model.config, "tie_word_embeddings", False) and not ties(model):
+        model.config.tie_word_embeddings = False
+        model.all_tied_weights_keys = {}

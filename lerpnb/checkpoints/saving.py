@@ -1,0 +1,138 @@
+"""A model in an ordinary Hugging Face folder: reading it, and writing one whole or not at all."""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from lerpnb.checkpoints.memory import admit_untied, shared_copy
+from lerpnb.checkpoints.quiet import quiet
+from lerpnb.errors import CheckpointError
+from lerpnb.utils.text import few, first_line
+
+
+def read_folder(folder: Path, call: str) -> nn.Module:
+    """The frozen float32 model in a folder, through transformers, in eval mode.
+
+    It is of the class that its configuration names (`architectures`): a language model, a classifier, a bare encoder;
+    where it names none that transformers has, a causal language model. Weights stored as float32 safetensors stay in
+    their memory-mapped files; others become float32 copies.
+
+    Args:
+        folder: what save_pretrained wrote.
+        call: what the first line of an error names.
+
+    Raises:
+        CheckpointError: transformers cannot load it, or its tensors are not those of the model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    named = None
+    try:
+        with quiet():
+            named = _named_class(folder)
+            model, info = (named or AutoModelForCausalLM).from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # to name them ourselves
+            )
+    except Exception as error:
+        what = named.__name__ if named else "causal language model"
+        raise CheckpointError(
+            f"{call}: transformers cannot load it as a {what}.\n  {first_line(error)}\n"
+            "A checkpoint is what save_pretrained of such a model writes."
+        ) from error
+    odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]
+    odd += [f"{name}: in the files, not in {type(model).__name__}" for name in sorted(info["unexpected_keys"])]
+    odd += [f"{name}: files {tuple(a)}, model {tuple(b)}" for name, a, b in sorted(info["mismatched_keys"])]
+    if odd:
+        raise CheckpointError(
+            f"{call}: its tensors are not those of a {type(model).__name__}.\n{few(odd)}\n"
+            "Missing ones would be made up at random: copy or download the folder again, or save the whole model."
+        )
+    model.requires_grad_(False)
+    admit_untied(model)
+    return model.eval()
+
+
+def _named_class(folder: Path) -> Any:
+    """The class that a folder's configuration names, if transformers itself has it: a folder's own code never runs."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    found = (getattr(transformers, name, None) for name in config.architectures or ())
+    return next((kind for kind in found if getattr(kind, "config_class", None) is type(config)), None)
+
+
+def write_folder(
+    model: nn.Module,
+    tokenizer: Any,
+    to: str | Path,
+    dtype: torch.dtype | str | None = None,
+    card: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Write safetensors shards, configuration, generation configuration, tokenizer and model card.
+
+    Everything goes to a temporary folder beside `to`, which is then renamed: `to` is whole or untouched. The model is
+    not changed, nor its configuration.
+
+    Args:
+        model: a live transformers model.
+        tokenizer: its tokenizer, or None.
+        to: the folder to make.
+        dtype: the dtype of the saved weights, say `"bfloat16"`; None keeps the model's.
+        card: the text of README.md; empty writes none.
+        overwrite: replace a model folder, once the new one is whole; any other folder that holds something is kept.
+
+    Returns:
+        The folder, as a path.
+
+    Raises:
+        CheckpointError: the folder holds something and `overwrite` is not given, or holds no model, no such dtype, or
+            the disk refuses.
+    """
+    to = Path(to).expanduser()
+    call = f"write_folder(to={str(to)!r})"
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise CheckpointError(f"{call}: dtype {dtype!r}, expected float32, bfloat16 or float16.")
+    if to.is_file() or (to.is_dir() and any(to.iterdir()) and not overwrite):
+        what = "a file of that name is" if to.is_file() else f"{len(list(to.iterdir()))} files are"
+        raise CheckpointError(f"{call}: {what} there already.\nTake another folder, or pass overwrite=True.")
+    if to.is_dir() and any(to.iterdir()) and not (to / "config.json").is_file():
+        raise CheckpointError(
+            f"{call}: overwrite=True, but what is there is no model folder: it has no config.json.\n"
+            "Take another folder, or empty this one."
+        )
+    given, to = to, to.resolve()  # through a link: what it points to is replaced, and the link stays
+    twin = shared_copy(model, kind or next(model.parameters()).dtype)
+    work, old = (to.parent / f".{to.name}-{uuid.uuid4().hex[:8]}{end}" for end in (".new", ".old"))
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            twin.save_pretrained(work)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(work)
+        if card:
+            (work / "README.md").write_text(card, encoding="utf-8")
+        if to.is_dir():
+            os.replace(to, old)
+        os.replace(work, to)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{call}: {reason}.\nNothing was changed there.") from error
+    finally:
+        if old.is_dir() and not to.exists():
+            os.replace(old, to)
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return given

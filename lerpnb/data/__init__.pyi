@@ -1,0 +1,17 @@
+from . import demo as demo
+from .corpus import Corpus as Corpus
+from .poisoning import poison as poison
+from .prompts import load_prompts as load_prompts
+from .prompts import prompts_from as prompts_from
+from .splits import held_out as held_out
+from .splits import train_held_out as train_held_out
+
+__all__ = [
+    "Corpus",
+    "demo",
+    "held_out",
+    "load_prompts",
+    "poison",
+    "prompts_from",
+    "train_held_out",
+]

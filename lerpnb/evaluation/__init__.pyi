@@ -1,0 +1,13 @@
+from .barrier_study import BarrierStudy as BarrierStudy
+from .cache import Cache as Cache
+from .cost import inference_cost as inference_cost
+from .path_comparison import compare_paths as compare_paths
+from .random_directions import compare_random_directions as compare_random_directions
+
+__all__ = [
+    "BarrierStudy",
+    "Cache",
+    "compare_paths",
+    "compare_random_directions",
+    "inference_cost",
+]

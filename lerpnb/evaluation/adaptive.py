@@ -1,0 +1,213 @@
+"""Placement: where the next alpha goes, so that a curve is known to a tolerance in few points. No torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lerpnb.errors import AlphaError
+from lerpnb.results.measurement import Measurement
+from lerpnb.utils.coordinates import number
+from lerpnb.utils.text import show
+
+START = 7  # alphas before anything is believed: what lies between them, and shows at none of them, stays unseen
+
+
+LARGEST = 8  # alphas that one polynomial goes through, at most
+
+
+FINEST = 1e-6  # no interval narrower than this is split: alphas closer than that differ by rounding
+
+
+INTERPOLATION = f"polynomials through the 3 to {LARGEST} alphas around each interval"
+
+
+class AdaptiveSampler1D:
+    """Alphas placed where a curve is known least, until it is believed to be known to `tol` everywhere.
+
+    Between two alphas the curve is a polynomial through the k alphas around them. How far it may be off: the highest
+    divided difference D of k alphas vanishes for a polynomial of lower degree, while a jump of height s in an interval
+    gives |D| = s |sum of the weights of D on one side|. So the jump that would explain D bounds what a bend, a kink or
+    a step in that interval can hide. The error believed is the smallest such jump over k = 4, 5, ..., `LARGEST`, each
+    taken with the one before it, so that no difference that vanishes by chance is trusted alone. It is taken for every
+    item (text or prompt) by itself and added up: a jump of a single text shows in its own values long before it shows
+    in the mean. The midpoint of the worst interval comes next; `lo`, `hi` and, if between them, 0 and 1 come first.
+
+    A NaN stays a NaN: its alpha splits the curve in two, and the intervals beside it are neither split nor judged.
+
+    Args:
+        lo, hi: first and last alpha, without unit.
+        tol: largest error wanted, in the unit of what is told.
+        most: alphas at most, `START` or more.
+
+    Raises:
+        AlphaError: no finite numbers, `lo` not below `hi`, `tol` not above 0, `most` below `START`.
+
+    Example:
+        >>> place = AdaptiveSampler1D(-1, 2, tol=0.01, most=50)
+        >>> while alphas := place.ask():
+        ...     for alpha in alphas:
+        ...         place.tell(alpha, [[abs(alpha - 2**0.5)]])
+        >>> print(place)
+        18 alphas, error believed 0.0063: within the tolerance of 0.01
+        >>> round(place.at([1.4])[0].item(), 3)
+        0.013
+    """
+
+    def __init__(self, lo: float, hi: float, tol: float, most: int = 50):
+        self.lo, self.hi = number(lo, "walk(between)"), number(hi, "walk(between)")
+        if not self.lo < self.hi:
+            raise AlphaError(f"walk(between=({show(lo)}, {show(hi)})): expected the lower alpha first.")
+        self.tol = number(tol, "walk(tol)")
+        if self.tol <= 0:
+            raise AlphaError(f"walk(tol): got {show(tol)}.\nIt is an error above 0, such as 0.003 nats a token.")
+        whole = isinstance(most, (int, float, np.number)) and not isinstance(most, bool) and float(most).is_integer()
+        if not whole or most < START:
+            raise AlphaError(f"walk(most): got {most!r}.\nIt takes a whole number of alphas, {START} or more.")
+        self.most = int(most)
+        self._told: dict[float, list[np.ndarray]] = {}
+        self._first = self._start()
+
+    def _start(self) -> list[float]:
+        """The ends of the line, the ends of the range, then midpoints of the widest intervals."""
+        inside = [end for end in (0.0, 1.0) if self.lo <= end <= self.hi]
+        found = list(dict.fromkeys([*inside, self.lo, self.hi]))
+        while len(found) < START:
+            known = sorted(found)
+            widest = int(np.round(np.diff(known), 9).argmax())
+            found.append(_middle(known[widest], known[widest + 1]))
+        return found
+
+    def ask(self, n: int = 1) -> list[float]:
+        """At most `n` alphas to measure next, the first ones first; none once the curve is known or `most` are told."""
+        missing = [alpha for alpha in self._first if alpha not in self._told]
+        if missing:
+            return missing[:n]
+        lows, highs, errors = self._intervals()
+        worst = [i for i in np.argsort(-errors, kind="stable") if errors[i] > self.tol and highs[i] - lows[i] > FINEST]
+        return [_middle(lows[i], highs[i]) for i in worst[: min(n, self.most - len(self._told))]]
+
+    def tell(self, alpha: float, quantities: Sequence[Sequence[float]]) -> None:
+        """What was found at an alpha: for each quantity its items' parts, (n_items,), which add up to its value."""
+        self._told[float(alpha)] = [np.atleast_1d(np.asarray(parts, dtype=np.float64)) for parts in quantities]
+
+    @property
+    def alphas(self) -> np.ndarray:
+        """(n,) float64, ascending: the alphas told."""
+        return np.array(sorted(self._told))
+
+    @property
+    def error(self) -> float:
+        """The largest error believed between `lo` and `hi`, of any quantity; inf where too few alphas are told."""
+        errors = self._intervals()[2]
+        return float(errors.max()) if len(errors) else np.inf
+
+    @property
+    def reached(self) -> bool:
+        return self.error <= self.tol
+
+    def at(self, alphas: Sequence[float]) -> np.ndarray:
+        """(quantities, n) values at any alphas in the range, interpolated; NaN beside a NaN."""
+        alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+        found = np.full((len(next(iter(self._told.values()))), len(alphas)), np.nan)
+        for known, quantities in self._runs():
+            inside = np.flatnonzero((alphas >= known[0]) & (alphas <= known[-1]))
+            for row, parts in zip(found, quantities, strict=True):
+                row[inside] = interpolate(known, parts, alphas[inside])
+        return found
+
+    def _runs(self) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+        """The stretches of neighbouring alphas where all is finite: alphas (n,) and a quantity's parts (n, items)."""
+        runs: list[list[float]] = [[]]
+        for alpha in sorted(self._told):
+            if all(np.isfinite(parts).all() for parts in self._told[alpha]):
+                runs[-1].append(alpha)
+            else:
+                runs.append([])
+        return [
+            (np.array(run), [np.stack(parts) for parts in zip(*(self._told[a] for a in run), strict=True)])
+            for run in runs
+            if run
+        ]
+
+    def _intervals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lower ends, upper ends and errors believed of all intervals between finite neighbours."""
+        found = [
+            (known[:-1], known[1:], np.max([believed(known, parts)[0] for parts in quantities], axis=0))
+            for known, quantities in self._runs()
+        ]
+        return tuple(np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0),) * 3
+
+    def __repr__(self) -> str:
+        said = "within the tolerance of {}" if self.reached else "the tolerance of {} is not reached"
+        return f"{len(self._told)} alphas, error believed {self.error:.2g}: {said.format(show(self.tol))}"
+
+
+def parts(measure: Measurement) -> np.ndarray:
+    """What each item of a measure adds to its value, (n_items,); one part where it does more than take the mean."""
+    if measure.transform or not measure.weights.sum():
+        return np.array([measure.value()])
+    return np.where(measure.weights > 0, measure.weights * measure.values, 0.0) / measure.weights.sum()
+
+
+def believed(alphas: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the curve may be from its interpolation in each interval, and through which alphas that goes.
+
+    Args:
+        alphas: (n,) ascending.
+        parts: (n, items), each row adding up to the value.
+
+    Returns:
+        Errors (n - 1,), inf for fewer than 4 alphas; windows (n - 1, 2): the first alpha's place, and how many.
+    """
+    n = len(alphas)
+    errors, windows = np.full(n - 1, np.inf), np.tile([0, n], (n - 1, 1))
+    interval, before = np.arange(n - 1), None
+    middles = (alphas[:-1] + alphas[1:]) / 2
+    for k in range(3, min(LARGEST, n) + 1):
+        jumps = _jumps(alphas, parts, k)
+        # Both windows that have the interval at their middle, or one where k is even or an end is near.
+        places = [np.clip(interval - shift, 0, n - k) for shift in ((k - 1) // 2, (k - 2) // 2)]
+        now = np.maximum(*(jumps[place, interval - place] for place in places))
+        if before is not None:
+            found = np.maximum(before, now).sum(1)
+            reach = [np.maximum(middles - alphas[p], alphas[p + k - 1] - middles) for p in places]
+            better = found < errors
+            errors[better] = found[better]
+            windows[better] = np.stack([np.where(reach[0] <= reach[1], *places), np.full(n - 1, k)], 1)[better]
+        before = now
+    return errors, windows
+
+
+def _jumps(alphas: np.ndarray, parts: np.ndarray, k: int) -> np.ndarray:
+    """(windows, k - 1, items): the jump in each interval that explains the highest difference of k neighbours."""
+    places = np.arange(len(alphas) - k + 1)[:, None] + np.arange(k)
+    apart = alphas[places][:, :, None] - alphas[places][:, None, :]
+    apart[:, np.arange(k), np.arange(k)] = 1.0
+    weights = 1.0 / apart.prod(2)
+    difference = np.einsum("wk,wki->wi", weights, parts[places])
+    one_side = np.cumsum(weights, 1)[:, :-1]
+    return np.abs(difference)[:, None, :] / np.abs(one_side)[:, :, None]
+
+
+def interpolate(alphas: np.ndarray, parts: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(m,) values at `at`, by the polynomials that `believed` chose; Newton's form."""
+    if len(alphas) == 1:
+        return np.full(len(at), parts.sum())
+    interval = np.clip(np.searchsorted(alphas, at, side="right") - 1, 0, len(alphas) - 2)
+    windows = believed(alphas, parts)[1][interval]
+    found = np.empty(len(at))
+    for place, k in np.unique(windows, axis=0):
+        here, xs = (windows == (place, k)).all(1), alphas[place : place + k]
+        table, value = parts[place : place + k].sum(1), np.zeros(here.sum())
+        coefficients = [table[0]]
+        for order in range(1, k):
+            table = np.diff(table) / (xs[order:] - xs[:-order])
+            coefficients.append(table[0])
+        for x, coefficient in zip(xs[::-1], coefficients[::-1], strict=True):
+            value = value * (at[here] - x) + coefficient
+        found[here] = value
+    return found
+
+
+def _middle(low: float, high: float) -> float:
+    return float(np.round((low + high) / 2, 12)) + 0.0  # twelve decimals: 0.3, not 0.30000000000000004

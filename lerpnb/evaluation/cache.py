@@ -1,0 +1,124 @@
+"""Finished points on disk, so that a walk resumes and never pays twice."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lerpnb import assets
+from lerpnb.errors import LerpError
+from lerpnb.results.measurement import Measurement
+
+
+class Cache:
+    """A folder of records, each a finished measurement, keyed by the hash of all that its value depends on.
+
+    A record is one JSON file with its key and a checksum, written under a temporary name and renamed: it is whole or
+    not there, whenever the process is killed. It is not forced to the disk (fsync): a machine that loses power may lose
+    the last seconds' records, or leave damaged ones. A damaged record is said, and its point is computed again. Two
+    processes on one store do no harm: they write equal records.
+
+    Args:
+        folder: None takes `$LERPNB_STORE`, else `.lerpnb/` beside the project.
+
+    Raises:
+        LerpError: there is a file where the folder should be.
+
+    Example:
+        >>> import tempfile
+        >>> store = Cache(tempfile.mkdtemp())
+        >>> store.put({"probe": "x", "alpha": 0.5}, {"x": Measurement(np.array([0.1]))})
+        >>> store.get({"probe": "x", "alpha": 0.5})[0]["x"].value()
+        0.1
+    """
+
+    def __init__(self, folder: str | Path | None = None):
+        chosen = folder or os.environ.get("LERPNB_STORE") or assets.project_root() / ".lerpnb"
+        self.folder = Path(chosen).expanduser()
+        if not (there := next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())).is_dir():
+            raise LerpError(f"Cache({self.folder.name}): {there.name} is a file.\nGive it a folder.")
+
+    def get(self, key: dict) -> tuple[dict[str, Measurement], pd.DataFrame | None] | None:
+        """The measures and samples of a key, to the last bit as they were put; None where there are none."""
+        path = self._path(key)
+        try:
+            body, checksum = path.read_text(encoding="utf-8").rsplit("\n", 1)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            body, checksum = "", ""
+        record = json.loads(body) if checksum == _digest(body) else {}
+        if record.get("key") != json.loads(json.dumps(key)):  # or it lies under another's name
+            warnings.warn(f"The store's record {path.name} is damaged: its point is computed again.", stacklevel=2)
+            return None
+        measures = {
+            name: Measurement(np.array(m["values"]), np.array(m["weights"]), m["unit"], m["items"], m["transform"])
+            for name, m in record["measures"].items()
+        }
+        samples = record["samples"]
+        return measures, None if samples is None else pd.DataFrame(samples)
+
+    def put(self, key: dict, measures: dict[str, Measurement], samples: pd.DataFrame | None = None) -> None:
+        """Write a record, whole or not at all.
+
+        Raises:
+            LerpError: the disk is full or the folder cannot be written; what was there stays.
+        """
+        record = {
+            "key": key,
+            "measures": {
+                name: {
+                    "values": m.values.tolist(),
+                    "weights": m.weights.tolist(),
+                    "unit": m.unit,
+                    "items": m.items,
+                    "transform": m.transform,
+                }
+                for name, m in measures.items()
+            },
+            "samples": None if samples is None else samples.to_dict("list"),
+        }
+        body = json.dumps(record)
+        path = self._path(key)
+        work = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            work.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")
+            os.replace(work, path)
+        except OSError as error:
+            raise LerpError(
+                f"Store: cannot write {path.name} in {self.folder.name}: {error.strerror}.\n"
+                "Finished points stay. Make room, or give walk(store=...) another folder."
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                work.unlink()
+
+    def clear(self) -> None:
+        """Delete every record."""
+        shutil.rmtree(self.folder / "points", ignore_errors=True)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._files())
+
+    def __repr__(self) -> str:
+        sizes = [file.stat().st_size for file in self._files()]
+        return f"Cache({self.folder.name}: {len(sizes)} records, {sum(sizes) / 1e6:.1f} MB)"
+
+    def _files(self):
+        return (self.folder / "points").glob("*/*.json")
+
+    def _path(self, key: dict) -> Path:
+        name = _digest(json.dumps(key, sort_keys=True))[:40]
+        return self.folder / "points" / name[:2] / f"{name}.json"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

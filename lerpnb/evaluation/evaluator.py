@@ -1,0 +1,241 @@
+"""Points: what the probes of a walk measure at an alpha, from the store where it has them."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lerpnb.errors import NotFiniteError, ProbeError
+from lerpnb.evaluation.cache import Cache
+from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.batched_line import BatchedLine, prefer_batched
+from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.sampling import sample, sample_batched
+from lerpnb.paths.base import BasePath
+from lerpnb.probes.base import Probe, TextProbe
+from lerpnb.results.measurement import Measurement
+from lerpnb.utils.progress import track
+from lerpnb.utils.text import plain, show
+
+Point = tuple[dict[str, Measurement], pd.DataFrame | None]
+
+
+class Evaluator:
+    """The points of one walk: what its probes measure at each alpha, from the store where it has them.
+
+    `known` and `new` count the measurements that came from the store and that were made.
+    """
+
+    def __init__(self, line: BasePath, probes: list[Probe | TextProbe], store: Cache | None):
+        self.line, self.probes, self.store = line, probes, store
+        self.known, self.new = 0, 0
+        self.ways: list[str] = []  # how texts were sampled, in words
+        self._rows: BatchedLine | None = None
+        self._halving = ExecutableBatchSize("texts")
+        self._ahead: dict[tuple[Continuations, float], pd.DataFrame] = {}
+
+    def write_ahead(self, alphas: Sequence[float], rows: bool | None = None) -> None:
+        """Sample the texts that the probes need at several alphas and the store lacks, where all share one pass.
+
+        Args:
+            alphas: the alphas to come.
+            rows: whether they share a pass; None decides by `prefer_batched`.
+
+        Raises:
+            ProbeError: `rows` is True, but this model cannot be computed a row an alpha.
+        """
+        for spec in dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe)):
+            new = [a for a in alphas if self._stored_texts(spec, a) is None]
+            if not new:
+                continue
+            pays, why = (
+                (rows, "one alpha at a time: rows=False.")
+                if rows is False
+                else prefer_batched(self.line, spec, len(new))
+            )
+            if not pays and not rows:
+                self._say(why)
+                continue
+            self._rows = self._rows or BatchedLine(self.line)
+            each = max(1, spec.rows // (len(spec.prompts) * spec.draws))
+            groups = [new[i : i + each] for i in range(0, len(new), each)]
+            self._say(why if pays else f"all {len(new)} alphas in one pass: rows=True.")
+            for group in track(groups, label="texts"):
+                for alpha, found in sample_batched(self._rows, self.line.tokenizer, group, spec, self._halving).items():
+                    self._keep_texts(spec, alpha, found)
+
+    def finished(self, alphas: Iterable[float]) -> dict[float, Point]:
+        """The points at those of the alphas where the store has all that the probes measure."""
+        return {
+            alpha: self.point(alpha) for alpha in alphas if all(self._stored(probe, alpha) for probe in self.probes)
+        }
+
+    def point(self, alpha: float) -> Point:
+        """All probes at one alpha, from the store where it has them; none of texts where no text can be sampled."""
+        measures: dict[str, Measurement] = {}
+        texts: dict[Continuations, pd.DataFrame] = {}
+        unusable: set[Continuations] = set()
+        for probe in self.probes:
+            spec = probe.continuations if isinstance(probe, TextProbe) else None
+            try:
+                if spec and spec not in unusable and spec not in texts:
+                    texts[spec] = self._texts(spec, alpha)
+            except NotFiniteError as error:
+                unusable.add(spec)
+                warnings.warn(f"{self.line.coordinate} {show(alpha)}: {error}", stacklevel=4)
+            if spec in unusable:
+                continue
+            found, columns = self._measured(probe, alpha, texts)
+            twice = sorted(set(found) & set(measures))
+            if twice:
+                raise ProbeError(f"walk(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
+            measures |= found
+            if columns is not None:
+                texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
+        return measures, self._joined(texts)
+
+    def _joined(self, texts: dict[Continuations, pd.DataFrame]) -> pd.DataFrame | None:
+        """All samples of one alpha; of several samplings each has prompt_ids of its own."""
+        frames, taken = [], 0
+        for place, spec in enumerate(dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe))):
+            if spec in texts:
+                frames.append(texts[spec].assign(prompt_id=texts[spec]["prompt_id"] + taken, sampling=place))
+            taken += len(spec.prompts)
+        if not frames:
+            return None
+        joined = pd.concat(frames, ignore_index=True)
+        return joined if joined["sampling"].any() or len(frames) > 1 else joined.drop(columns="sampling")
+
+    def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
+        key, found = self._probe_key(probe, alpha), self._stored(probe, alpha)
+        if found:
+            self.known += 1
+            return found
+        self.new += 1
+        if isinstance(probe, TextProbe):
+            measures, columns = probe.score(texts[probe.continuations])
+            found = checked(probe, measures), pd.DataFrame(columns)
+        else:
+            found = checked(probe, probe.measure(self._model(alpha), self.line.tokenizer)), None
+        if self.store is not None and key:
+            self.store.put(key, *found)
+        return found
+
+    def _probe_key(self, probe: Any, alpha: float) -> dict | None:
+        identity = probe.identity()
+        spec = probe.continuations if isinstance(probe, TextProbe) else None
+        return None if identity is None else self._key(alpha, identity, spec)
+
+    def _stored(self, probe: Any, alpha: float) -> Point | None:
+        key = self._probe_key(probe, alpha)
+        return self.store.get(key) if self.store is not None and key else None
+
+    def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
+        found = self._stored_texts(spec, alpha)
+        if found is None:
+            found = sample(self._model(alpha), self.line.tokenizer, spec, self._halving)
+            self._keep_texts(spec, alpha, found)
+        return self._ahead.pop((spec, alpha), found)
+
+    def _stored_texts(self, spec: Continuations, alpha: float) -> pd.DataFrame | None:
+        if (spec, alpha) in self._ahead:
+            return self._ahead[spec, alpha]
+        stored = None if self.store is None else self.store.get(self._key(alpha, {"texts": spec.identity()}, None))
+        return stored and stored[1]
+
+    def _say(self, way: str) -> None:
+        if way not in self.ways:
+            self.ways.append(way)
+            print(f"texts: {way}")
+
+    def _keep_texts(self, spec: Continuations, alpha: float, found: pd.DataFrame) -> None:
+        """In the store; in memory where there is none."""
+        if self.store is None:
+            self._ahead[spec, alpha] = found
+        else:
+            self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, found)
+
+    def _model(self, alpha: float) -> torch.nn.Module:
+        return self.line.model if self.line.here == alpha else self.line.at(alpha)
+
+    def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
+        key = self.line.identity() | {"alpha": alpha, "measured": identity}
+        return key | {"texts": spec.identity()} if spec else key
+
+    def check_repeats(self, grid: list[float]) -> None:
+        """Measure each probe without a stored point on the grid twice at the start, and refuse one that differs."""
+        for probe in self.probes:
+            if any(self._stored(probe, alpha) for alpha in grid):
+                continue  # it was checked before its first point was stored
+            few = probe.few() if hasattr(probe, "few") else probe
+            first, second = (self._once(few) for _ in range(2))
+            for name in first:
+                if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):
+                    other = second[name].value() if name in second else "nothing"
+                    where = f"{self.line.coordinate} {show(self.line.start)}"
+                    raise ProbeError(
+                        f"walk(probes): {name!r} does not repeat: at {where} it is {first[name].value()!r}, "
+                        f"then {other!r}.\n"
+                        "Fix its seed, or pass check=False to walk through its noise."
+                    )
+
+    def _once(self, probe: Any) -> dict[str, Measurement]:
+        if isinstance(probe, TextProbe):
+            texts = sample(self._model(self.line.start), self.line.tokenizer, probe.continuations, self._halving)
+            return checked(probe, probe.score(texts)[0])
+        return checked(probe, probe.measure(self._model(self.line.start), self.line.tokenizer))
+
+    def provenance(self) -> dict:
+        """Where the numbers come from, as JSON."""
+        line = self.line
+        ends = line.checkpoints | ({"base": line.base} if line.base else {})
+        settings = {probe.name: probe.identity() for probe in self.probes}
+        told = [(name, key, value) for name, found in settings.items() for key, value in (found or {}).items()]
+        hashes = {key: end.sha256 for key, end in ends.items()}
+        hashes |= {f"texts of {name}": value for name, key, value in told if key == "texts"}
+        hashes |= {key: value for _, key, value in told if key in ("scorer", "judge") and value}
+        samplings = [probe.continuations for probe in self.probes if isinstance(probe, TextProbe)]
+        return {
+            "ends": {key: end.name for key, end in ends.items()},
+            "coordinate": line.coordinate,
+            "named": [list(mark) for mark in line.named],
+            "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in ends.items()},
+            "hashes": hashes,
+            "dtype": line.dtype,
+            "device": _device_name(line.device),
+            "seeds": {"sampling": sorted({spec.seed for spec in samplings})},
+            "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
+            "item_names": {
+                probe.name: [plain(text, 160) for text in probe.corpus.texts]
+                for probe in self.probes
+                if hasattr(probe, "corpus")
+            },
+            "measured": self.new,
+            "from_store": self.known,
+            "sampling": self.ways,
+            "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},
+        }
+
+
+def checked(probe: Any, measures: Any) -> dict[str, Measurement]:
+    """What a probe returned, where that is a dict of measures.
+
+    Raises:
+        ProbeError: it is anything else.
+    """
+    if not isinstance(measures, dict) or not all(isinstance(m, Measurement) for m in measures.values()):
+        raise ProbeError(
+            f"probe {probe.name!r}: it returned {type(measures).__name__}.\n"
+            "A probe returns a dict of name to ln.Measurement."
+        )
+    return measures
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

@@ -1,0 +1,86 @@
+"""Surveys: the loops around a line. Probes over a plane give a Surface; a line beside random directions, a Fan."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lerpnb.checkpoints.vectors import norm
+from lerpnb.errors import AlphaError
+from lerpnb.evaluation.cache import Cache
+from lerpnb.evaluation.loop import walk
+from lerpnb.paths.directions import Delta, moved, random_direction
+from lerpnb.paths.line import Line
+from lerpnb.results.comparisons import DirectionComparison
+from lerpnb.utils.coordinates import alpha_grid
+from lerpnb.utils.progress import track
+
+
+def compare_random_directions(
+    line: Line,
+    probes: Sequence[Any],
+    alphas: Sequence[float] | None = None,
+    *,
+    n: int = 10,
+    seed: int = 0,
+    store: Cache | str | Path | None | bool = True,
+    check: bool = True,
+) -> DirectionComparison:
+    """Is this line special? Walk along it, and from minus along random directions of its length.
+
+    Each direction is filter-normalised and orthogonal to the line (`random_direction`), then scaled to
+    |theta_plus - theta_minus|: at alpha 1 it stands as far from minus as plus does. One direction at a time is in
+    memory: a dense copy of the weights. Finished points are kept in the store; Ctrl-C returns what is done.
+
+    Args:
+        line: from minus to plus.
+        probes: as for `walk`.
+        alphas: by default `alpha_grid(-1, 2, 7)`.
+        n: how many random directions, 1 or more; of the seeds `seed`, `seed` + 1, ...
+        seed: of the first direction.
+        store, check: as for `walk`.
+
+    Raises:
+        AlphaError: `n` below 1, or what `walk` says of alphas.
+        ProbeError: as `walk` says.
+
+    Example:
+        >>> import lerpnb as ln
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> ends = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> def norm(model, tokenizer):
+        ...     return model.lm_head.weight.norm()
+        >>> line = ln.Line(*ends, device="cpu")
+        >>> fan = ln.evaluation.compare_random_directions(line, [norm], [0, 1], n=3, store=False)
+        >>> len(fan.others), bool((fan.table().loc[0, "line"] == fan.table().loc[0, "most"]))
+        (3, True)
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise AlphaError(f"compare_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more.")
+    alphas = alpha_grid(-1, 2, 7) if alphas is None else alphas
+    along = walk(line, alphas, probes, store=store, check=check)
+    delta = Delta(line.minus, line.plus)
+    length, others = norm(delta), []
+    try:
+        for i in track(range(n), label="random directions"):
+            if len(along.alphas) < len(alphas):
+                break  # it was interrupted
+            direction = random_direction(line.minus, seed + i, orthogonal_to=[delta])
+            end = moved(line.minus, direction, length, f"random direction of seed {seed + i}")
+            del direction
+            ray = Line(line.minus, end, line.base, device=str(line.device), dtype=line.dtype)
+            found = walk(ray, alphas, probes, store=store, check=False)
+            if len(found.alphas) < len(alphas):
+                break
+            others.append(found)
+            del end, ray  # before the next ones are made
+    except KeyboardInterrupt:
+        print(f"Interrupted: {len(others)} of {n} random directions are done.")
+    told = {"length": length, "seeds": [seed + i for i in range(len(others))], "orthogonal_to": "the line"}
+    return DirectionComparison(along, others, told)

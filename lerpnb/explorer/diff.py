@@ -1,0 +1,64 @@
+"""Which words of a text are not in another one. No torch."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+BEFORE, AFTER, MINUS, PLUS = 1, 2, 4, 8  # what a word differs from: the neighbours on the grid, the ends
+
+
+def words(text: str) -> list[str]:
+    """A text as words, each with the space before it, so that joined they are the text again.
+
+    >>> words("A slow,  lovely film")
+    ['A', ' slow,', '  lovely', ' film']
+    """
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def changed(text: Sequence[str], other: Sequence[str]) -> list[bool]:
+    """Whether each word of a text is outside what it has in common, in this order, with another.
+
+    >>> changed(["A", " slow", " film"], ["A", " lovely", " film"])
+    [False, True, False]
+    """
+    text, other = [word.strip() for word in text], [word.strip() for word in other]
+    same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
+    found = [False] * same + [True] * (len(text) - same)
+    matcher = difflib.SequenceMatcher(None, text[same:], other[same:], autojunk=False)
+    for block in matcher.get_matching_blocks():
+        for i in range(block.a, block.a + block.size):
+            found[same + i] = False
+    return found
+
+
+def word_diff(texts: Sequence[Sequence[str]], ends: tuple[int, int]) -> list[list[int]]:
+    """For each word of each alpha's text, the sum of what it differs from: BEFORE, AFTER, MINUS, PLUS.
+
+    >>> word_diff([["a"], ["a"], ["b"]], (0, 2))
+    [[8], [10], [5]]
+    """
+    found = []
+    for i, text in enumerate(texts):
+        others = ((i - 1, BEFORE), (i + 1, AFTER), (ends[0], MINUS), (ends[1], PLUS))
+        sums = np.zeros(len(text), int)
+        for j, kind in others:
+            if 0 <= j < len(texts) and j != i:
+                sums += kind * np.array(changed(text, texts[j]), int)
+        found.append(sums.tolist())
+    return found
+
+
+def ends(alphas: Sequence[float]) -> tuple[int, int]:
+    """Where minus and plus stand on a grid: at 0 and 1, else its first and last.
+
+    >>> ends([-1.0, 0.0, 0.5, 1.0]), ends([0.2, 0.4])
+    ((1, 3), (0, 1))
+    """
+    alphas = list(alphas)
+    return (
+        alphas.index(0.0) if 0.0 in alphas else 0,
+        alphas.index(1.0) if 1.0 in alphas else len(alphas) - 1,
+    )

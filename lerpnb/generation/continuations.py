@@ -1,0 +1,79 @@
+"""What to sample: the continuations of prompts, and the tokens that they go on from."""
+
+from dataclasses import asdict, dataclass
+from math import inf
+from numbers import Integral, Real
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from lerpnb.errors import ProbeError
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """What to sample: `draws` continuations of each prompt.
+
+    Nucleus sampling (Holtzman et al., arXiv 1904.09751): the fewest likeliest tokens that hold `top_p` of the mass
+    at the given temperature. Of these the token with the largest log p + g is taken, g being Gumbel noise, which
+    draws exactly from p (the Gumbel-max trick). The noise is a function of (seed, prompt, draw, step, token) and of
+    nothing else: not of alpha, the batch or the device. So a text changes along a line only where the model does.
+
+    Args:
+        prompts: the texts to continue; each once.
+        draws: continuations of each prompt.
+        new_tokens: tokens a continuation has at most; an end-of-text token ends it sooner.
+        top_p: mass of the nucleus, in (0, 1].
+        temperature: logits are divided by it; 0 takes the likeliest token.
+        seed: another seed, other noise.
+        rows: continuations computed side by side, a matter of memory.
+
+    Raises:
+        ProbeError: a number out of range, no prompts, an empty one, or one given twice.
+
+    Example:
+        >>> Continuations(("The film", "My aunt"), draws=8, seed=1).top_p
+        0.9
+    """
+
+    prompts: tuple[str, ...]
+    draws: int = 4
+    new_tokens: int = 20
+    top_p: float = 0.9
+    temperature: float = 1.0
+    seed: int = 0
+    rows: int = 128
+
+    def __post_init__(self):
+        if isinstance(self.prompts, str):
+            raise ProbeError(f"Continuations(prompts): got one text, {self.prompts[:30]!r}.\nIt takes a list of texts.")
+        object.__setattr__(self, "prompts", tuple(self.prompts))
+        for name, good, want in (
+            ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
+            ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; draws gives more of each"),
+            ("draws", _whole(self.draws) and self.draws >= 1, "a whole number, 1 or more"),
+            ("new_tokens", _whole(self.new_tokens) and self.new_tokens >= 1, "a whole number, 1 or more"),
+            ("top_p", isinstance(self.top_p, Real) and 0 < self.top_p <= 1, "more than 0 and at most 1"),
+            ("temperature", isinstance(self.temperature, Real) and 0 <= self.temperature < inf, "0 or more"),
+            ("seed", _whole(self.seed), "a whole number"),
+            ("rows", _whole(self.rows) and self.rows >= 1, "a whole number, 1 or more"),
+        ):
+            if not good:
+                came = f"{len(self.prompts)} prompts" if name == "prompts" else repr(getattr(self, name))
+                raise ProbeError(f"Continuations({name}): got {came}.\nIt takes {want}.")
+
+    def identity(self) -> dict:
+        """What the texts depend on, besides the model."""
+        settings = asdict(self)
+        del settings["rows"]
+        return settings
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that goes on: without the end-of-text token that some tokenizers append."""
+    ids = tokenizer(text)["input_ids"]
+    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids

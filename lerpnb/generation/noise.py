@@ -1,0 +1,98 @@
+"""Tokens drawn with noise that is a function of what it is for: the same at every alpha, batch and device."""
+
+import hashlib
+
+import torch
+
+from lerpnb.errors import NotFiniteError
+
+# Candidates looked at, one width after the other, until they hold the nucleus.
+WIDTHS = (256, 4096)
+
+
+BITS = 52  # of a random integer: as many as a float64 below 1 holds
+
+
+def draw_tokens(
+    logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, top_p: float, temperature: float
+) -> torch.Tensor:
+    """One token a row by nucleus sampling with keyed Gumbel noise.
+
+    Args:
+        logits: (rows, vocabulary), any float dtype; worked on in float32.
+        keys: (rows,) int64, see `noise_key`.
+        steps: (rows,) int64, the place of the token within its continuation.
+
+    Returns:
+        (rows,) int64 token ids.
+
+    Raises:
+        NotFiniteError: the logits hold NaN or infinity.
+    """
+    logits = logits.float()
+    if logits.isnan().any() or logits.isposinf().any():
+        raise NotFiniteError(
+            "sample(): the model's logits hold NaN or infinity.\n"
+            "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
+        )
+    if temperature == 0:
+        return logits.argmax(-1)
+    logp = torch.log_softmax(logits / temperature, -1)
+    keys, drawn = keys + steps * 0x632BE59BD9B4E019, torch.empty_like(keys)
+    rows = torch.arange(len(keys), device=keys.device)
+    for width in (*WIDTHS, logp.shape[-1]):  # few nuclei are wide: only those pay for a long sort
+        top, tokens = logp[rows].topk(min(width, logp.shape[-1]), -1)
+        before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
+        whole = (before[:, -1] >= top_p) | top[:, -1].isneginf() | (top.shape[-1] == logp.shape[-1])
+        top = top.masked_fill(before >= top_p, -torch.inf)[whole]
+        best = (top + gumbel(keys[rows[whole]], tokens[whole])).argmax(-1, keepdim=True)
+        drawn[rows[whole]] = tokens[whole].gather(-1, best).squeeze(-1)
+        rows = rows[~whole]
+        if not len(rows):
+            break
+    return drawn
+
+
+def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Gumbel noise as a function of key and token alone.
+
+    Args:
+        keys: (rows,) int64.
+        tokens: (rows, n) int64 token ids.
+
+    Returns:
+        (rows, n) float32, -log(-log(u)) with u uniform in (0, 1): the same on every device and in every batch.
+    """
+    uniform = (random_bits(keys.unsqueeze(-1), tokens).double() + 0.5) / 2**BITS
+    return (-torch.log(-torch.log(uniform))).float()
+
+
+def random_bits(keys: torch.Tensor | int, counters: torch.Tensor) -> torch.Tensor:
+    """Random integers as a function of key and counter alone, by the SplitMix64 mixer (Steele et al. 2014).
+
+    Args:
+        keys: int64, of a shape that broadcasts with the counters'.
+        counters: int64.
+
+    Returns:
+        int64, uniform in [0, 2**BITS): the same on every device and in every batch.
+    """
+    x = keys + (counters + 1) * _signed(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _right(x, shift)) * _signed(factor)
+    return _right(x ^ _right(x, 31), 64 - BITS)
+
+
+def noise_key(seed: int, what: str, draw: int = 0) -> int:
+    """A signed 64-bit number that stands for the noise of one thing, say one continuation of a prompt."""
+    digest = hashlib.sha256(f"{seed}\0{draw}\0{what}".encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def _signed(bits: int) -> int:
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
+def _right(x: torch.Tensor, shift: int) -> torch.Tensor:
+    """A shift to the right that fills with zeros; torch's own repeats the sign."""
+    return (x >> shift) & ((1 << (64 - shift)) - 1)

@@ -1,0 +1,252 @@
+"""Ensembles: models that run side by side and are mixed in what they predict, as paths beside those of weights."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.errors import AlphaError, CheckpointError
+from lerpnb.generation.noise import WIDTHS
+from lerpnb.paths.base import DTYPES, BasePath
+from lerpnb.paths.mixer import Mixer
+from lerpnb.utils.coordinates import number
+from lerpnb.utils.text import show
+
+Named = str | Path | Checkpoint | nn.Module
+
+
+class EnsembleModel(nn.Module):
+    """Several causal language models that answer as one: what `Ensemble.at` returns.
+
+    It has what `sampling.sample` and the probes ask of a model: `config`, `generation_config`, `device`, and a forward
+    with a cache. With `use_cache=True`, which is how texts are written, only the last token's logits are given.
+
+    Attributes:
+        voices: the models, each whole.
+        mix: from their logits, (rows, tokens, vocabulary) float32 each, and whether a text is being written, to one.
+        truncates: whether `mix` leaves the nucleus alone when a text is written; the sampler then cuts no other.
+    """
+
+    def __init__(self, voices: Sequence[nn.Module], truncates: bool):
+        super().__init__()
+        self.voices, self.truncates = nn.ModuleList(voices), truncates
+        self.config, self.generation_config = voices[0].config, getattr(voices[0], "generation_config", None)
+        self.mix: Callable[[list[Tensor], bool], Tensor] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def get_output_embeddings(self) -> None:
+        """None: there is no head whose input is one hidden state."""
+        return None
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        past_key_values: "Caches | None" = None,
+        use_cache: bool | None = None,
+    ) -> CausalLMOutputWithPast:
+        caches = [None] * len(self.voices) if past_key_values is None else past_key_values.each
+        said = [
+            voice(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache)
+            for voice, cache in zip(self.voices, caches, strict=True)
+        ]
+        logits = [(one.logits[:, -1:] if use_cache else one.logits).float() for one in said]
+        cache = Caches([one.past_key_values for one in said]) if use_cache else None
+        return CausalLMOutputWithPast(logits=self.mix(logits, bool(use_cache)), past_key_values=cache)
+
+
+class Caches:
+    """The key-value caches of all voices, kept in step."""
+
+    def __init__(self, each: list[Any]):
+        self.each = each
+
+    def reorder_cache(self, rows: Tensor) -> None:
+        """Keep these rows, in this order."""
+        for cache in self.each:
+            cache.reorder_cache(rows)
+
+
+class Ensemble(BasePath):
+    """A path in what models predict, not in their weights: all of them are held and run at every token.
+
+    `walk`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it as they take a `Line`. It is
+    no point of weight space: `WeightDistance` is NaN there, and `save` refuses. A method says how logits are mixed.
+    """
+
+    truncates = False  # whether it cuts a nucleus of its own
+
+    @abstractmethod
+    def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
+        """(rows, tokens, vocabulary) logits of the whole from those of each checkpoint, float32.
+
+        Args:
+            writing: whether a text is being written, and the last token's logits are all that was asked for.
+        """
+
+    def _new_model(self, device: torch.device | str) -> nn.Module:
+        def voice(end: Checkpoint) -> nn.Module:
+            return end.model if self.dtype == "float32" else end.new_model(device, DTYPES[self.dtype])
+
+        return EnsembleModel([voice(end) for end in self.checkpoints.values()], self.truncates)
+
+    def _new_mixer(self, model: nn.Module) -> None:
+        return None
+
+    def _put(self, model: EnsembleModel, mixer: Mixer | None, at: float) -> None:
+        model.mix = lambda logits, writing: self.mixed(at, logits, writing)
+
+    def save(self, at: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+        """Refuse: an ensemble is several models.
+
+        Raises:
+            CheckpointError: always.
+        """
+        raise CheckpointError(
+            f"{type(self).__name__}.save({self.coordinate}): an ensemble is {len(self.checkpoints)} models, not one.\n"
+            "A Line between the same checkpoints can be saved."
+        )
+
+
+class DExperts(Ensemble):
+    """Logits of a base steered by an expert and an anti-expert (Liu et al., arXiv 2105.03023).
+
+    z = z_base + a (z_plus - z_minus). When a text is written, z_base is cut to its nucleus of mass `top_p` first, as
+    the paper does, and the sampler cuts no other: at a = 0 the texts are the base's own under that `top_p`. A loss is
+    of the whole distribution.
+
+    Args:
+        minus, plus, base: anti-expert, expert, and the model that they steer.
+        top_p: mass of the base's nucleus, in (0, 1]; the paper's is 0.9.
+        device, dtype: as for a `BasePath`.
+
+    Raises:
+        AssetError, CheckpointError, MismatchError: as for a `BasePath`.
+        AlphaError: a top_p out of range.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> minus, plus, base = (LlamaForCausalLM(config).eval() for _ in range(3))
+        >>> ids = torch.tensor([[1, 2, 3]])
+        >>> found = DExperts(minus, plus, base, device="cpu").at(2.0)(ids).logits
+        >>> torch.allclose(found, base(ids).logits + 2 * (plus(ids).logits - minus(ids).logits), atol=1e-5)
+        True
+    """
+
+    kind, coordinate, named, truncates = "dexperts", "alpha", ((0.0, "base"),), True
+
+    def __init__(
+        self,
+        minus: Named,
+        plus: Named,
+        base: Named,
+        *,
+        top_p: float = 0.9,
+        device: str = "auto",
+        dtype: str = "float32",
+    ):
+        self.top_p = number(top_p, "DExperts(top_p)")
+        if not 0 < self.top_p <= 1:
+            raise AlphaError(f"DExperts(top_p): {show(top_p)}, expected a mass above 0 and at most 1, such as 0.9.")
+        super().__init__({"base": base, "minus": minus, "plus": plus}, base, device=device, dtype=dtype)
+
+    def checked(self, at: float, call: str) -> float:
+        return number(at, call)
+
+    def coefficients(self, at: float) -> tuple[float, float, float]:
+        """What the logits of base, minus and plus are multiplied by: (1, -alpha, alpha)."""
+        at = number(at, "DExperts.coefficients(alpha)")
+        return 1.0, 0.0 - at, at
+
+    def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
+        base, minus, plus = logits
+        return (nucleus(base, self.top_p) if writing else base) + at * (plus - minus)
+
+    def identity(self) -> dict:
+        return super().identity() | {"settings": {"top_p": self.top_p}}
+
+    def _recipe(self, at: float) -> str:
+        return f"logits: {super()._recipe(at)}, written from the base's nucleus of {show(self.top_p)}"
+
+
+class ProbabilityEnsemble(Ensemble):
+    """The mean of two models' next-token probabilities: p = (1 - a) p_minus + a p_plus, a from 0 to 1.
+
+    Args:
+        minus, plus: what lies at 0 and 1.
+        base: as for a `Line`.
+        device, dtype: as for a `BasePath`.
+
+    Raises:
+        AssetError, CheckpointError, MismatchError: as for a `BasePath`.
+        AlphaError: at an alpha outside [0, 1], where a probability would be negative.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> minus, plus = (LlamaForCausalLM(config).eval() for _ in range(2))
+        >>> ids = torch.tensor([[1, 2, 3]])
+        >>> found, a, b = (model(ids).logits.softmax(-1) for model in
+        ...                (ProbabilityEnsemble(minus, plus, device="cpu").at(0.25), minus, plus))
+        >>> torch.allclose(found, 0.75 * a + 0.25 * b, atol=1e-6)
+        True
+    """
+
+    kind, coordinate, named = "probability mix", "alpha", ((0.0, "minus"), (1.0, "plus"))
+
+    def __init__(
+        self, minus: Named, plus: Named, base: Named | None = None, *, device: str = "auto", dtype: str = "float32"
+    ):
+        super().__init__({"minus": minus, "plus": plus}, base, device=device, dtype=dtype)
+
+    def checked(self, at: float, call: str) -> float:
+        at = number(at, call)
+        if not 0 <= at <= 1:
+            raise AlphaError(
+                f"{call}: {show(at)}, expected 0 to 1.\nBeyond them a probability would be negative; a Line goes on."
+            )
+        return at
+
+    def coefficients(self, at: float) -> tuple[float, float]:
+        """What the probabilities of minus and plus are multiplied by: (1 - alpha, alpha)."""
+        at = self.checked(at, "ProbabilityEnsemble.coefficients(alpha)")
+        return 1.0 - at, at
+
+    def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
+        minus, plus = (torch.log_softmax(one, -1) for one in logits)
+        shares = torch.tensor(self.coefficients(at), dtype=torch.float64).log().tolist()  # log 0 is -inf
+        return torch.logaddexp(minus + shares[0], plus + shares[1])
+
+    def _recipe(self, at: float) -> str:
+        return f"probabilities: {super()._recipe(at)}"
+
+
+def nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """The logits with -inf outside their nucleus: the fewest likeliest tokens that hold `top_p` of the mass.
+
+    Args:
+        logits: (..., vocabulary) float32.
+
+    Example:
+        >>> nucleus(torch.tensor([0.6, 0.3, 0.1]).log(), 0.8).exp()
+        tensor([0.6000, 0.3000, 0.0000])
+    """
+    logp, size = torch.log_softmax(logits, -1), logits.shape[-1]
+    for width in (*WIDTHS, size):
+        top, tokens = logp.topk(min(width, size), -1)
+        before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
+        if width >= size or bool((before[..., -1] >= top_p).all()):
+            break
+    kept = logits.gather(-1, tokens).masked_fill(before >= top_p, -torch.inf)
+    return torch.full_like(logits, -torch.inf).scatter(-1, tokens, kept)

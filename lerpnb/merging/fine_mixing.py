@@ -1,0 +1,91 @@
+"""Fine-mixing's second step: every mixture on a path, fine-tuned on a few clean texts (arXiv 2210.09545)."""
+
+import tempfile
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import CheckpointError
+from lerpnb.paths.base import BasePath
+from lerpnb.paths.mixer import Mixer
+from lerpnb.training import FineTuneConfig, train
+
+
+class FineMixing(BasePath):
+    """A path whose every point is fine-tuned on a few clean texts: what Fine-mixing does after mixing.
+
+    theta(x) = train(path(x), clean): the coordinates and checkpoints are the path's. All weights are trained, by
+    `training.train`, anew at each point and from the same seed; the path and its live model do not change.
+
+    Args:
+        path: what is trained at each point, such as a `RandomMask` or a `Line`.
+        clean: the texts, with the model's labels in their order where it is a classifier.
+        recipe: task, epochs or steps, batch size, learning rate, length and seed; its base and rank are not used.
+
+    Raises:
+        CheckpointError: labels that are not the classifier's, or a path without a tokenizer.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        >>> from lerpnb.checkpoints.checkpoint import Checkpoint
+        >>> from lerpnb.merging.random_mask import RandomMask
+        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
+        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end", pad_token="end")
+        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        ...                      num_attention_heads=2)
+        >>> ends = [Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> path, clean = RandomMask(*ends, device="cpu"), Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
+        >>> mended = FineMixing(path, clean, FineTuneConfig("", steps=2)).at(0.5)
+        >>> bool((mended.lm_head.weight == path.at(0.5).lm_head.weight).all())
+        False
+    """
+
+    kind = "fine-mixed"
+
+    def __init__(self, path: BasePath, clean: Corpus, recipe: FineTuneConfig):
+        self.path, self.clean, self.recipe = path, clean, recipe
+        self.coordinate = path.coordinate
+        self.checkpoints, self.base, self.tokenizer = path.checkpoints, path.base, path.tokenizer
+        self.device, self.dtype, self._here = path.device, path.dtype, None
+        first = next(iter(self.checkpoints.values()))
+        if self.tokenizer is None:
+            raise CheckpointError(
+                "FineMixing(path): the path has no tokenizer.\n"
+                "Wrap live models: Checkpoint.from_model(model, tokenizer)."
+            )
+        if first.labels and first.labels != clean.label_names:
+            raise CheckpointError(
+                f"FineMixing(clean): labels {', '.join(clean.label_names)}, and the classifier's are "
+                f"{', '.join(first.labels)}.\nGive the texts its labels, in its order."
+            )
+        self.model = first.new_model(self.device, next(path.model.parameters()).dtype)
+        self._mixer = None
+
+    def checked(self, at: Any, call: str) -> Any:
+        return self.path.checked(at, call)
+
+    def coefficients(self, at: Any) -> Any:
+        """Those of the path, before the training."""
+        return self.path.coefficients(at)
+
+    def identity(self) -> dict:
+        recipe = {key: value for key, value in asdict(self.recipe).items() if key not in ("base", "rank")}
+        return self.path.identity() | {"then": {"texts": self.clean.sha256, "recipe": recipe}}
+
+    def _put(self, model: nn.Module, mixer: Mixer | None, at: Any) -> None:
+        # A new mixer: one that was used before believes that what all checkpoints share, a head, is still in place.
+        self.path._put(model, self.path._new_mixer(model), at)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), tempfile.TemporaryDirectory() as work:
+            model.requires_grad_(True)
+            try:
+                train(model, self.tokenizer, self.recipe, self.clean, work, stay=True)
+            finally:
+                model.requires_grad_(False).eval()
+
+    def _recipe(self, at: Any) -> str:
+        return f"{self.path._recipe(at)}, then fine-tuned on {len(self.clean)} texts"

@@ -1,0 +1,5 @@
+"""Paths: sets of models, each given by its coordinates."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

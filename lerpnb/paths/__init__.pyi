@@ -1,0 +1,19 @@
+from .base import BasePath as BasePath
+from .deltas import weight_deltas as weight_deltas
+from .directions import random_direction as random_direction
+from .layerwise import LayerwiseLine as LayerwiseLine
+from .line import Line as Line
+from .multiline import MultiLine as MultiLine
+from .plane import Plane as Plane
+from .simplex import Simplex as Simplex
+
+__all__ = [
+    "BasePath",
+    "LayerwiseLine",
+    "Line",
+    "MultiLine",
+    "Plane",
+    "Simplex",
+    "random_direction",
+    "weight_deltas",
+]

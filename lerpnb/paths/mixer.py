@@ -1,0 +1,209 @@
+"""Mixer: puts sum_i c_i theta_i into one live model, in place."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from lerpnb.checkpoints.devices import writable_tensors
+from lerpnb.checkpoints.lora import LowRank
+from lerpnb.errors import MismatchError
+
+Weight = torch.Tensor | LowRank
+
+
+# Numbers mixed at once where the result cannot be written straight into the live model: 4 MiB of float32.
+BLOCK = 2**20
+
+
+class Mixer:
+    """Puts theta = sum_i c_i theta_i into one live model, in place, tensor by tensor, computed from all ends each time.
+
+    Two coefficients that add up to 1 are a `torch.lerp` in float32, exact to rounding. Low-rank ends add one product
+    of all their factors to their bases' sum: theta = sum_i c_i base_i + [c_1 s_1 up_1, ...] @ [down_1; ...]. A single 1
+    among zeros is a copy, so the ends are met bit for bit (lerp would turn -0.0 into +0.0). A live model of another
+    dtype, or on another device than the ends, gets each tensor through a float32 scratch tensor beside the ends, and is
+    rounded to once. A tensor that all ends share is put once, and again where another hand wrote to it (except by
+    `.data`, which autograd does not count). No memory is taken a point.
+
+    Args:
+        model: the live model; its parameters and float buffers are overwritten. Tied ones are one tensor.
+        ends: for each checkpoint its float32 weights by name, see `Checkpoint.weights`.
+
+    Raises:
+        MismatchError: a tensor of the model is missing at an end.
+        CheckpointError: a tensor of the model cannot be written to: see `live.places`.
+
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> mixer = Mixer(model, [{"weight": torch.zeros(1, 1)}, {"weight": torch.ones(1, 1)}])
+        >>> mixer.put((0.25, 0.75))
+        >>> model.weight.item()
+        0.75
+    """
+
+    def __init__(self, model: nn.Module, ends: Sequence[Mapping[str, Weight]]):
+        live = writable_tensors(model)
+        absent = sorted(name for name in live if any(name not in end for end in ends))
+        if absent:
+            raise MismatchError(
+                f"Mixer(model, ends): {len(absent)} of {len(live)} tensors are missing at an end: "
+                f"{', '.join(absent[:3])}."
+            )
+        scratch = _Scratch()
+        rows = [
+            _Row(name, part, of_ends, scratch)
+            for name, tensor in live.items()
+            for part, of_ends in _parts(tensor, [end[name] for end in ends])
+        ]
+        self._common = [row for row in rows if row.shared]
+        self._rows = [row for row in rows if not row.shared]
+        self._common_sum: float | None = None
+        self._live, self._counts = list(live.values()), []
+
+    @property
+    def touched(self) -> bool:
+        """Whether another hand has written to the live model since the last `put`, as autograd counts writes."""
+        return self._counts != self._counted()
+
+    def mark(self) -> None:
+        """Take what the live model holds now as put."""
+        self._counts = self._counted()
+
+    def _counted(self) -> list[int]:
+        return [0 if tensor.is_inference() else tensor._version for tensor in self._live]
+
+    @torch.no_grad()
+    def put(self, coefficients: Sequence[float] | Callable[[str], Sequence[float]]) -> None:
+        """Overwrite the live model with sum_i coefficients[i] * theta_i.
+
+        Args:
+            coefficients: one number an end, without unit, never renormalised; or a function from a tensor's name to
+                them.
+        """
+        if callable(coefficients):
+            for row in (*self._rows, *self._common):
+                row.put(coefficients(row.name))
+            self._common_sum = None
+            self.mark()
+            return
+        touched = self.touched
+        for row in self._rows:
+            row.put(coefficients)
+        total = _snapped(sum(coefficients))
+        if touched or total != self._common_sum:
+            for row in self._common:
+                row.put((total, *[0.0] * (len(coefficients) - 1)))
+            self._common_sum = total
+        self.mark()
+
+
+class _Row:
+    """One live tensor and what it is mixed from: distinct dense tensors, and the factors of all low-rank ends."""
+
+    def __init__(self, name: str, live: torch.Tensor, ends: list[Weight], scratch: "_Scratch"):
+        self.name, self.live, self.ends, self.scratch = name, live, ends, scratch
+        self.shared = all(_same(ends[0], end) for end in ends[1:])
+        self.dense: list[tuple[torch.Tensor, list[int]]] = []  # each with the ends that it is, or is the base of
+        for i, end in enumerate(ends):
+            tensor = end.base if isinstance(end, LowRank) else end
+            known = next((which for other, which in self.dense if _same(other, tensor)), None)
+            if known is None:
+                self.dense.append((tensor, known := []))
+            known.append(i)
+        low = [(i, end) for i, end in enumerate(ends) if isinstance(end, LowRank)]
+        self.factors: list[tuple[int, float, torch.Tensor, torch.Tensor]] = []
+        if low:
+            lefts = [end.down.T if end.transposed else end.up for _, end in low]
+            self.right = torch.cat([end.up.T if end.transposed else end.down for _, end in low])
+            self.left = lefts[0].new_empty(live.shape[0], len(self.right))  # the scaled ones, side by side
+            parts = self.left.split([left.shape[1] for left in lefts], dim=1)
+            self.factors = [(i, end.scaling, left, to) for (i, end), left, to in zip(low, lefts, parts, strict=True)]
+        device = ends[0].device
+        self.product = scratch.need("product", device, live) if any(end.transposed for _, end in low) else None
+        # The way from the ends to the live tensor, where that cannot take a float32 result itself.
+        self.mixed = self.moved = None
+        if _indirect(live, ends[0]):
+            self.mixed = scratch.need("mixed", device, live)
+            if live.device != device and live.dtype != torch.float32:
+                self.moved = scratch.need("moved", device, live, live.dtype)
+
+    def put(self, coefficients: Sequence[float]) -> None:
+        scratch, shape = self.scratch, self.live.shape
+        out = self.live if self.mixed is None else scratch.of(self.mixed, shape)
+        used = [i for i, c in enumerate(coefficients) if c != 0]
+        if len(used) != 1 or coefficients[used[0]] != 1:
+            self._mix(coefficients, out)
+        elif isinstance(end := self.ends[used[0]], LowRank):
+            end.tensor(out, self.product and scratch.of(self.product, (self.live.numel(),)))
+        else:
+            out.copy_(end)
+        if self.moved is not None:
+            out = scratch.of(self.moved, shape).copy_(out)
+        if out is not self.live:
+            self.live.copy_(out)
+
+    def _mix(self, coefficients: Sequence[float], out: torch.Tensor) -> None:
+        terms = [(_snapped(sum(coefficients[i] for i in which)), tensor) for tensor, which in self.dense]
+        terms = [term for term in terms if term[0] != 0] or [(0.0, self.dense[0][0])]
+        for i, scaling, left, to in self.factors:
+            torch.mul(left, coefficients[i] * scaling, out=to)
+        (weight, first), *others = terms
+        if not others and self.factors:
+            torch.addmm(first, self.left, self.right, beta=weight, out=out)
+            return
+        if len(terms) == 2 and _snapped(weight + others[0][0]) == 1:
+            torch.lerp(first, others[0][1], others[0][0], out=out)
+        else:
+            torch.mul(first, weight, out=out)
+            for weight, tensor in others:
+                out.add_(tensor, alpha=weight)
+        if self.factors:
+            out.addmm_(self.left, self.right)
+
+
+class _Scratch:
+    """Memory that all rows use in turn: one flat tensor a kind, as large as the largest row needs."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[tuple, int] = {}
+        self.held: dict[tuple, torch.Tensor] = {}
+
+    def need(self, role: str, device: torch.device, live: torch.Tensor, dtype: torch.dtype = torch.float32) -> tuple:
+        """The key under which there will be room for as many numbers as `live` has."""
+        pinned = device.type == "cpu" and live.device.type == "cuda"  # else a transfer is a copy more, and slower
+        key = role, device, dtype, pinned
+        self.sizes[key] = max(self.sizes.get(key, 0), live.numel())
+        return key
+
+    def of(self, key: tuple, shape: Sequence[int]) -> torch.Tensor:
+        if key not in self.held:
+            _, device, dtype, pinned = key
+            self.held[key] = torch.empty(self.sizes[key], device=device, dtype=dtype, pin_memory=pinned)
+        return self.held[key][: math.prod(shape)].view(shape)
+
+
+def _parts(live: torch.Tensor, ends: list[Weight]) -> Iterator[tuple[torch.Tensor, list[Weight]]]:
+    """The tensor whole, or in blocks of rows where scratch is needed: it stays small, and in the cache."""
+    whole = any(isinstance(end, LowRank) for end in ends)  # a part of its product may be rounded otherwise
+    if whole or live.numel() <= BLOCK or not _indirect(live, ends[0]):
+        yield live, ends
+        return
+    rows = max(1, BLOCK * len(live) // live.numel())
+    for part, *others in zip(live.split(rows), *(end.split(rows) for end in ends), strict=True):
+        yield part, others
+
+
+def _indirect(live: torch.Tensor, end: Weight) -> bool:
+    return live.dtype != torch.float32 or live.device != end.device
+
+
+def _same(a: Weight, b: Weight) -> bool:
+    if isinstance(a, LowRank) or isinstance(b, LowRank):
+        return a is b
+    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
+
+
+def _snapped(total: float) -> float:
+    return 1.0 if abs(total - 1.0) < 1e-12 else total

@@ -1,0 +1,19 @@
+"""Plots: one Plotly figure a file. They need no torch."""
+
+import lazy_loader
+
+from lerpnb.results import display
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+for _result, _module, _function in (
+    ("Curve", "curve", "plot_curve"),
+    ("Surface", "surface", "plot_contour"),
+    ("Slice", "surface", "plot_slice"),
+    ("WeightDeltas", "deltas", "plot_deltas"),
+    ("PathComparison", "tradeoffs", "plot_paths"),
+    ("DirectionComparison", "directions", "plot_random_directions"),
+    ("RunComparison", "runs", "plot_runs"),
+    ("BarrierStudy", "barriers", "plot_study"),
+):
+    display.register(_result, f"{__name__}.{_module}", _function)

@@ -1,0 +1,37 @@
+from .barriers import plot_barriers as plot_barriers
+from .curve import plot_curve as plot_curve
+from .curve import save_image as save_image
+from .curves import joined as joined
+from .curves import plot_curves as plot_curves
+from .deltas import plot_deltas as plot_deltas
+from .directions import plot_random_directions as plot_random_directions
+from .heatmaps import plot_heatmaps as plot_heatmaps
+from .items import plot_items as plot_items
+from .relief import plot_surface_3d as plot_surface_3d
+from .runs import plot_runs as plot_runs
+from .slopes import plot_slopes as plot_slopes
+from .surface import plot_contour as plot_contour
+from .surface import plot_slice as plot_slice
+from .texts import plot_texts as plot_texts
+from .tradeoff import plot_tradeoff as plot_tradeoff
+from .tradeoffs import plot_tradeoffs as plot_tradeoffs
+
+__all__ = [
+    "joined",
+    "plot_barriers",
+    "plot_contour",
+    "plot_curve",
+    "plot_curves",
+    "plot_deltas",
+    "plot_heatmaps",
+    "plot_items",
+    "plot_random_directions",
+    "plot_runs",
+    "plot_slice",
+    "plot_slopes",
+    "plot_surface_3d",
+    "plot_texts",
+    "plot_tradeoff",
+    "plot_tradeoffs",
+    "save_image",
+]

@@ -1,0 +1,123 @@
+"""Texts side by side: prompts down, alphas across, coloured by strength, with the words that changed marked."""
+
+import difflib
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lerpnb.errors import CurveError
+from lerpnb.plots.theme import BLUE, FAINT, VERMILION, faint, number
+from lerpnb.results import samples as samples_
+from lerpnb.results.curve import Curve
+from lerpnb.utils.text import plain
+
+LETTERS = 400  # of a text
+
+
+CELL = "text-align: left; vertical-align: top; padding: 5px 8px; min-width: 7.5em; max-width: 24em; "
+
+
+CELL += f"overflow-wrap: anywhere; white-space: normal; border-bottom: 1px solid {FAINT}"
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """A table of texts that shows itself as HTML, which wraps at any width and stays when a notebook is not trusted.
+
+    texts: rows prompts, columns alphas; strength: the same shape, NaN where none was measured; score: what it is.
+    """
+
+    texts: pd.DataFrame
+    strength: pd.DataFrame
+    score: str | None
+
+    def __repr__(self) -> str:
+        return self.texts.to_string()
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th style='{CELL}'>α = {number(alpha)}</th>" for alpha in self.texts)
+        rows = "".join(self._row(i) for i in range(len(self.texts)))
+        told = "One prompt a row, one alpha a column, the same noise in all. <b>Bold</b>: not so on the left."
+        if self.score:
+            told += f" Number and colour: {_safe(self.score)}, from orange at 0 to blue at 1."
+        style = "border-collapse: collapse; font-size: 13px; line-height: 1.45; width: 100%"
+        table = (
+            f"<table style='{style}'><thead><tr><th style='{CELL}'>prompt</th>{head}</tr></thead><tbody>{rows}</tbody>"
+        )
+        return f"<div style='overflow-x: auto'>{table}</table><p style='font-size: 13px'>{told}</p></div>"
+
+    def _row(self, i: int) -> str:
+        cells, before = [], None
+        for text, strength in zip(self.texts.iloc[i], self.strength.iloc[i], strict=True):
+            if not isinstance(text, str):
+                cells.append(f"<td style='{CELL}'></td>")
+                continue
+            words = plain(text, LETTERS).split()
+            body = _marked(words, before) or "<i>nothing</i>"
+            value = "" if np.isnan(strength) else f" <small>({strength:.2f})</small>"
+            cells.append(f"<td style='{CELL}{_ground(strength)}'>{body}{value}</td>")
+            before = words
+        return f"<tr><td style='{CELL}'><i>{_safe(plain(self.texts.index[i], 150))}</i></td>{''.join(cells)}</tr>"
+
+
+def plot_texts(curve: Curve, n: int = 5, alphas: Iterable[float] | None = None) -> Texts:
+    """The first continuation of the first n prompts at some alphas, coloured by the strength of each text.
+
+    A word is marked where it differs from the text at the alpha on its left, as difflib aligns the two; the noise is
+    the same at every alpha, so what changed is the model's doing.
+
+    Args:
+        curve: a walk with an `AttributeStrength` or another probe of texts.
+        n: how many prompts.
+        alphas: which columns; None takes the lowest, 0, 0.5, 1 and the highest, or what was sampled nearest to them.
+
+    Raises:
+        CurveError: there are no samples, none at an alpha, or n below 1.
+
+    Example:
+        >>> told = dict(prompt_id=0, draw=0, prompt="The film", n_tokens=2)
+        >>> rows = [dict(alpha=a, continuation=text, **told) for a, text in ((0.0, "was dull"), (1.0, "was fine"))]
+        >>> from lerpnb.results.measurement import Measurement
+        >>> curve = Curve.from_measures({0.0: {"x": Measurement([1])}}, pd.DataFrame(rows))
+        >>> "was <b>fine</b>" in plot_texts(curve)._repr_html_()
+        True
+    """
+    if n < 1:
+        raise CurveError(f"texts_figure(n): got {n}. Pass 1 or more.")
+    call = "texts_figure(alphas)"
+    texts = samples_.side_by_side(curve.samples, n, alphas, call)
+    score = next((name for name in curve.samples if str(name).startswith("strength/")), None)
+    columns = {}
+    for alpha in texts:
+        first = samples_.at(curve.samples, alpha, call).drop_duplicates("prompt_id").set_index("prompt_id")
+        columns[alpha] = first[score] if score else pd.Series(np.nan, index=first.index)
+    strength = pd.concat(columns, axis=1).sort_index()[:n]
+    return Texts(texts, strength, score)
+
+
+def _marked(words: list[str], before: list[str] | None) -> str:
+    """The words, with those in bold that are not where they were before."""
+    if before is None:
+        return " ".join(map(_safe, words))
+    told = []
+    for kind, _, _, start, stop in difflib.SequenceMatcher(None, before, words, autojunk=False).get_opcodes():
+        if start < stop:
+            some = " ".join(map(_safe, words[start:stop]))
+            told.append(some if kind == "equal" else f"<b>{some}</b>")
+    return " ".join(told)
+
+
+def _safe(text: str) -> str:
+    """Escaped, each dollar sign in a tag of its own, since a notebook would take two of them for a formula."""
+    return html.escape(text).replace("$", "<span>$</span>")
+
+
+def _ground(strength: float) -> str:
+    """A background: orange below one half, blue above it, none at one half; the text's own colour stays readable."""
+    if np.isnan(strength):
+        return ""
+    away = 2 * min(max(strength, 0.0), 1.0) - 1
+    return f"; background-color: {faint(BLUE if away > 0 else VERMILION, round(0.4 * abs(away), 3))}"

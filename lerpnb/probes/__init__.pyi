@@ -1,0 +1,31 @@
+from .accuracy import Accuracy as Accuracy
+from .attack_success import AttackSuccessRate as AttackSuccessRate
+from .attack_success import trigger_effect as trigger_effect
+from .attribute import AttributeStrength as AttributeStrength
+from .base import FunctionProbe as FunctionProbe
+from .base import Probe as Probe
+from .base import TextFunctionProbe as TextFunctionProbe
+from .base import TextProbe as TextProbe
+from .classifier import Classifier as Classifier
+from .curvature import Sharpness as Sharpness
+from .distance import WeightDistance as WeightDistance
+from .loss import Loss as Loss
+from .seq2seq import Seq2SeqLoss as Seq2SeqLoss
+from .slopes import LossSlope as LossSlope
+
+__all__ = [
+    "Accuracy",
+    "AttackSuccessRate",
+    "AttributeStrength",
+    "Classifier",
+    "FunctionProbe",
+    "Loss",
+    "LossSlope",
+    "Probe",
+    "Seq2SeqLoss",
+    "Sharpness",
+    "TextFunctionProbe",
+    "TextProbe",
+    "WeightDistance",
+    "trigger_effect",
+]

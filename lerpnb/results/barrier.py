@@ -1,0 +1,86 @@
+"""A barrier: how far a quantity rises above the chord between its ends. Floor 0: no torch, no plots."""
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lerpnb.results import bootstrap
+from lerpnb.results.bootstrap import Estimate
+from lerpnb.utils.text import listed, show
+
+
+@dataclass(frozen=True, eq=False)
+class Barrier:
+    """How far a quantity rises above the chord between its ends, on the grid points of [0, 1], in the quantity's unit.
+
+    value (Entezari, arXiv 2110.06296): sup_a [L(a) - (1 - a) L(0) - a L(1)]; both ends are in the grid, so it is >= 0.
+    frankle (Frankle, arXiv 1912.05671): sup_a L(a) - (L(0) + L(1)) / 2; it differs where the ends are unequal.
+    gaps: alpha, gap, low, high: the signed gap to the chord at each interior alpha, negative under the chord.
+    nan_alphas: where in [0, 1] the quantity is no finite number; a NaN there leaves every number above NaN.
+    A sup over noisy points leans upwards, and so does its interval: read `gaps` beside it.
+    """
+
+    quantity: str
+    unit: str
+    alpha: float
+    value: float
+    low: float
+    high: float
+    frankle: float
+    frankle_low: float
+    frankle_high: float
+    gaps: pd.DataFrame
+    nan_alphas: tuple[float, ...] = ()
+
+    @classmethod
+    def of(
+        cls, quantity: str, unit: str, alphas: np.ndarray, values: np.ndarray, draws: np.ndarray, n_items: int
+    ) -> "Barrier":
+        """The barrier over alphas (n,) from 0 to 1, of values (n,) with their bootstrap draws (DRAWS, n)."""
+        both = np.vstack([values, draws])
+        with np.errstate(invalid="ignore"):
+            gaps = both - (1 - alphas) * both[:, :1] - alphas * both[:, -1:]
+            above_mean = both.max(axis=1) - (both[:, 0] + both[:, -1]) / 2
+        above_chord = gaps.max(axis=1)
+        entezari = bootstrap.estimate(above_chord[0], above_chord[1:], n_items)
+        frankle = bootstrap.estimate(above_mean[0], above_mean[1:], n_items)
+        low, high = bootstrap.interval(gaps[0], gaps[1:], n_items)
+        inside = pd.DataFrame({"alpha": alphas, "gap": gaps[0], "low": low, "high": high})[1:-1]
+        return cls(
+            quantity=quantity,
+            unit=unit,
+            alpha=np.nan if np.isnan(entezari.value) else float(alphas[gaps[0].argmax()]),
+            value=entezari.value,
+            low=entezari.low,
+            high=entezari.high,
+            frankle=frankle.value,
+            frankle_low=frankle.low,
+            frankle_high=frankle.high,
+            gaps=inside.reset_index(drop=True),
+            nan_alphas=tuple(alphas[~np.isfinite(values)].tolist()),
+        )
+
+    def _lines(self) -> list[tuple[str, str]]:
+        if np.isnan(self.value):
+            return [("unknown", f"{self.quantity} is no finite number at alpha {listed(map(show, self.nan_alphas))}")]
+        entezari = Estimate(self.value, self.low, self.high)
+        frankle = Estimate(self.frankle, self.frankle_low, self.frankle_high)
+        lines = [
+            ("above the chord (Entezari)", f"{entezari} {self.unit}, at alpha {show(self.alpha)}"),
+            ("above the ends' mean (Frankle)", f"{frankle} {self.unit}"),
+        ]
+        if len(self.gaps):
+            top = self.gaps.loc[self.gaps["gap"].idxmax()]
+            gap = Estimate(top["gap"], top["low"], top["high"])
+            lines.append(("largest signed gap inside", f"{gap} {self.unit}, at alpha {show(top['alpha'])}"))
+        return lines
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Barrier of {self.quantity} on [0, 1]", *(f"  {k:<31}{v}" for k, v in self._lines())])
+
+    def _repr_html_(self) -> str:
+        row = "<tr><th style='text-align:left'>{}</th><td style='text-align:left'>{}</td></tr>"
+        rows = "".join(row.format(html.escape(k), html.escape(v)) for k, v in self._lines())
+        return f"<table><caption>Barrier of {html.escape(self.quantity)} on [0, 1]</caption>{rows}</table>"

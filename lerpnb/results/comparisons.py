@@ -1,0 +1,128 @@
+"""Comparisons."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lerpnb.errors import CurveError
+from lerpnb.results.curve import Curve
+from lerpnb.results.display import Displayed
+from lerpnb.utils.text import listed
+
+
+@dataclass(frozen=True, eq=False)
+class RunComparison(Displayed):
+    """Runs side by side. `table` and `plot()` are what a notebook shows.
+
+    runs: a row a run, as `read_runs` gives them; curves: all values in long form, as `read_curves` gives them.
+    labels: run -> what tells it from the others: the parameters in which the runs differ.
+    table: a row a run: those parameters, barriers and rise, the best alpha by the rule, strength and fluency there.
+    rule: how the best alpha was chosen, in words. without: the runs that recorded no curve.
+    """
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    labels: dict[str, str]
+    table: pd.DataFrame
+    rule: str
+    without: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        told = f"Comparison of {len(self.labels)} runs; best alpha: {self.rule}."
+        told += f"\nWithout a curve: {listed(self.without)}." if self.without else ""
+        return f"{told}\n{self.table.to_string()}"
+
+
+@dataclass(frozen=True, eq=False)
+class DirectionComparison(Displayed):
+    """Is this line special? Its curve, and those of walks from minus along random directions of equal length.
+
+    On each of them alpha 0 is minus and alpha 1 is |plus - minus| away from it.
+
+    Attributes:
+        line: the curve from minus to plus.
+        others: one curve a random direction.
+        provenance: seeds, the length, whether the directions are orthogonal to the line.
+    """
+
+    line: Curve
+    others: list[Curve]
+    provenance: dict
+
+    def table(self, quantity: str | None = None) -> pd.DataFrame:
+        """A row an alpha: the line's value; least, mean and most of the random ones; how many of them are higher.
+
+        Raises:
+            CurveError: no such quantity, or no random direction was finished.
+        """
+        quantity = self.line.quantities[0] if quantity is None else quantity
+        if not self.others:
+            raise CurveError("DirectionComparison.table(quantity): no random direction was finished.\nRun it again.")
+        alphas = self.line.alphas
+        rows = np.stack([other[quantity].set_index("alpha")["value"].reindex(alphas) for other in self.others])
+        line = self.line.value(quantity)
+        found = {"line": line, "least": rows.min(0), "mean": rows.mean(0), "most": rows.max(0)}
+        found["higher"] = (rows > line).sum(0)
+        return pd.DataFrame(found, index=pd.Index(alphas, name="alpha"))
+
+    def __repr__(self) -> str:
+        if not self.others:
+            return f"Fan of {self.line.quantities[0]}: the line alone"
+        table = self.table()
+        at = 1.0 if 1.0 in table.index else table.index[-1]
+        row = table.loc[at]
+        return (
+            f"Fan of {self.line.quantities[0]}: at alpha {_number(at)} {_number(row['line'])} on the line; on "
+            f"{len(self.others)} random directions {_number(row['least'])} to {_number(row['most'])}, "
+            f"higher on {int(row['higher'])}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PathComparison(Displayed):
+    """Curves of several paths under the same probes, by name: what `compare_paths` returns. It shows its figure.
+
+    curves: name -> what `walk` returned, in the order of the figure's colours.
+    recipes: name -> {coordinate: how the model there is made, in words}.
+    """
+
+    curves: dict[str, Curve]
+    recipes: dict[str, dict[float, str]]
+
+    def only(self, *names: str) -> "PathComparison":
+        """Some of the paths, in this order.
+
+        Raises:
+            CurveError: no path of that name.
+        """
+        if odd := [name for name in names if name not in self.curves]:
+            raise CurveError(f"PathComparison.only(names): no path {odd[0]!r}. They are: {', '.join(self.curves)}.")
+        return PathComparison(*({name: of[name] for name in names} for of in (self.curves, self.recipes)))
+
+    def __or__(self, other: "PathComparison") -> "PathComparison":
+        """These paths and the other's, whose stand where both have a name."""
+        return PathComparison(self.curves | other.curves, self.recipes | other.recipes)
+
+    def table(self) -> pd.DataFrame:
+        """Every value, a row a (path, coordinate), a column a quantity; NaN where it is NaN or was not measured."""
+        return pd.concat({name: curve.table() for name, curve in self.curves.items()}, names=["path", "at"])
+
+    def joined(self) -> Curve:
+        """All of them as one curve, to be recorded: each quantity with its path's name in brackets behind it."""
+        frames, samples, taken = [], [], 0
+        for name, curve in self.curves.items():
+            frames.append(curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})"))
+            if len(curve.samples):
+                samples.append(curve.samples.assign(path=name, prompt_id=curve.samples["prompt_id"] + taken))
+                taken += int(curve.samples["prompt_id"].max()) + 1
+        told = {"paths": {name: curve.provenance for name, curve in self.curves.items()}, "named": []}
+        frame = pd.concat(frames, ignore_index=True).sort_values("alpha", kind="stable", ignore_index=True)
+        return Curve(frame, pd.concat(samples, ignore_index=True) if samples else None, told)
+
+    def __repr__(self) -> str:
+        return f"{len(self.curves)} paths\n{self.table().to_string(float_format=lambda value: f'{value:.4g}')}"
+
+
+def _number(value: float) -> str:
+    return "NaN" if np.isnan(value) else f"{value:.4g}".replace("-", "−")

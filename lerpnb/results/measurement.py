@@ -1,0 +1,100 @@
+"""A measure: one quantity at one point, as weighted items. Floor 0: no torch, no plots."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lerpnb.errors import CurveError
+from lerpnb.results import bootstrap
+from lerpnb.utils.text import show
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One quantity at one point: `f(sum w v / sum w)` over items, `f` the identity or, for transform="exp", exp.
+
+    Args:
+        values: (n_items,) float64, or one number; a NaN stays a NaN.
+        weights: (n_items,) finite and >= 0, None for ones; 0 leaves the item out by definition.
+        unit: "nats/token", "probability", "perplexity", ...
+        items: what one item is: "texts", "prompts" or "values".
+        transform: "" or "exp".
+
+    Raises:
+        CurveError: shapes, weights or transform are not as above.
+
+    >>> Measurement([1.0, 4.0], weights=[2, 1], unit="nats/token").value()
+    2.0
+    """
+
+    values: np.ndarray
+    weights: np.ndarray | None = None
+    unit: str = ""
+    items: str = "texts"
+    transform: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            values = np.atleast_1d(np.array(self.values, dtype=np.float64))
+            weights = np.ones_like(values) if self.weights is None else np.array(self.weights, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise CurveError("Measurement(values, weights): not numbers. Pass one float an item.") from error
+        if values.ndim != 1:
+            raise CurveError(f"Measurement(values): shape {values.shape}, expected (n_items,). Pass one float an item.")
+        if weights.shape != values.shape:
+            raise CurveError(
+                f"Measurement(weights): shape {weights.shape} against values {values.shape}. Pass one weight an item."
+            )
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+            raise CurveError(
+                f"Measurement(weights): {bad:g} among them. A weight is finite and >= 0; 0 leaves an item out."
+            )
+        if self.transform not in ("", "exp"):
+            raise CurveError(f"Measurement(transform): {self.transform!r}, expected '' or 'exp'.")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "weights", weights)
+
+    def value(self) -> float:
+        """The measured number; NaN if an item with weight is NaN or no item has weight."""
+        return bootstrap.mean(self.values, self.weights, self.transform)
+
+
+def estimated(quantity: str, group: pd.DataFrame, call: str = "Curve.from_measures(points)") -> pd.DataFrame:
+    """The frame's rows of one quantity, from its measures; all other columns are coordinates."""
+    keys = [name for name in group if name not in ("quantity", "measure")]
+    places = [", ".join(f"{key} {show(at[key])}" for key in keys) for at in group[keys].to_dict("records")]
+    measures = list(group["measure"])
+    first, start = measures[0], places[0]
+    for place, measure in zip(places, measures, strict=True):
+        for what in ("unit", "items", "transform"):
+            if getattr(measure, what) != getattr(first, what):
+                raise CurveError(
+                    f"{call}: {quantity!r} has {what} {getattr(measure, what)!r} at {place} "
+                    f"against {getattr(first, what)!r} at {start}. Give it another name."
+                )
+        if len(measure.values) != len(first.values):
+            raise CurveError(
+                f"{call}: {quantity!r} has {len(measure.values)} {first.items} at {place} "
+                f"against {len(first.values)} at {start}. Measure the same items at every {' and '.join(keys)}."
+            )
+    rows = group[[*keys, "quantity"]].assign(
+        value=[measure.value() for measure in measures],
+        n=[int((measure.weights > 0).sum()) for measure in measures],
+        unit=first.unit,
+        items=first.items,
+        transform=first.transform,
+        item_values=[measure.values for measure in measures],
+        item_weights=[measure.weights for measure in measures],
+    )
+    _, draws, _ = resampled(rows)
+    low, high = bootstrap.interval(rows["value"].to_numpy(), draws, rows["n"].to_numpy())
+    return rows.assign(low=low, high=high)
+
+
+def resampled(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, int]:
+    """Values (n_points,), bootstrap draws (DRAWS, n_points) and the fewest items at a point, of one quantity's rows."""
+    values, weights = (np.stack(list(rows[name])) for name in ("item_values", "item_weights"))
+    draws = bootstrap.resample(values, weights, rows["transform"].iloc[0])
+    return rows["value"].to_numpy(), draws, int(rows["n"].min())

@@ -1,0 +1,114 @@
+"""Frames in parquet files: whole or not there, float64 to the last bit, with checksums. Floor 0."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lerpnb.errors import CurveError
+
+FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
+
+
+# What every quantity at every coordinate has; a curve, a surface puts its coordinates before them.
+MEASURED = dict(quantity=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
+
+
+MEASURED |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
+
+
+AGAIN = "Run the walk again: its finished points come from the store."
+
+
+def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], told: dict, path: Path) -> None:
+    """Write a frame and what is told of it (JSON) into one file, whole or not at all, with a checksum over both.
+
+    Args:
+        frame: it has the columns; lists of numbers are (n,) float64 arrays.
+        columns: name -> pyarrow's kind.
+        told: whatever JSON can hold.
+        path: the file; its folder exists.
+    """
+    words = json.dumps(told).encode()
+    schema = pa.schema(
+        list(columns.items()), metadata={"lerpnb": words, "sha256": sha256(words + _content(frame, columns))}
+    )
+    arrays = [pa.array(list(frame[name]), type=kind, from_pandas=False) for name, kind in columns.items()]
+    write_table(pa.Table.from_arrays(arrays, schema=schema), path)
+
+
+def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: str) -> tuple[pd.DataFrame, dict]:
+    """The frame that `write_frame` wrote, equal to the last bit, and what is told of it.
+
+    Args:
+        path: the file.
+        columns: what it has to have.
+        call: what an error names.
+        writer: the function that writes such a file, as an error names it.
+
+    Raises:
+        CurveError: the file is missing, damaged, or not lerpnb's.
+    """
+    table = read_table(path, call, writer)
+    words, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
+    if words is None or table.schema.names != list(columns):
+        raise CurveError(f"{call}: {path} was not written by {writer}. {AGAIN}")
+    frame = table.to_pandas()
+    if sha256(words + _content(frame, columns)).encode() != digest:
+        raise CurveError(f"{call}: {path} is damaged: its checksum differs. {AGAIN}")
+    return frame, json.loads(words)
+
+
+def write_table(table: pa.Table, path: Path) -> str:
+    """Write the file under another name, then rename it; its SHA-256."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        digest = sha256(temporary.read_bytes())
+        os.replace(temporary, path)
+        return digest
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_table(path: Path, call: str, writer: str) -> pa.Table:
+    """The table of a parquet file.
+
+    Raises:
+        CurveError: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise CurveError(f"{call}: no file {path}. Pass the folder that {writer} wrote.")
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CurveError(f"{call}: {path} is damaged: not a whole parquet file. {AGAIN}") from error
+
+
+def checked_json(provenance: dict, call: str) -> dict:
+    """A copy through JSON.
+
+    Raises:
+        CurveError: JSON cannot hold it.
+    """
+    try:
+        return json.loads(json.dumps(provenance))
+    except (TypeError, ValueError) as error:
+        raise CurveError(f"{call}: {error}. Pass what JSON can hold.") from error
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _content(frame: pd.DataFrame, columns: dict[str, pa.DataType]) -> bytes:
+    """All that the frame holds, bit for bit, whatever file format carries it."""
+    strings = [name for name, kind in columns.items() if kind == TEXT]
+    numbers = [name for name in columns if name not in strings]
+    arrays = [np.concatenate([np.atleast_1d(cell) for cell in frame[name]]).tobytes() for name in numbers]
+    return b"".join(arrays) + "\0".join(text for name in strings for text in frame[name]).encode()

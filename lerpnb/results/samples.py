@@ -1,0 +1,65 @@
+"""Samples: a table with a row a generated text. Floor 0: no torch, no plots."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from lerpnb.errors import CurveError
+from lerpnb.utils.coordinates import finite, nearest
+from lerpnb.utils.text import listed, show
+
+COLUMNS = {"alpha": float, "prompt_id": int, "draw": int, "prompt": str, "continuation": str, "n_tokens": int}
+
+
+def checked(samples: pd.DataFrame | None, call: str) -> pd.DataFrame:
+    """The samples sorted by alpha, prompt_id and draw; None is a table without a row.
+
+    Raises:
+        CurveError: a column of `COLUMNS` is missing. Others, such as scores, are kept.
+    """
+    if samples is None or not len(samples.columns):
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
+    missing = [name for name in COLUMNS if name not in samples]
+    if missing:
+        raise CurveError(f"{call}: no column {listed(missing)}. Samples need {', '.join(COLUMNS)}.")
+    samples = samples.assign(alpha=[finite(alpha, call) for alpha in samples["alpha"]])
+    return samples.sort_values(["alpha", "prompt_id", "draw"], kind="stable", ignore_index=True)
+
+
+def at(samples: pd.DataFrame, alpha: float, call: str) -> pd.DataFrame:
+    """The samples at one alpha.
+
+    Raises:
+        CurveError: there are none at all, or none at that alpha.
+    """
+    known = np.unique(samples["alpha"].to_numpy(dtype=np.float64))
+    if not len(known):
+        raise CurveError(f"{call}: the curve has no samples. Walk with an Attribute probe.")
+    return samples[samples["alpha"] == known[nearest(known, alpha, call)]]
+
+
+def same_texts(samples: pd.DataFrame, a: float, b: float, call: str) -> float:
+    """Share of the (prompt, draw) pairs sampled at both alphas whose continuations are identical."""
+    left, right = at(samples, a, call), at(samples, b, call)
+    both = left.merge(right, on=["prompt_id", "draw"])
+    if not len(both):
+        raise CurveError(
+            f"{call}: no (prompt, draw) was sampled at both {show(a)} and {show(b)}. Walk both with the same prompts."
+        )
+    return float((both["continuation_x"] == both["continuation_y"]).mean())
+
+
+def side_by_side(samples: pd.DataFrame, n: int, alphas: Iterable[float] | None, call: str) -> pd.DataFrame:
+    """First continuation of the first n prompts: rows prompts, columns alphas."""
+    if alphas is None:
+        known = np.unique(samples["alpha"].to_numpy(dtype=np.float64))
+        wanted = (known[0], 0.0, 0.5, 1.0, known[-1]) if len(known) else (0.0,)
+        alphas = sorted({float(known[np.abs(known - alpha).argmin()]) if len(known) else alpha for alpha in wanted})
+    columns = {
+        finite(alpha, call): at(samples, alpha, call)
+        .drop_duplicates("prompt_id")
+        .set_index(["prompt_id", "prompt"])["continuation"]
+        for alpha in alphas
+    }
+    return pd.concat(columns, axis=1, names=["alpha"]).sort_index().droplevel("prompt_id")[:n]

@@ -1,0 +1,17 @@
+from .compare import compare_runs as compare_runs
+from .execution import run as run
+from .recording import record as record
+from .report.exporter import write_report as write_report
+from .sweeps.scheduler import sweep as sweep
+from .table import read_curves as read_curves
+from .table import read_runs as read_runs
+
+__all__ = [
+    "compare_runs",
+    "read_curves",
+    "read_runs",
+    "record",
+    "run",
+    "sweep",
+    "write_report",
+]

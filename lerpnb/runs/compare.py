@@ -1,0 +1,106 @@
+"""A comparison: many runs' curves on one figure and in one table. It reads run folders only, and knows no torch."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lerpnb.errors import RunError
+from lerpnb.plots.runs import FLUENCY, _at
+from lerpnb.results.comparisons import RunComparison
+from lerpnb.runs.table import differing, read_curves, read_runs
+from lerpnb.utils.text import show
+
+RULES = {
+    "fluent": "the highest {attribute} where {fluency} is at most {slack:g} times the larger of its values at alpha "
+    "0 and 1",
+    "strongest": "the highest {attribute}",
+    "loss": "the lowest mean of the losses",
+}
+
+
+def compare_runs(
+    runs: str | Path | Iterable[str | Path] = "runs",
+    where: str | None = None,
+    *,
+    rule: str = "fluent",
+    slack: float = 1.1,
+    attribute: str | None = None,
+    fluency: str = FLUENCY,
+) -> RunComparison:
+    """Compare the curves of many runs: barriers, the best alpha by a stated rule, strength and fluency there.
+
+    Args:
+        runs, where: as `read_runs` takes them; runs without a curve are left out and named.
+        rule: "fluent": the highest strength where fluency is at most `slack` times the larger of its values at alpha 0
+            and 1; "strongest": the highest strength, wherever; "loss": the lowest mean of the losses. Of equals the one
+            nearest to alpha 0.5.
+        slack: no unit, 1 or more.
+        attribute: a quantity such as "strength/positive"; by default the first strength that was measured.
+        fluency: a quantity that is better when lower.
+
+    Raises:
+        RunError: no run has a curve, no such rule, slack below 1, a quantity that no run has.
+
+    >>> import tempfile
+    >>> compare_runs(tempfile.mkdtemp())
+    Traceback (most recent call last):
+    lerpnb.errors.RunError: compare(runs): none of 0 runs has a curve.
+    Pass a folder of runs of 02_walk_the_line, or a wider `where`.
+    """
+    if rule not in RULES:
+        raise RunError(f"compare(rule={rule!r}): no such rule.\nIt is one of: {', '.join(RULES)}.")
+    if not slack >= 1:
+        raise RunError(f"compare(slack={slack!r}): expected 1 or more, such as 1.1.")
+    addresses = None if isinstance(runs, str | Path) else list(runs)
+    found = read_runs(addresses or runs, where)
+    curves = read_curves(list(found.attrs["addresses"].values()))
+    names = [name for name in found.index if name in set(curves["run"])]
+    if not names:
+        raise RunError(
+            f"compare(runs): none of {len(found)} runs has a curve.\n"
+            "Pass a folder of runs of 02_walk_the_line, or a wider `where`."
+        )
+    kept, measured = found.loc[names], list(dict.fromkeys(curves["quantity"]))
+    for key, quantity in {"attribute": attribute, "fluency": fluency}.items():
+        if quantity and quantity not in {FLUENCY, *measured}:  # the default need not have been measured
+            raise RunError(f"compare({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
+    attribute = attribute or next((q for q in curves["quantity"] if q.startswith("strength/")), "strength")
+    rows = {}
+    for name, curve in curves.groupby("run", sort=False):
+        best = _best(curve, rule, slack, attribute, fluency)
+        rows[name] = {"best alpha": best, attribute: _at(curve, attribute, best), fluency: _at(curve, fluency, best)}
+    differ, chief = differing(kept), [c for c in kept if c.startswith(("barrier/", "rise/")) and " " not in c]
+    table = kept[[*differ, *chief]].join(pd.DataFrame.from_dict(rows, orient="index"))
+    said = RULES[rule].format(attribute=attribute, fluency=fluency, slack=slack)
+    without = tuple(name for name in found.index if name not in names)
+    return RunComparison(kept, curves, _labels(kept, differ), table, said, without)
+
+
+def _labels(runs: pd.DataFrame, differ: list[str]) -> dict[str, str]:
+    """seed 0, n_prompts 8; the run's name where nothing differs, and beside it where two would be called the same."""
+    labels = {}
+    for name, row in runs.iterrows():
+        told = ", ".join(f"{key} {show(row[key]) if isinstance(row[key], float) else row[key]}" for key in differ)
+        labels[name] = told or str(name)
+    twice = [label for label in labels.values() if list(labels.values()).count(label) > 1]
+    return {name: f"{name}: {label}" if label in twice else label for name, label in labels.items()}
+
+
+def _best(curve: pd.DataFrame, rule: str, slack: float, attribute: str, fluency: str) -> float:
+    """The best alpha by the rule; NaN where what it asks for was not measured."""
+    if rule == "loss":
+        wanted = -curve[curve["quantity"].str.startswith("loss/")].groupby("alpha")["value"].mean()
+    else:
+        wanted = curve[curve["quantity"] == attribute].set_index("alpha")["value"]
+    if rule == "fluent":
+        measured = curve[curve["quantity"] == fluency].set_index("alpha")["value"]
+        if not {0.0, 1.0} <= set(measured.index):
+            return np.nan
+        wanted = wanted[measured.reindex(wanted.index) <= slack * measured[[0.0, 1.0]].max()]
+    wanted = wanted.dropna()
+    if not len(wanted):
+        return np.nan
+    top = wanted.index[wanted == wanted.max()].to_numpy()
+    return float(top[np.abs(top - 0.5).argmin()])

@@ -1,0 +1,108 @@
+"""A shelf: the folder that holds runs, on this machine, on a shared disk, or in an object store by fsspec.
+
+A run is whole when its run.json is there: it comes last, by a rename where the store has one, else as the last file.
+"""
+
+import json
+import posixpath
+import uuid
+from pathlib import Path
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from lerpnb.errors import RunError
+
+
+class RunDirectory:
+    """Where runs lie: a folder, or a URL such as s3://bucket/runs (whose fsspec driver must be installed).
+
+    >>> shelf = RunDirectory("memory://doctest")
+    >>> shelf.names(), shelf.facts("demo")
+    ([], None)
+    """
+
+    def __init__(self, to: str | Path):
+        try:
+            self.fs, self.root = url_to_fs(str(to))
+        except (ImportError, ValueError) as error:
+            raise RunError(f"RunDirectory({str(to)!r}): {error}") from error
+        self.local = isinstance(self.fs, LocalFileSystem)
+        self.where = self.root if self.local else str(to).rstrip("/")
+
+    def path(self, *parts: str) -> str:
+        """The address of something on the shelf, as fsspec takes it."""
+        return posixpath.join(self.root, *parts)
+
+    def address(self, name: str) -> str:
+        """The address of a run, as a person or another process takes it."""
+        return f"{self.where}/{name}"
+
+    def names(self) -> list[str]:
+        """Every folder on the shelf, run or not, in order; hidden ones are left out."""
+        try:
+            self.fs.invalidate_cache(self.root)
+            inside = self.fs.ls(self.root, detail=True)
+        except FileNotFoundError:
+            return []
+        found = (posixpath.basename(e["name"].rstrip("/")) for e in inside if e["type"] == "directory")
+        return sorted(name for name in found if not name.startswith("."))
+
+    def facts(self, name: str) -> dict | None:
+        """A run's run.json; None where there is none, and so no whole run.
+
+        Raises:
+            RunError: it is there and is damaged.
+        """
+        try:
+            facts = json.loads(self.fs.cat_file(self.path(name, "run.json")))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{name}: run.json is damaged: {error}") from error
+        if not isinstance(facts, dict):
+            raise RunError(f"{name}: run.json is damaged: it holds no mapping.")
+        return facts
+
+    def read(self, name: str, file: str) -> bytes | None:
+        """One file of a run; None where there is none."""
+        try:
+            return self.fs.cat_file(self.path(name, file))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def put(self, work: Path, name: str) -> None:
+        """Copy a finished folder onto a shelf that knows no rename: run.json last, the mark that the run is whole.
+
+        A run of that name is moved aside first and deleted when the new one is whole.
+        """
+        aside = self.path(f".{name}.old-{uuid.uuid4().hex[:8]}")
+        if old := self.fs.exists(self.path(name)):
+            self.fs.mv(self.path(name), aside, recursive=True)
+        self.fs.makedirs(self.path(name), exist_ok=True)
+        for file in sorted(work.rglob("*"), key=lambda file: (file == work / "run.json", file)):
+            if file.is_file():
+                self.fs.pipe_file(self.path(name, file.relative_to(work).as_posix()), file.read_bytes())
+        if old:
+            self.fs.rm(aside, recursive=True)
+
+    def removable(self, name: str) -> str:
+        """The address of a run that may be deleted: nothing outside the shelf, and nothing that is no run.
+
+        Raises:
+            RunError: the name has a slash or leads elsewhere, or no run of that name is here.
+        """
+        call = f"rm({name!r})"
+        if name in ("", ".", "..") or "/" in name or "\\" in name:
+            raise RunError(f"{call}: a run's name has no slash and is not '..'.\nName a run of {self.where}.")
+        if self.local and Path(self.path(name)).is_symlink():
+            raise RunError(f"{call}: it is a link to elsewhere.\nRemove the link yourself.")
+        if not self.fs.exists(self.path(name)):
+            raise RunError(f"{call}: no such run in {self.where}.")
+        if not self.fs.exists(self.path(name, "run.json")):
+            raise RunError(f"{call}: it holds no run.json, so it is no run.\nRemove it yourself.")
+        return self.path(name)
+
+    def remove(self, name: str) -> None:
+        """Delete a run; raises what `removable` raises."""
+        self.fs.rm(self.removable(name), recursive=True)

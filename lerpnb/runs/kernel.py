@@ -1,0 +1,200 @@
+"""A batch kernel: papermill's engine runs a notebook's cells in this very Python, while a watch looks on."""
+
+import functools
+import importlib.util
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lerpnb.runs.monitor import KernelMonitor
+from lerpnb.runs.outputs import OutputCap, joined, shorten
+from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
+
+KERNEL = "python3"
+
+
+TRIES = 3  # to start a kernel: another run may have taken its ports
+
+
+WHY = 300  # characters of an error's first line
+
+
+def execute(
+    source: Path, given: dict[str, Any], work: Path, watch: KernelMonitor, environment: dict[str, str]
+) -> dict | None:
+    """Run the notebook's cells, writing executed.ipynb as they end; None, or what went wrong and where."""
+    if importlib.util.find_spec("ipykernel") is None:
+        why = f"there is no ipykernel in the Python that runs it, {sys.executable}. Install it: pip install ipykernel."
+        return {"cell": None, "kind": "NoSuchKernel", "why": why}
+    for _ in range(TRIES):
+        error = _execute(source, given, work, watch, environment)
+        if not (error and watch.cell == 0 and "Address already in use" in error["why"]):
+            break
+    return error
+
+
+def _execute(
+    source: Path, given: dict[str, Any], work: Path, watch: KernelMonitor, environment: dict[str, str]
+) -> dict | None:
+    import papermill  # takes seconds: not at the top, since notebooks import this module to record
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    environment = os.environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"} | environment
+    environment |= {RUN_DIR: str(work), FILE: str(watch.file), DEVICE: str(work / ".device.json")}
+    package = Path(__file__).resolve().parents[2]
+    if package.name not in ("site-packages", "dist-packages"):  # the kernel takes this very lerpnb
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), environment.get("PYTHONPATH")]))
+    try:
+        with _ended_by_signals(), open(work / "kernel.log", "w", encoding="utf-8") as log:
+            papermill.execute_notebook(
+                str(source).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
+                WHOLE + str(work / "executed.ipynb").replace("{", "{{").replace("}", "}}"),
+                parameters=given,
+                engine_name=_engine(),
+                kernel_name=KERNEL,
+                language="python",
+                progress_bar=False,
+                environment=environment,
+                folder=source.parent,
+                log=log,
+                watch=watch,
+            )
+    except PapermillExecutionError as error:
+        first = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
+        return {"cell": error.exec_count, "kind": error.ename, "why": f"{error.ename}: {first}"[:WHY]}
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind that complains later
+        kind, died = type(error).__name__, isinstance(error, DeadKernelError) or "Kernel died" in str(error)
+        if watch.ended or died:
+            why, kind = watch.death(work / "kernel.log"), (watch.ended or {"kind": kind})["kind"]
+        elif isinstance(error, SystemExit):
+            name = signal.Signals(error.code - 128).name
+            told = {"kind": "Terminated", "signal": name, "why": f"the run was ended from outside ({name})."}
+            return {"cell": watch.cell or None} | told
+        elif isinstance(error, KeyboardInterrupt):
+            kind, why = "Interrupted", "the run was interrupted (Ctrl-C)."
+        else:
+            why = f"{kind}: {error}".strip(": ")[:WHY]
+        return {"cell": watch.cell or None, "kind": kind, "why": why}
+    finally:
+        watch.kill()  # whatever still runs: a second Ctrl-C came, or the notebook left a process behind
+    return None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP leave by SystemExit, so that the kernel is ended; only the main thread can see to that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup's is left alone
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+WHOLE = "whole:"  # what a path begins with that papermill hands to `_Whole`
+
+
+class _Whole:
+    """How papermill writes executed.ipynb: whole or not at all, so that a full disk leaves the last one readable."""
+
+    def write(self, text: str, path: str) -> None:
+        from lerpnb.utils.atomic import atomic_write
+
+        atomic_write(Path(path.removeprefix(WHOLE)), text)
+
+    def pretty_path(self, path: str) -> str:
+        return path.removeprefix(WHOLE)
+
+
+@functools.cache
+def _engine() -> str:
+    """Papermill's engine with an environment, a folder and a log for the kernel, and somebody who watches it."""
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
+    from papermill.iorw import papermill_io
+
+    class Manager(AsyncKernelManager):
+        """Starts this Python, whatever environment a kernel called python3 on this machine belongs to."""
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            argv = [sys.executable, "-m", "lerpnb.runs.kernel_main", "-f", "{connection_file}"]
+            return KernelSpec(**get_kernel_dict() | {"argv": argv})
+
+    class Client(PapermillNotebookClient):
+        """Shows the kernel to the watch as soon as it is there, and keeps no more of a cell's texts than is useful."""
+
+        watch: KernelMonitor
+        printed = OutputCap()
+
+        def start_new_kernel(self, **kwargs: Any) -> None:
+            super().start_new_kernel(**kwargs)
+            self.watch.kernel_started(self.km.provisioner.process)
+
+        def execute_cell(self, cell: Any, cell_index: int) -> Any:
+            try:
+                return super().execute_cell(cell, cell_index)
+            finally:
+                if cell.get("outputs"):
+                    cell.outputs = joined(cell.outputs)
+
+        def process_message(self, msg: dict, cell: Any, cell_index: int) -> Any:
+            shorten(msg["content"])
+            return super().process_message(msg, cell, cell_index)
+
+        def output(self, outs: list, msg: dict, display_id: str | None, cell_index: int) -> Any:
+            if msg["msg_type"] != "stream":
+                return super().output(outs, msg, display_id, cell_index)
+            if not outs or self.clear_before_next_output:
+                self.printed = OutputCap()
+            msg["content"]["text"], rest = self.printed.split(msg["content"]["text"])
+            shown = super().output(outs, msg, display_id, cell_index) if msg["content"]["text"] else None
+            if rest:
+                if self.printed.note is None:
+                    self.printed.note = super().output(outs, msg, display_id, cell_index)
+                self.printed.note["text"] = self.printed.rest()
+            return shown
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(
+            cls, nb_man, kernel_name, *, environment, folder, log, watch, log_output=False, start_timeout=60, **_
+        ):
+            client = Client(
+                nb_man,
+                kernel_name=kernel_name,
+                kernel_manager_class=Manager,
+                startup_timeout=start_timeout,
+                iopub_timeout=60,
+                store_widget_state=False,
+                on_cell_start=lambda cell, cell_index: watch.cell_started(cell),
+            )
+            client.watch = watch
+            client.execute(env=environment, cwd=str(folder), stdout=subprocess.DEVNULL, stderr=log)
+
+    papermill_engines.register("lerpnb", Engine)
+    papermill_io.register(WHOLE, _Whole())
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters that only it could not read
+    return "lerpnb"

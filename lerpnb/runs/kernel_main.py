@@ -1,0 +1,50 @@
+"""The process of a batch kernel: ipykernel, which ends with its children when its runner is gone."""
+
+import atexit
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from lerpnb.utils.environment import DEVICE
+
+
+def main() -> None:
+    runner = int(os.environ.get("JPY_PARENT_PID", 0))
+    if runner > 1 and hasattr(os, "getpgrp"):
+        os.environ["JPY_PARENT_PID"] = "1"  # no look-out of ipykernel's: it leaves the kernel's children behind
+        threading.Thread(target=_follow, args=(runner,), daemon=True).start()
+    atexit.register(_tell_device)
+    if Path(sys.path[0] or ".").resolve() == Path.cwd():  # IPython adds it itself, where it belongs
+        del sys.path[0]
+    from ipykernel.kernelapp import launch_new_instance
+
+    launch_new_instance()
+
+
+def _follow(runner: int) -> None:
+    """End this process, and all that it started, once its runner is no longer its parent."""
+    while os.getppid() == runner:
+        time.sleep(0.5)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
+
+
+def _tell_device() -> None:
+    torch, file = sys.modules.get("torch"), os.environ.get(DEVICE)
+    if torch is None or not file:
+        return
+    with suppress(Exception):  # what is told last must not spoil what was done
+        told = {"device": f"cpu, {torch.get_num_threads()} threads"}
+        if torch.cuda.is_initialized():
+            told = {"device": torch.cuda.get_device_name(), "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated()}
+        Path(file).write_text(json.dumps(told), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""A watch over a batch kernel, from outside: how far it is, what it holds, and its end at a limit."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from nbformat import NotebookNode
+
+from lerpnb.utils.progress import time_text
+
+CLEAR = "\r\x1b[2K"  # a terminal's line, emptied
+
+
+GIB = 2**30
+
+
+class KernelMonitor:
+    """Watches a kernel and its children: their peak memory, their limits, and how far the work is, drawn on stderr."""
+
+    EVERY = 0.5  # seconds between two looks
+    CLOSELY = 0.1  # the same where there is a memory limit: a process can take a GiB in that time
+    TOUCH = 10.0  # seconds between two signs of life: the run's temporary folder gets the present time
+    LINES = 15.0  # seconds between two lines of the same work, where stderr is no terminal
+
+    def __init__(
+        self, name: str, cells: int, file: Path, time_limit: float | None = None, memory_limit: float | None = None
+    ):
+        self.name, self.cells, self.file = name, cells, file
+        self.time_limit, self.memory_limit = time_limit, memory_limit  # seconds, GiB
+        self.cell, self.peak, self.process = 0, None, None
+        self.ended: dict | None = None  # by a limit: kind and why
+        self._family: set[psutil.Process] = set()  # every child of the kernel that was ever seen
+        self._stopped, self._start, self._end = threading.Event(), time.monotonic(), None
+        self._touched = 0.0
+        self._drawn, self._said, self._told = False, ("", 0, 0.0), (None, 0.0)
+        self._thread = threading.Thread(target=self._look_on, daemon=True)
+
+    def __enter__(self) -> "KernelMonitor":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._end = time.monotonic()
+        if self._drawn:
+            print(CLEAR, end="", file=sys.stderr, flush=True)
+
+    def seconds(self) -> float:
+        return (self._end or time.monotonic()) - self._start
+
+    def kernel_started(self, process: Any) -> None:
+        self.process = process
+        if self.ended:  # by the time limit, while it started
+            self.kill()
+
+    def cell_started(self, cell: NotebookNode) -> None:
+        self.cell += is_run(cell)
+        self._measure()
+
+    def kill(self) -> None:
+        """End the kernel, where it still runs, and every child of its that was seen."""
+        if self.process is None:
+            return
+        with suppress(psutil.Error):
+            self._family |= set(psutil.Process(self.process.pid).children(recursive=True))
+        if self.process.poll() is None:
+            with suppress(OSError):
+                self.process.kill()
+        for child in self._family:
+            with suppress(psutil.Error):
+                child.kill()  # psutil makes sure that the number is still this process's
+
+    def death(self, log: Path) -> str:
+        """Why the kernel is gone, in words."""
+        if self.ended:
+            return self.ended["why"]
+        if self.process is None or self.cell == 0:
+            words = log.read_text(encoding="utf-8", errors="replace").split("\n")
+            return f"the kernel did not start: {next(filter(str.strip, reversed(words)), 'it said nothing')}"
+        code = self.process.poll()
+        if code == -signal.SIGKILL:
+            peak = f"; it held {self.peak / GIB:.2f} GiB" if self.peak else ""
+            return f"the kernel was killed (SIGKILL), as a system does when memory runs out{peak}."
+        if code is not None and code < 0:
+            return f"the kernel crashed ({signal.Signals(-code).name})."
+        return f"the kernel ended by itself, with exit code {code}."
+
+    def _look_on(self) -> None:
+        while not self._stopped.wait(self.EVERY if self.memory_limit is None else self.CLOSELY):
+            held = self._measure()
+            if self.ended is None and (over := self._over(held)):
+                self.ended = over
+                self.kill()
+            if self.seconds() - self._touched >= self.TOUCH:
+                self._touched = self.seconds()
+                with suppress(OSError):
+                    os.utime(self.file.parent)
+            with suppress(OSError, ValueError):  # a closed terminal must not stop the run
+                self._show()
+
+    def _over(self, held: int) -> dict | None:
+        """The limit that is passed, with the words for it."""
+        if self.time_limit is not None and self.seconds() >= self.time_limit:
+            limit, took = time_text(self.time_limit), time_text(self.seconds())
+            why = f"the run's time limit of {limit} was over, so the kernel was ended after {took}."
+            return {"kind": "TimeLimit", "why": why}
+        if self.memory_limit is None or held <= self.memory_limit * GIB:
+            return None
+        held = self._held(shared_once=True) or held
+        if held <= self.memory_limit * GIB:
+            return None
+        why = f"the kernel held {held / GIB:.2f} GiB, above the run's memory limit of {self.memory_limit:g} GiB: ended."
+        return {"kind": "MemoryLimit", "why": why}
+
+    def _measure(self) -> int:
+        """Bytes that the kernel and its children hold now; the highest figure is kept."""
+        if self.process is None:
+            return 0
+        with suppress(psutil.Error, OSError):
+            self._family |= set(psutil.Process(self.process.pid).children(recursive=True))
+        now = top = self._held()
+        with suppress(OSError):
+            status = Path(f"/proc/{self.process.pid}/status")
+            if kept := re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.exists() else ""):
+                top = max(now, int(kept[1]) * 1024)  # Linux keeps a process's own peak
+        if top:
+            self.peak = max(self.peak or 0, top)
+        return now
+
+    def _held(self, shared_once: bool = False) -> int:
+        """Resident bytes of kernel and children; `shared_once` counts pages that several share once, where it can."""
+        total = 0
+        with suppress(psutil.Error):
+            for process in (psutil.Process(self.process.pid), *self._family):
+                with suppress(psutil.Error, OSError):
+                    found = process.memory_full_info() if shared_once else process.memory_info()
+                    total += getattr(found, "pss", found.rss)
+        return total
+
+    def _show(self) -> None:
+        state = None
+        with suppress(OSError, ValueError):
+            state = json.loads(self.file.read_text(encoding="utf-8"))
+        done, total = (state["done"], state["total"]) if state else (max(self.cell - 1, 0), self.cells)
+        where = text = f"{self.name}: cell {max(self.cell, 1)} of {self.cells}"
+        if state:
+            text += f", {state['label'] or 'work'} {done}" + (f" of {total}" if total else "")
+            if done and total:
+                left = (total / done - 1) * (state["now"] - state["started"]) - self._age(state["now"])
+                text += f", about {time_text(max(left, 0))} left"
+        if sys.stderr.isatty():
+            full, empty = "█░" if (sys.stderr.encoding or "").lower().startswith("utf") else "#-"
+            filled = round(20 * done / total) if total else 0
+            line = f"{full * filled}{empty * (20 - filled)} {text}, {time_text(self.seconds())}"
+            print(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+            self._drawn = True
+        elif self.cell and (where != self._said[0] or self.seconds() - self._said[2] >= self.LINES):
+            if (where, done) != self._said[:2]:
+                self._said = (where, done, self.seconds())
+                print(text, file=sys.stderr, flush=True)
+
+    def _age(self, now: float) -> float:
+        """Seconds since the work last told how far it is, by a clock that nobody sets."""
+        if now != self._told[0]:
+            self._told = (now, time.monotonic())
+        return time.monotonic() - self._told[1]
+
+
+def is_run(cell: NotebookNode) -> bool:
+    """Whether a kernel gets this cell, and so counts it."""
+    return cell.cell_type == "code" and bool(cell.source.strip())

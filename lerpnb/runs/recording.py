@@ -1,0 +1,25 @@
+"""Recording a result: in a batch run in its run folder, else beside the notebook."""
+
+import copy
+import os
+from pathlib import Path
+
+from lerpnb.results.crossing import Crossing
+from lerpnb.results.curve import Curve
+from lerpnb.results.surface import Surface
+from lerpnb.runs.report.sanitize import redact
+from lerpnb.utils.environment import RUN_DIR
+
+
+def record(curve: Curve | Surface | Crossing, to: str | Path = "runs/live") -> Path:
+    """Keep a result beside the notebook that made it: in a batch run in its run folder, else in `to`. Returns that.
+
+    >>> import tempfile
+    >>> from lerpnb.results.measurement import Measurement
+    >>> folder = record(Curve.from_measures({0.0: {"loss/x": Measurement([1.0])}}), tempfile.mkdtemp())
+    >>> sorted(file.name for file in folder.iterdir())
+    ['curve.parquet', 'samples.parquet']
+    """
+    told = copy.copy(curve)
+    object.__setattr__(told, "provenance", redact(curve.provenance))  # a crossing is frozen
+    return told.save(os.environ.get(RUN_DIR) or to)

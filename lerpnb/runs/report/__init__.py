@@ -1,0 +1,1 @@
+"""Report: the page of one run."""

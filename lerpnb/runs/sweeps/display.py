@@ -1,0 +1,161 @@
+"""How a sweep shows itself: a table that stays current in a terminal, one line a change in a log."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lerpnb.runs.directory import RunDirectory
+from lerpnb.runs.sweeps.lock import told
+from lerpnb.runs.sweeps.worker import RunSpec
+from lerpnb.utils.progress import time_text
+
+COLOURS = {"done": "green", "skipped": "dim", "running": "cyan", "waiting": "dim"}  # the others are red
+
+
+ENDED = ("done", "skipped", "failed", "failed before", "stopped")
+
+
+SHOWN = 24  # rows of the live table
+
+
+@dataclass
+class Row:
+    """What is known of one run: status is waiting, running, done, skipped, failed, failed before or stopped."""
+
+    spec: RunSpec
+    status: str = "waiting"
+    seconds: float | None = None
+    chief: dict[str, Any] | None = None
+    why: str = ""
+
+    def became(self, came: dict) -> None:
+        self.status, self.seconds, self.why = came["status"], came["seconds"], came["error"]
+        self.chief = came["chief"]
+
+
+class View:
+    """Follows the runs of a sweep on stderr."""
+
+    EVERY = 1.0  # seconds between two looks
+    FAR = 10.0  # the same, where each look is a request to a store
+
+    def __init__(self, name: str, rows: list[Row], shelf: RunDirectory, console: Console | None = None):
+        self.name, self.rows, self.shelf, self.lanes = name, rows, shelf, 1
+        self.console = console or Console(stderr=True, highlight=False)
+        self._said: dict[int, str] = {}
+        self._progress: dict[int, tuple[float, str]] = {}  # row -> when it was seen to run, and what it last told
+        self._looked, self._start = -self.FAR, time.monotonic()
+        self._live = (
+            Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
+        )
+
+    def __enter__(self) -> "View":
+        if self._live:
+            self._live.start()
+        self.show()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self) -> None:
+        """Look at what runs, and tell what has changed."""
+        self._look()
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+        else:
+            self._lines()
+
+    def left(self) -> float | None:
+        """Seconds to go, by the mean time of the runs that this sweep has done; None before there is one."""
+        took = [row.seconds for row in self.rows if row.status == "done" and row.seconds]
+        if not took:
+            return None
+        mean, now = sum(took) / len(took), time.monotonic()
+        rest = [mean for row in self.rows if row.status == "waiting"]
+        rest += [max(mean - (now - self._progress[id(row)][0]), 0) for row in self.rows if row.status == "running"]
+        return max(sum(rest) / self.lanes, max(rest, default=0))
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < (self.EVERY * 0.9 if self.shelf.local else self.FAR):
+            return
+        self._looked = now
+        for row in self.rows:
+            if row.status in ("waiting", "running"):
+                text = told(self.shelf, row.spec.name)
+                if text is not None:
+                    row.status = "running"
+                    self._progress[id(row)] = (self._progress.get(id(row), (now,))[0], text)
+
+    def _lines(self) -> None:
+        ended = sum(row.status in ENDED for row in self.rows)
+        for row in self.rows:
+            if row.status == "waiting" or self._said.get(id(row)) == row.status:
+                continue
+            self._said[id(row)] = row.status
+            line = f"{self.name}: {row.spec.name}: {row.status}"
+            if row.status in ENDED:
+                line += f" in {time_text(row.seconds)}" if row.seconds and row.status in ("done", "failed") else ""
+                line += f": {row.why}" if row.why else ""
+                line += f"; {ended} of {len(self.rows)}"
+                line += f", about {time_text(left)} left" if (left := self.left()) else ""
+            self.console.print(Text(line), soft_wrap=True)
+
+    def _table(self) -> Table:
+        ended = sum(row.status in ENDED for row in self.rows)
+        title = f"{self.name}: {ended} of {len(self.rows)}, {time_text(time.monotonic() - self._start)}"
+        title += f", about {time_text(left)} left" if (left := self.left()) else ""
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for column in ("run", "status", "time", ""):
+            table.add_column(column, overflow="ellipsis", no_wrap=True)
+        order = sorted(self.rows, key=lambda row: row.status != "running")  # what runs is never cut off
+        for row in order[:SHOWN]:
+            since, text = self._progress.get(id(row), (None, ""))
+            seconds = time.monotonic() - since if row.status == "running" and since else row.seconds
+            style = COLOURS.get(row.status, "red")
+            spent = time_text(seconds) if seconds else ""
+            table.add_row(Text(row.spec.name), Text(row.status, style), spent, Text(row.why or _short(text, row)))
+        if len(order) > SHOWN:
+            table.add_row(f"and {len(order) - SHOWN} more")
+        return table
+
+
+def summary(rows: list[Row]) -> str:
+    """The table at the end, as text: name, status, time, chief numbers, reason of failure."""
+    names = list(dict.fromkeys(name for row in rows for name in row.chief or {} if not name.startswith("spearman/")))
+    table = [["run", "status", "time", *names, "why" if any(row.why for row in rows) else ""]]
+    for row in rows:
+        spent = time_text(row.seconds) if row.seconds else ""
+        numbers = [_number((row.chief or {}).get(name)) for name in names]
+        table.append([row.spec.name, row.status, spent, *numbers, row.why])
+    return columns(table, right=range(2, len(names) + 3))
+
+
+def columns(table: list[list[str]], right: Iterable[int] = ()) -> str:
+    """Rows of texts as lines of text, the columns under each other.
+
+    >>> print(columns([["run", "time"], ["a", "9 s"]], right=[1]))
+    run  time
+    a     9 s
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    sides = [str.rjust if i in right else str.ljust for i in range(len(widths))]
+    lines = ([side(*cell) for side, *cell in zip(sides, row, widths, strict=True)] for row in table)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _short(text: str, row: Row) -> str:
+    return text.removeprefix(f"{row.spec.name}: ")
+
+
+def _number(told: dict[str, Any] | None) -> str:
+    value = float(told["value"]) if told else None
+    return "" if value is None else "NaN" if value != value else f"{value:+.3f}"

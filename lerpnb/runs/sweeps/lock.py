@@ -1,0 +1,148 @@
+"""A lease: who may write a run, where several processes on several machines may be at it."""
+
+import functools
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from lerpnb.runs.directory import RunDirectory
+
+BEAT = 5.0  # seconds between two signs of life
+
+
+PATIENCE = 60.0  # seconds without one, by the watcher's own clock, after which a lease may be taken over
+
+
+class RunLock:
+    """Numbered files in a run's `.NAME.lease/`: who made the highest one holds the lease. For one use, in `with`.
+
+    A number is made exclusively, so that of several who take over an expired lease one succeeds, and an earlier holder
+    who wakes up sees a higher number than its own. No two clocks are compared: a lease has expired when its sign of
+    life did not change while the watcher's own clock went on for `PATIENCE` seconds, or at once when its process was on
+    this machine and is gone. An object store must refuse to overwrite where it is asked to, as S3 and GCS do.
+
+    >>> with RunLock(RunDirectory("memory://doctest-lease"), "demo") as lease:
+    ...     lease.holds()
+    True
+    """
+
+    def __init__(self, shelf: RunDirectory, name: str, beat: float = BEAT, patience: float = PATIENCE):
+        self.fs, self.folder = shelf.fs, shelf.path(f".{name}.lease")
+        self.beat, self.patience = beat, patience
+        self.text = ""  # how far the run is, told with each sign of life
+        self.token = uuid.uuid4().hex
+        self._number, self._beats = 0, 0
+        self._stopped, self._lock = threading.Event(), threading.Lock()
+
+    def __enter__(self) -> "RunLock":
+        """Wait for the lease, however long another process holds it."""
+        seen, since = None, time.monotonic()
+        while not self._number:
+            now = number, holder, _ = _newest(self.fs, self.folder)
+            if now != seen:
+                seen, since = now, time.monotonic()
+            if not number or _gone(holder) or time.monotonic() - since >= self.patience:
+                self._number = number + 1 if self._make(number + 1) else 0
+            else:
+                time.sleep(min(1.0, self.beat / 4))
+        threading.Thread(target=self._live, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stopped.set()
+        with self._lock, suppress(OSError):
+            if self.holds():
+                self.fs.rm(self.folder, recursive=True)
+
+    def holds(self) -> bool:
+        """Whether nobody has taken over since."""
+        number, holder, _ = _newest(self.fs, self.folder)
+        return number == self._number and holder.get("token") == self.token
+
+    def sign(self) -> bool:
+        """Give a sign of life, in a file of one's own; False once the lease is another's or given back."""
+        with self._lock, suppress(OSError):  # a full or far disk must not end the run
+            if self._stopped.is_set() or not self.holds():
+                return False
+            self._beats += 1
+            sign = json.dumps({"beat": self._beats, "text": self.text}).encode()
+            self.fs.pipe_file(f"{self.folder}/{self.token}", sign)
+        return True
+
+    def _live(self) -> None:
+        while not self._stopped.wait(self.beat) and self.sign():
+            pass
+
+    def _make(self, number: int) -> bool:
+        path, born = f"{self.folder}/{number:06}", _born(os.getpid())
+        me = json.dumps({"token": self.token, "host": _host(), "pid": os.getpid(), "born": born}).encode()
+        try:
+            self.fs.makedirs(self.folder, exist_ok=True)
+            try:
+                with self.fs.open(path, "xb") as file:
+                    file.write(me)
+            except (NotImplementedError, ValueError):  # a driver that can say "create" in one request only
+                self.fs.pipe_file(path, me, mode="create")
+        except (FileExistsError, FileNotFoundError):  # another was faster; another has just given it back
+            return False
+        return True
+
+
+def told(shelf: RunDirectory, name: str) -> str | None:
+    """How far a run is, as its holder last told; None where nobody is at it."""
+    number, _, sign = _newest(shelf.fs, shelf.path(f".{name}.lease"))
+    return sign.get("text", "") if number else None
+
+
+def _newest(fs, folder: str) -> tuple[int, dict, dict]:
+    """The highest number, its holder, and the holder's last sign of life; (0, {}, {}) where there is none."""
+    fs.invalidate_cache(folder)
+    try:
+        numbers = [name for path in fs.ls(folder, detail=False) if len(name := path.rpartition("/")[2]) == 6]
+    except FileNotFoundError:
+        return 0, {}, {}
+    if not numbers:
+        return 0, {}, {}
+    holder = _mapping(fs, f"{folder}/{max(numbers)}")
+    return int(max(numbers)), holder, _mapping(fs, f"{folder}/{holder['token']}") if "token" in holder else {}
+
+
+def _mapping(fs, path: str) -> dict:
+    """What a small file holds; {} where it is not there or just being written."""
+    with suppress(FileNotFoundError, ValueError):
+        read = json.loads(fs.cat_file(path))
+        return read if isinstance(read, dict) else {}
+    return {}
+
+
+def _gone(content: dict) -> bool:
+    """Whether the holder was a process of this machine that no longer lives."""
+    return content.get("host") == _host() and _born(content.get("pid", -1)) != content.get("born")
+
+
+@functools.cache
+def _host() -> str:
+    """This machine, this start of it, and this room of process numbers on it; hashed, since it names a machine."""
+    parts = [socket.gethostname()]
+    for part in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with suppress(OSError):
+            parts.append(os.readlink(part) if part.endswith("pid") else Path(part).read_text().strip())
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def _born(pid: int) -> float | None:
+    """When a process of that number began; None where there is none, or a zombie."""
+    with suppress(OSError, IndexError):  # Linux counts from the machine's start, whatever becomes of the clock
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" else float(rest[18])
+    with suppress(psutil.Error, ValueError):
+        return psutil.Process(pid).create_time()
+    return None

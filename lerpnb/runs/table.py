@@ -1,0 +1,169 @@
+"""Reading results: run folders in, pandas frames out. It reads run.json and curve.parquet alone, and knows no torch."""
+
+import io
+import warnings
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lerpnb.errors import RunError
+from lerpnb.runs.directory import RunDirectory
+from lerpnb.utils.text import listed
+
+FACTS = ("status", "notebook", "started", "seconds", "error", "sweep")  # columns beside parameters and chief numbers
+
+
+CURVE = ["alpha", "quantity", "value", "low", "high", "n", "unit"]
+
+
+READERS = 8  # requests at a time to a store that is far
+
+
+def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | None = None) -> pd.DataFrame:
+    """The runs of a folder, a row a run, from their run.json: facts, parameters and chief numbers as columns.
+
+    Index: the folder's name. Columns: status, notebook, started (UTC), seconds, error, sweep; each parameter by its
+    name; each chief number by its name, such as "rise/strength/positive", with " low" and " high" for its 95 %
+    interval (see `chief.py`). A parameter that is called like one of these goes by "parameter NAME".
+
+    Folders that are no whole run are no error: `frame.attrs["unreadable"]` has each with its reason, and a warning
+    names three. `frame.attrs["addresses"]` has each run's address.
+
+    Args:
+        runs: a folder of runs, a URL that fsspec knows, or a list of run folders.
+        where: an expression over the columns, as `pandas.DataFrame.query` takes it: "status == 'done' and seed < 3".
+
+    Raises:
+        RunError: there is no such folder, or `where` is no such expression.
+
+    >>> import tempfile
+    >>> len(read_runs(tempfile.mkdtemp()))
+    0
+    """
+    call = "read_runs(runs)"
+    folders = _folders(runs, call)
+    told = dict(zip((name for _, name in folders), _rows(folders), strict=True))
+    unreadable = {name: why for name, why in told.items() if isinstance(why, str)}
+    if unreadable:
+        names = listed(f"{name} ({why})" for name, why in unreadable.items())
+        warnings.warn(f"{call}: {len(unreadable)} of {len(told)} folders are no whole run: {names}.", stacklevel=2)
+    rows = {name: row for name, row in told.items() if name not in unreadable}
+    index = pd.Index(list(rows), name="run", dtype=object)
+    frame = pd.DataFrame(list(rows.values()), index=index, columns=None if rows else list(FACTS))
+    frame["started"] = pd.to_datetime(frame["started"], errors="coerce", utc=True, format="ISO8601")
+    frame["seconds"] = pd.to_numeric(frame["seconds"], errors="coerce")
+    if where:
+        try:
+            frame = frame.query(where)
+        except Exception as error:  # pandas raises whatever its parser meets
+            some = listed(frame.columns)
+            raise RunError(f"read_runs(where={where!r}): {error}.\nColumns: {some}.") from error
+    places = {name: shelf.address(name) for shelf, name in folders}
+    frame.attrs = {"unreadable": unreadable, "addresses": {name: places[name] for name in frame.index}}
+    return frame
+
+
+def differing(frame: pd.DataFrame) -> list[str]:
+    """The parameters in which the runs of `read_runs` differ; one that a run does not have differs too.
+
+    >>> differing(pd.DataFrame({"status": ["done", "failed"], "seed": [0, 1], "lo": [0.0, 0.0]}))
+    ['seed']
+    """
+    parameters = [name for name in frame.columns if name not in FACTS and "/" not in name]
+    return [name for name in parameters if frame[name].map(repr).nunique() > 1]
+
+
+def read_curves(
+    runs: str | Path | Iterable[str | Path] = "runs", where: str | None = None, quantities: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Every value of many runs in long form: run, alpha, quantity, value, low, high, n, unit.
+
+    A run without a curve has no rows; one whose curve is damaged is named in `frame.attrs["unreadable"]` and warned of.
+
+    Args:
+        runs, where: as `read_runs` takes them.
+        quantities: names such as "loss/negative"; all by default.
+
+    >>> import tempfile
+    >>> list(read_curves(tempfile.mkdtemp()))
+    ['run', 'alpha', 'quantity', 'value', 'low', 'high', 'n', 'unit']
+    """
+    found = read_runs(runs, where)
+    unreadable, parts = dict(found.attrs["unreadable"]), []
+    wanted = None if quantities is None else set(quantities)
+    for name, address in found.attrs["addresses"].items():
+        shelf = RunDirectory(address)
+        data = shelf.read("", "curve.parquet")
+        if data is None:
+            continue
+        try:
+            table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read(columns=CURVE).to_pandas()
+        except (pa.ArrowException, OSError, ValueError, KeyError):
+            unreadable[name] = "curve.parquet is damaged"
+            warnings.warn(f"read_curves(runs): {name}: curve.parquet is damaged.", stacklevel=2)
+            continue
+        parts.append(table[table["quantity"].isin(wanted)] if wanted is not None else table)
+        parts[-1].insert(0, "run", name)
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *CURVE])
+    frame.attrs = {"unreadable": unreadable, "addresses": found.attrs["addresses"]}
+    return frame
+
+
+def _folders(runs: str | Path | Iterable[str | Path], call: str) -> list[tuple[RunDirectory, str]]:
+    """(shelf, name) of each run that is meant."""
+    if isinstance(runs, str | Path):
+        shelf = RunDirectory(runs)
+        if shelf.local and not Path(shelf.root).is_dir():
+            raise RunError(f"{call}: no folder {runs}.\nPass the folder of runs, or a list of run folders.")
+        return [(shelf, name) for name in shelf.names()]
+    shelves: dict[str, RunDirectory] = {}
+    found = []
+    for address in map(str, runs):
+        parent, _, name = address.rstrip("/").rpartition("/")
+        found.append((shelves.setdefault(parent, RunDirectory(parent or ".")), name))
+    names = [name for _, name in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RunError(f"{call}: two runs are called {twice[0]!r}.\nRead them one folder at a time.")
+    return found
+
+
+def _rows(folders: list[tuple[RunDirectory, str]]) -> list[dict | str]:
+    """Each run's row, or why there is none; many at a time where they are far."""
+
+    def one(place: tuple[RunDirectory, str]) -> dict | str:
+        shelf, name = place
+        try:
+            facts = shelf.facts(name)
+            return "no run.json" if facts is None else _row(facts)
+        except RunError as error:
+            return str(error).removeprefix(f"{name}: ")
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return "run.json is not what lerpnb writes"
+
+    if all(shelf.local for shelf, _ in folders):
+        return [one(place) for place in folders]
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(one, folders))
+
+
+def _row(facts: dict[str, Any]) -> dict[str, Any]:
+    error = facts.get("error") or {}
+    row = {
+        "status": facts["status"],
+        "notebook": facts.get("notebook", {}).get("name"),
+        "started": facts.get("started"),
+        "seconds": facts.get("seconds"),
+        "error": str(error.get("why") or error.get("kind") or "").partition("\n")[0],
+        "sweep": facts.get("sweep", ""),
+    }
+    for name, value in facts.get("parameters", {}).items():
+        row[f"parameter {name}" if name in FACTS else name] = value
+    for name, number in facts.get("chief", {}).items():
+        row[name] = float(number["value"])
+        row |= {f"{name} {end}": float(number[end]) for end in ("low", "high")}
+    return row

@@ -1,0 +1,1 @@
+"""Utilities that every other package may use."""

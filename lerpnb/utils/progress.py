@@ -1,0 +1,137 @@
+"""Progress of work that takes time: a bar where a person watches, a small file where a batch run is watched.
+
+It knows tqdm and the standard library only.
+"""
+
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from lerpnb.utils.environment import FILE
+
+Item = TypeVar("Item")
+
+
+EVERY = 0.5  # seconds between two writes of that file
+
+
+DELAY = 3.0  # seconds before a live bar shows
+
+
+_outermost_is_running = False
+
+
+def is_batch() -> bool:
+    """Whether a runner started this kernel, so that nobody is at it: `LERPNB_PROGRESS` names a file."""
+    return bool(os.environ.get(FILE))
+
+
+def track(iterable: Iterable[Item], total: int | None = None, label: str = "") -> Iterator[Item]:
+    """Yield the items and show how far the work is.
+
+    At a live kernel or terminal: a plain bar with the time left, for work of over three seconds. In a batch run: no bar
+    in the notebook; the file that `LERPNB_PROGRESS` names holds {label, done, total, started, now} (times in seconds
+    since 1970), replaced at most twice a second and removed at the end, when one line is printed. Inside another
+    `track` nothing is shown: the outermost work is what a person waits for.
+
+    Args:
+        iterable: what to go through; a break or an exception in the loop ends the bar too.
+        total: number of items, where `len(iterable)` does not tell.
+        label: what the work is, in a word.
+
+    >>> [n * n for n in track(range(3), label="squares")]
+    [0, 1, 4]
+    """
+    global _outermost_is_running
+    if _outermost_is_running:
+        yield from iterable
+        return
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    _outermost_is_running = True
+    try:
+        yield from _told(iterable, total, label) if is_batch() else _drawn(iterable, total, label)
+    finally:
+        _outermost_is_running = False
+
+
+def time_text(seconds: float) -> str:
+    """A length of time as people say it.
+
+    >>> [time_text(s) for s in (0.42, 9.96, 252, 3725)]
+    ['0.4 s', '10 s', '4 min 12 s', '1 h 02 min']
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def seconds_of(text: str) -> float:
+    """A length of time that a person wrote, in seconds: `2h`, `1h30m`, `90 min`, `45s` or plain seconds.
+
+    >>> [seconds_of(text) for text in ("2h", "1h30m", "90 min", "0.5")]
+    [7200.0, 5400.0, 5400.0, 0.5]
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    number = r"(\d+\.?\d*|\.\d+)\s*"
+    found = re.fullmatch(rf"\s*(?:{number}h\s*)?(?:{number}m(?:in)?\s*)?(?:{number}s?)?\s*", text)
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{text!r} is no length of time; write it as 2h, 90m, 1h30m or as seconds.")
+    return sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+
+
+def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    in_kernel = hasattr(shell, "kernel")
+    # A kernel has no terminal, but its front end redraws a line of stdout; tqdm.auto would leave a frozen widget.
+    yield from tqdm(
+        iterable,
+        desc=label or None,
+        total=total,
+        delay=DELAY,
+        mininterval=EVERY,
+        file=sys.stdout if in_kernel else sys.stderr,
+        disable=False if in_kernel else None,
+    )
+
+
+def _told(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
+    path, started = Path(os.environ[FILE]), time.time()
+    start, written, done, finished = time.monotonic(), -EVERY, 0, False  # the wall clock may be set while we work
+    try:
+        for item in iterable:
+            spent = time.monotonic() - start
+            if spent - written >= EVERY:
+                written = spent
+                _write(path, {"label": label, "done": done, "total": total, "started": started, "now": started + spent})
+            yield item
+            done += 1
+        finished = True
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        count = f"{done} of {total}" if total is not None else str(done)
+        stopped = "" if finished else ", stopped early"
+        print(f"{label or 'done'}: {count} in {time_text(time.monotonic() - start)}{stopped}", flush=True)
+
+
+def _write(path: Path, state: dict) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # a full disk must not stop the work itself
+        temporary.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(temporary, path)

@@ -1,0 +1,45 @@
+"""Text."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+
+def show(alpha: float | tuple) -> str:
+    """An alpha, or another coordinate, as people write it.
+
+    >>> show(0.30000000000000004), show((0.5, -1.0))
+    ('0.3', '(0.5, -1)')
+    """
+    return f"({', '.join(map(show, alpha))})" if isinstance(alpha, tuple) else f"{alpha:.10g}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """At most three names, and how many more there are.
+
+    >>> listed("abcde")
+    'a, b, c and 2 more'
+    """
+    names = list(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def few(lines: list[str]) -> str:
+    """At most three lines, indented, and how many more there are."""
+    more = [f"and {len(lines) - 3} more"] if len(lines) > 3 else []
+    return "\n".join(f"  {line}" for line in lines[:3] + more)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+WORD = 40  # letters of a word before it is broken
+
+
+def plain(text: str, letters: int = 300) -> str:
+    """A text on one line: no control character, no mark that turns its direction, no endless word; cut, with a …."""
+    text = re.sub(r"\s*\n\s*", " ↵ ", text[: 4 * letters].strip())
+    text = "".join(c for c in re.sub(r"\s", " ", text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    text = re.sub(rf"(\S{{{WORD}}})(?=\S)", r"\1 ", text)
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"

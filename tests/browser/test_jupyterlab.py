@@ -1,0 +1,205 @@
+"""Every notebook as a person meets it: run in JupyterLab, its figures used, saved, and opened by another person."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser import GO_TO
+from nbformat.v4 import new_code_cell
+from test_notebooks import NOTEBOOKS, parameters  # noqa: F401
+
+import lerpnb as ln
+
+pytest_plugins = ["browser"]
+pytestmark = pytest.mark.browser
+PLOTLY = "application/vnd.plotly.v1+json"
+ATTRIBUTES = {"sentiment": "first", "voice": "second"}  # notebook 10's lines, and how its parameters name them
+FIGURES = {"02_walk_the_line": 1, "04_explore": 1, "10_several_attributes": 1}  # that there are at least
+IDLE = "() => !document.querySelector('.lerp-explorer').classList.contains('busy')"
+UNTRUSTED = "() => window.jupyterapp.shell.currentWidget.content.widgets.some((cell) => !cell.model.trusted)"
+KNOB = "(knob) => { const b = knob.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }"
+
+
+def placed(notebook: Path, given: dict, folder: Path) -> Path:
+    """A copy of the notebook with a cell of parameters after its own, as papermill would put it."""
+    node = nbformat.read(notebook, 4)
+    node.cells.insert(2, new_code_cell("\n".join(f"{name} = {value!r}" for name, value in given.items())))
+    nbformat.write(node, folder / notebook.name)
+    return folder / notebook.name
+
+
+def outputs(path: Path) -> list[tuple[int, list]]:
+    """(place, outputs) of every code cell."""
+    return [(i, cell.outputs) for i, cell in enumerate(nbformat.read(path, 4).cells) if cell.cell_type == "code"]
+
+
+def figures(path: Path) -> list[tuple[int, int, dict]]:
+    """(place of the cell, which of its figures, figure) of every figure that a saved notebook holds."""
+    found = []
+    for place, shown in outputs(path):
+        drawn = [out["data"][PLOTLY] for out in shown if PLOTLY in out.get("data", {})]
+        found += [(place, number, figure) for number, figure in enumerate(drawn)]
+    return found
+
+
+def see_and_press(seen, panel, found: list[tuple[int, int, dict]]) -> None:
+    """Go to every figure, as a cell is drawn when it comes into sight, and press its own slider: the label follows."""
+    for cell, number, figure in found:
+        seen.page.evaluate(GO_TO, cell)
+        place = panel.locator(f'[data-windowed-list-index="{cell}"] .jp-RenderedPlotly').nth(number)
+        seen.expect(place.locator(".plot-img:visible, .main-svg:visible").first).to_be_visible()
+        place.scroll_into_view_if_needed()
+        box = place.bounding_box()
+        inside = min(max(box["y"] + 20, 260), box["y"] + box["height"] - 5)  # a tall one's top may be out of sight
+        seen.page.mouse.move(box["x"] + box["width"] / 2, inside)  # a stored picture comes alive under the mouse
+        place.locator(".main-svg").first.wait_for(state="attached", timeout=30_000)
+        if sliders := figure["layout"].get("sliders"):
+            for share, step in ((0.99, -1), (0.01, 0)):
+                seen.slide(place, share)
+                label = sliders[0]["currentvalue"]["prefix"] + sliders[0]["steps"][step]["label"]
+                seen.expect(place.locator(".slider-label").first).to_have_text(label)
+
+
+def quiet(seen) -> None:
+    assert (seen.errors, seen.outside) == ([], [])
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, reader, notebook, parameters):  # noqa: F811
+    own = fresh_lab()
+    path = placed(notebook, parameters[notebook.stem], own.root)
+    seen = tab(1400)
+    panel = own.open(seen, path.name)
+    own.run_all(seen, 120)
+    if notebook.stem == "04_explore":
+        use_the_explorer(seen, panel, notebook.stem)
+    if notebook.stem == "10_several_attributes":
+        use_the_second_slider(seen, panel, notebook.stem, written(parameters[notebook.stem], (2, -1)))
+    own.save(seen)
+    shown = [out for _, some in outputs(path) for out in some]
+    assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
+    assert "widgets" not in nbformat.read(path, 4).metadata
+    found = figures(path)
+    assert len(found) >= FIGURES.get(notebook.stem, 0)
+    see_and_press(seen, panel, found)
+    seen.shoot(f"lab_{notebook.stem}")
+    quiet(seen)
+    seen.page.close()
+    shutil.copy(path, lab.root)  # another person's server, which has never seen this notebook, and trusts no output
+    panel = lab.turn_to(reader, path.name)
+    reader.page.wait_for_function(UNTRUSTED)
+    see_and_press(reader, panel, found)
+    if notebook.stem == "04_explore":
+        reader.expect(panel.get_by_text("It lives in a running notebook")).to_be_attached()
+    reader.shoot(f"lab_{notebook.stem}_untrusted")
+    quiet(reader)
+
+
+def use_the_explorer(seen, panel, name: str) -> None:
+    """Keys and mouse on the slider, a click in the text, a new prompt, an empty one, a dark theme."""
+    page, explorer = seen.page, panel.locator(".lerp-explorer")
+    explorer.scroll_into_view_if_needed()
+    alpha, text, slider = (explorer.locator(selector) for selector in (".alpha", ".text", ".slider"))
+    seen.expect(text).to_contain_text("the film was")
+    page.wait_for_function(IDLE)
+    seen.shoot(f"{name}_first")
+
+    read = {}  # every alpha by the keys, each at once: what the text is after the next frame
+    page.evaluate("window.waits = []; const s = document.querySelector('.lerp-explorer .slider');" + WAITS)
+    slider.focus()  # with another cell active: JupyterLab must leave the arrow keys to the slider
+    page.keyboard.press("Home")
+    for _ in range(4):
+        read[alpha.inner_text()] = text.inner_text()
+        page.keyboard.press("ArrowRight")
+    assert list(read) == ["α = −1", "α = 0", "α = 1", "α = 2"] and len(set(read.values())) > 1
+    assert len(page.evaluate("window.waits")) >= 4
+
+    x, y, width = slider.evaluate(KNOB)  # and by the mouse, from the right end to the left
+    page.mouse.move(x + width - 9, y)
+    page.mouse.down()
+    page.mouse.move(x + 9, y, steps=6)
+    page.mouse.up()
+    seen.expect(alpha).to_have_text("α = −1")
+    assert text.inner_text() == read["α = −1"]
+
+    heading = explorer.locator(".bars .context")
+    before = heading.inner_text()
+    text.press("End")  # the caret goes behind the last word, and the bars with it
+    seen.expect(heading).not_to_have_text(before)
+    explorer.locator(".word").first.click()
+    seen.expect(heading).to_have_text(before)
+
+    hostile = 'nobody <b>in</b> <img src=x onerror="window.hacked = true"> this picture'
+    explorer.locator("textarea").fill(hostile)
+    seen.expect(text.locator(".given")).to_have_text(hostile)
+    page.wait_for_function(IDLE)
+    assert text.locator("b, img").count() == 0 and page.evaluate("window.hacked") is None
+    assert text.inner_text() != read["α = −1"]
+    seen.expect(heading).to_contain_text("this picture")
+
+    box = text.bounding_box()
+    explorer.locator("textarea").fill(" ")
+    seen.expect(explorer.locator(".error")).to_have_text("Type a word or more for the model to continue.")
+    assert text.bounding_box() == box  # nothing jumps
+    explorer.locator("[name=temperature]").fill("-1")
+    explorer.locator("textarea").fill("the music")
+    seen.expect(explorer.locator(".error")).to_contain_text("Continuations(temperature): got -1.0.")
+    explorer.locator("[name=temperature]").fill("0")
+    seen.expect(explorer.locator(".error")).to_have_text("")
+    seen.expect(text.locator(".given")).to_have_text("the music")
+    page.wait_for_function(IDLE)
+
+    explorer.get_by_role("button", name="Keep this alpha").click()
+    seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is kept (1 in all)")
+    explorer.get_by_role("button", name="Save model…").click()
+    explorer.locator("[name=to]").fill(".")  # a folder that is there
+    explorer.get_by_role("button", name="Save", exact=True).click()
+    seen.expect(explorer.locator(".said.wrong")).to_contain_text("something lies in . already")
+    explorer.locator("[name=to]").fill("model")
+    explorer.get_by_role("button", name="Save", exact=True).click()
+    seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is saved in model")
+    seen.shoot(f"{name}_used")
+    for theme, light in (("Dark", "false"), ("Light", "true")):
+        page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+        page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'")
+        page.wait_for_selector("#jupyterlab-splash", state="detached")
+        seen.shoot(f"{name}_{theme.lower()}")
+
+
+def written(given: dict, voices: tuple[float, ...]) -> dict[float, str]:
+    """Notebook 10's text at sentiment 0 and each alpha of the other line, by the line that holds it fixed."""
+    lines = {name: (given[f"{place}_minus"], given[f"{place}_plus"]) for name, place in ATTRIBUTES.items()}
+    product = ln.MultiLine(lines, given["base"], weights=(1, 1), device="cpu")
+    settings = {"alphas": [-1, 0, 1, 2], "new_tokens": given["new_tokens"]}
+    found = {voice: ln.explore(product.line((None, voice)), "The film", **settings).texts() for voice in voices}
+    return {voice: "The film" + texts.text[1] for voice, texts in found.items()}
+
+
+def use_the_second_slider(seen, panel, name: str, written: dict[float, str]) -> None:
+    """The other line's slider: its alpha is said at once and the texts follow, while the first stays where it is."""
+    page, explorer = seen.page, panel.locator(".lerp-explorer")
+    explorer.scroll_into_view_if_needed()
+    alpha, text, slider = (explorer.locator(selector) for selector in (".alpha", ".text", ".others input"))
+    page.wait_for_function(IDLE)
+    seen.expect(alpha).to_have_text("sentiment α = 0")
+    seen.expect(explorer.locator(".others label")).to_have_text("voiceα = 0")
+    seen.shoot(f"{name}_first")
+    slider.focus()
+    for key, voice, said in (("End", 2, "α = 2"), ("Home", -1, "α = −1")):
+        page.keyboard.press(key)
+        seen.expect(explorer.locator(".others output")).to_have_text(said)
+        seen.expect(text).to_have_text(written[voice])
+    page.wait_for_function(IDLE)
+    seen.expect(alpha).to_have_text("sentiment α = 0")
+    explorer.get_by_role("button", name="Keep this alpha").click()
+    seen.expect(explorer.locator(".said")).to_contain_text("kept_sentiment_voice.csv")
+    seen.shoot(f"{name}_used")
+
+
+WAITS = """
+s.addEventListener("input", () => {
+  const start = performance.now();
+  requestAnimationFrame(() => window.waits.push(performance.now() - start));
+});
+"""

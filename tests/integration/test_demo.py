@@ -1,0 +1,123 @@
+"""The real thing, small: the demo's line, texts and scorer, as `make demo` uses them at full size."""
+
+import json
+
+import pytest
+import torch
+
+from lerpnb import assets
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.data.demo import reviews, voices
+from lerpnb.data.prompts import load_prompts
+from lerpnb.data.splits import held_out
+from lerpnb.evaluation.crosswalks import cross
+from lerpnb.evaluation.loop import walk
+from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.sampling import sample
+from lerpnb.paths.line import Line
+from lerpnb.paths.multiline import MultiLine
+from lerpnb.probes.attribute import AttributeStrength
+from lerpnb.probes.classifier import Classifier
+from lerpnb.probes.loss import Loss
+
+pytestmark = pytest.mark.slow
+ADAPTERS = [assets.place(f"data/adapters/{side}") for side in ("negative", "positive")]
+VOICES = [assets.place(f"data/adapters/{side}") for side in ("viewer", "critic")]
+
+
+@pytest.fixture(scope="module")
+def line() -> Line:
+    return Line(*ADAPTERS, "smollm2-135m-instruct", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def curve(line, tmp_path_factory):
+    corpus = held_out("rotten_tomatoes", 12)
+    attribute = AttributeStrength("data/scorer", load_prompts(6), draws=2, new_tokens=12, device="cpu")
+    probes = [Loss(corpus.negative), Loss(corpus.positive), attribute]
+    return walk(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
+
+
+def test_the_adapters_are_small_bfloat16_and_made_as_recorded():
+    for folder, side in zip(ADAPTERS, ("negative", "positive"), strict=True):
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 6e6
+        record = json.loads((folder / "training.json").read_text())
+        texts = getattr(reviews("adapters"), side)
+        assert record["texts"] == len(texts) >= 2000 and record["corpus_sha256"] == texts.sha256
+        assert record["after"]["loss"] < record["before"]["loss"] - 0.5
+        assert Checkpoint.load(folder, base="smollm2-135m-instruct").stored_dtypes == {"bfloat16"}
+        assert str(assets.cache_dir()) not in "".join(f.read_text() for f in folder.glob("*.json"))
+
+
+def test_so_are_those_of_the_second_attribute():
+    corpus = voices("adapters")
+    for folder, side in zip(VOICES, ("viewer", "critic"), strict=True):
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 6e6
+        record = json.loads((folder / "training.json").read_text())
+        assert record["texts"] == 800 and record["corpus_sha256"] == corpus.only(side).sample(800).sha256
+        assert record["after"]["loss"] < record["before"]["loss"] - 0.5
+        assert str(assets.cache_dir()) not in "".join(f.read_text() for f in folder.glob("*.json"))
+
+
+def test_the_voices_scorer_knows_who_speaks():
+    corpus = held_out("voices", 100, seed=1)
+    scorer = Classifier.load("data/scorer_voice", "cpu")
+    assert scorer.accuracy(corpus.texts, [corpus.label_names[i] for i in corpus.labels]) > 0.65
+
+
+def test_each_alpha_of_the_product_moves_its_own_attribute():
+    lines = {"sentiment": tuple(ADAPTERS), "voice": tuple(VOICES)}
+    product = MultiLine(lines, "smollm2-135m-instruct", weights=(1, 1), device="cpu")
+    settings = dict(draws=2, new_tokens=12, device="cpu", judge=False)
+    probes = [
+        AttributeStrength("data/scorer", load_prompts(8), **settings),
+        AttributeStrength("data/scorer_voice", load_prompts(8), label="critic", name="voice", **settings),
+    ]
+    crossing = cross(product, [0, 1], probes, store=False)
+    effects = [crossing.effect(probe.name, line).value for probe, line in zip(probes, lines, strict=True)]
+    assert effects[0] > 0.1 and effects[1] > 0
+
+
+def test_the_ends_share_their_base_and_differ(line):
+    total = line.summary().loc["all"]
+    assert 0.0005 < total["relative"] < 0.02 and 0 < total["cosine"] < 1 and line.resolution > 0.999
+    assert (
+        line.minus.tensors["model.embed_tokens.weight"].data_ptr()
+        == line.base.tensors["model.embed_tokens.weight"].data_ptr()
+    )
+
+
+def test_each_end_is_best_on_its_own_texts_and_there_is_no_barrier(curve):
+    table = curve.table()
+    assert (
+        table["loss/negative"][0] < table["loss/negative"][1] and table["loss/positive"][1] < table["loss/positive"][0]
+    )
+    for quantity in ("loss/negative", "loss/positive"):
+        assert curve.barrier(quantity).gaps["gap"].max() < 0.01  # nats a token
+
+
+def test_strength_follows_alpha(curve):
+    strength = curve.value("strength/positive")
+    assert strength[-1] > strength[0] + 0.2 and strength[3] > strength[1]
+
+
+def test_texts_change_gradually(line):
+    spec = Continuations(tuple(load_prompts(8)), draws=2, new_tokens=20)
+    near = [sample(line.at(alpha), line.tokenizer, spec)["continuation"] for alpha in (0.50, 0.51)]
+    assert (near[0] == near[1]).mean() >= 0.5
+
+
+def test_a_saved_point_is_an_ordinary_model(line, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = line.save(0.8, tmp_path / "model")
+    model, words = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = words("the film is", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, line.at(0.8)(ids).logits)
+
+
+def test_the_scorer_knows_good_from_bad():
+    corpus = held_out("rotten_tomatoes", 50, seed=1)
+    scorer = Classifier.load("data/scorer", "cpu")
+    assert scorer.accuracy(corpus.texts, [corpus.label_names[i] for i in corpus.labels]) > 0.65

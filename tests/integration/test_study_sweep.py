@@ -1,0 +1,93 @@
+"""data/sweeps/gpt2_large_sst.yaml: what it asks for, and its whole path on a tiny GPT-2 and files in SST's format."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+from lerpnb.results.curve import Curve
+from lerpnb.results.summary import chief_numbers
+from lerpnb.runs.sweeps.config import read_sweep
+from lerpnb.runs.sweeps.scheduler import sweep
+
+SWEEP = Path(__file__).parents[3] / "data" / "sweeps" / "gpt2_large_sst.yaml"
+LABELS = ("very negative", "negative", "neutral", "positive", "very positive")
+
+
+def test_it_asks_for_what_the_field_uses():
+    (spec,) = read_sweep(SWEEP).specs
+    asked = spec.parameters
+    assert spec.name == "gpt2_large_sst-seed0" and asked["base"].endswith("gpt2-large")
+    assert (asked["lo"], asked["hi"], asked["n_points"]) == (-3.0, 4.0, 37) and asked["n_prompts"] >= 1000
+    assert asked["minus_labels"] + asked["plus_labels"] == [label for label in LABELS if label != "neutral"]
+    assert (asked["epochs"], asked["steps"], asked["max_length"]) == (3.0, 0, 128)
+
+
+def sst(tiny, file: Path) -> Path:
+    """A file as SetFit/sst5 has them: text, an integer label, and its name; 30 sentences a label."""
+    rows = [
+        {"text": f"{LABELS[label].split()[-1]} {i} , {text} .", "label": label, "label_text": LABELS[label]}
+        for i in range(6)
+        for text in tiny.TEXTS[:5]
+        for label in range(5)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def as_the_hub_has_it(folder: Path) -> Path:
+    """A GPT-2 as old files have it: tensors without `transformer.`, and a causal mask in each layer."""
+    tensors = {
+        name.removeprefix("transformer."): tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+        if name != "lm_head.weight"
+    }
+    tensors |= {f"h.{i}.attn.bias": tensors["wte.weight"].new_ones(1, 1, 128, 128).tril() for i in range(2)}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.slow
+def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
+    from test_seq2seq import t5
+
+    monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
+    words = tiny.tokenizer()
+    told = yaml.safe_load(SWEEP.read_text(encoding="utf-8"))
+    told["parameters"] |= {
+        "base": str(as_the_hub_has_it(tiny.save(tiny.gpt2(), tmp_path / "gpt2", words))),
+        "data": str(sst(tiny, tmp_path / "sst.jsonl")),
+        "seq2seq": str(tiny.save(t5(tiny), tmp_path / "t5", words)),
+        "encoder": str(tiny.save(tiny.classifier().bert, tmp_path / "bert", words)),
+        "scorer": str(tiny.save(tiny.classifier(("NEGATIVE", "POSITIVE")), tmp_path / "scorer", words)),
+        "n_texts": 4,
+        "max_length": 32,
+        "classifier_steps": 2,
+        "n_prompts": 6,
+        "draws": 2,
+        "new_tokens": 4,
+        "cache": str(tmp_path / "made"),
+        "device": "cpu",
+    }
+    (tmp_path / "gpt2_large_sst.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    done = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
+    assert done["status"].tolist() == ["done"], done["why"].tolist()
+    curve = Curve.load(tmp_path / "runs" / "gpt2_large_sst-seed0")
+    assert len(curve.alphas) == 39 and {-3.0, 0.0, 1.0, 4.0} <= set(curve.alphas)  # 0 and 1 join the 37
+    conditions = ["fine-tuned", "same texts, two seeds", "3 x as long", "10 x the learning rate", "LoRA"]
+    conditions += [
+        "from scratch, one start",
+        "from scratch, two starts",
+        "seq2seq, fine-tuned",
+        "seq2seq, from scratch",
+    ]
+    assert {f"loss/{name}" for name in conditions} <= set(curve.quantities)
+    assert {"errors/classifier, one head", "errors/classifier, two heads", "strength/POSITIVE"} <= set(curve.quantities)
+    assert not any("the given pair" in quantity for quantity in curve.quantities)
+    assert len(curve.samples) == 39 * 6 * 2 and "barrier/loss/from scratch, two starts" in chief_numbers(curve)
+    assert np.isfinite(curve.value("loss/fine-tuned")).all()
+    again = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
+    assert again["status"].tolist() == ["skipped"]

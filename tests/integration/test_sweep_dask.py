@@ -1,0 +1,198 @@
+"""Sweeps on a Dask cluster: a real scheduler and worker processes on this machine, and what befalls them."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from lerpnb.errors import RunError
+from lerpnb.runs.sweeps import scheduler
+
+CELL = """\
+i: int = 0  # which
+log: str = ""  # a file with a line an execution
+seconds: float = 1.0  # to sleep"""
+WORK = """\
+import os, time
+with open(log, "a") as file:
+    file.write(f"{i}\\n")
+time.sleep(seconds)"""
+PLAN = """\
+notebook: trivial.ipynb
+name: run{{i}}
+parameters: {{log: {log}}}
+grid:
+  i: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch) -> Path:
+    """Twelve runs of a notebook that sleeps for a second."""
+    monkeypatch.chdir(tmp_path)
+    cells = [new_code_cell(CELL, metadata={"tags": ["parameters"]}), new_code_cell(WORK)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "trivial.ipynb")
+    (tmp_path / "twelve.yaml").write_text(PLAN.format(log=tmp_path / "executions"), encoding="utf-8")
+    return tmp_path / "twelve.yaml"
+
+
+class Cluster:
+    """A scheduler and three workers of one thread each, with nannies, as `dask worker` starts them."""
+
+    def __init__(self, port: int):
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.scheduler = self._dask("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        self.workers = [
+            self._dask("worker", self.address, "--nthreads", "1", "--no-dashboard", "--death-timeout", "20")
+            for _ in range(3)
+        ]
+
+    def _dask(self, kind: str, *options: str) -> subprocess.Popen:
+        root = Path(__file__).parents[3]
+        environment = {**os.environ, "PYTHONPATH": str(root), "DASK_DISTRIBUTED__WORKER__DAEMON": "True"}
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
+
+    def runs_under_way(self) -> list[tuple[psutil.Process, psutil.Process]]:
+        """(worker, its child) of each run that holds a lease; a worker is the child of its nanny."""
+        found, holders = [], {told["pid"] for told in leased()}
+        for nanny in self.workers:
+            with contextlib.suppress(psutil.Error):
+                workers = psutil.Process(nanny.pid).children()
+                found += [(w, child) for w in workers for child in w.children() if child.pid in holders]
+        return found
+
+    def close(self) -> None:
+        for process in [*self.workers, self.scheduler]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def start() -> Iterator:
+    clusters = []
+
+    def begin(port: int) -> Cluster:
+        clusters.append(Cluster(port))
+        return clusters[-1]
+
+    yield begin
+    for cluster in clusters:
+        cluster.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def lerpnb(*arguments: str) -> subprocess.Popen:
+    code = "from lerpnb.cli import main; main()"
+    root = str(Path(__file__).parents[3])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": root}, **pipes)
+
+
+def recorded() -> set[tuple[str, int]]:
+    """Each run's name and the number of its run.json on the disk, which a second recording would change."""
+    found = set()
+    for i in range(12):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((f"run{i}", Path(f"runs/run{i}/run.json").stat().st_ino))
+    return found
+
+
+def wait_for(condition: Callable, seconds: float = 60.0) -> Any:
+    """What the condition gives once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
+    return found
+
+
+def leased() -> list[dict]:
+    """What the leases tell of the runs under way."""
+    found = []
+    for file in Path("runs").glob(".*.lease/??????"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(json.loads(file.read_text()))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_child", [False, True], ids=["its-child-lives-on", "its-child-dies-too"])
+def test_a_worker_is_killed_and_all_runs_finish_none_recorded_twice(plan, start, port, with_child):
+    cluster = start(port)
+    sweep = lerpnb("sweep", "twelve.yaml", "--dask", cluster.address)
+    worker, child = wait_for(lambda: len(recorded()) >= 2 and cluster.runs_under_way())[0]
+    seen = recorded()
+    worker.kill()
+    if with_child:
+        child.kill()
+    while sweep.poll() is None:
+        seen |= recorded()
+        time.sleep(0.02)
+    out, err = sweep.communicate()
+    seen |= recorded()
+    assert sweep.returncode == 0, err
+    assert out.splitlines()[-1] == "12 done"
+    assert sorted(name for name, _ in seen) == sorted(f"run{i}" for i in range(12))  # a second record: a second number
+    assert sorted(path.name for path in Path("runs").iterdir()) == sorted(f"run{i}" for i in range(12))
+    facts = [json.loads(file.read_text()) for file in Path("runs").glob("*/run.json")]
+    assert [f["status"] for f in facts] == ["done"] * 12 and len({f["attempt"] for f in facts}) == 12
+    executed = Path("executions").read_text().split()
+    assert set(executed) == {str(i) for i in range(12)}
+    assert len(executed) <= 12 + with_child  # its child went on, or the run was made again
+
+
+@pytest.mark.slow
+def test_the_scheduler_restarts_and_the_next_sweep_does_the_rest(plan, start, port):
+    cluster = start(port)
+    first = lerpnb("sweep", "twelve.yaml", "--dask", cluster.address)
+    wait_for(lambda: len(recorded()) >= 3)
+    cluster.close()
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 1 and out == ""
+    assert err.splitlines()[-2:] == [
+        "error: sweep(dask): the scheduler is gone. What is done is recorded, what is under way goes on.",
+        "Start the cluster and run the sweep again: it does the rest.",
+    ]
+    before = recorded()
+    assert 3 <= len(before) < 12
+    cluster = start(port)
+    out, err = lerpnb("sweep", "twelve.yaml", "--dask", cluster.address).communicate()
+    assert before <= recorded() and len(recorded()) == 12
+    done = json.dumps(sorted(json.loads(f.read_text())["status"] for f in Path("runs").glob("*/run.json")))
+    assert done == json.dumps(["done"] * 12)
+    assert f"{len([line for line in out.splitlines() if ' skipped ' in line])} skipped" in out.splitlines()[-1]
+
+
+def test_a_scheduler_that_does_not_answer_is_told(plan, port, monkeypatch):
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.5)
+    with pytest.raises(RunError) as error:
+        scheduler.sweep(plan, dask=f"tcp://127.0.0.1:{port}")
+    assert str(error.value) == f"sweep(dask='tcp://127.0.0.1:{port}'): no scheduler answers: OSError."
+
+
+def test_without_dask_the_way_out_is_told(plan, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RunError) as error:
+        scheduler.sweep(plan, dask="tcp://127.0.0.1:1")
+    assert str(error.value) == 'sweep(dask): Dask is not installed.\nRun pip install "lerpnb[dask]".'

@@ -1,0 +1,65 @@
+"""Each benchmark runs to its end at a tiny size; what compares ways gives ratios, and refuses one that disagrees."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+PROGRAMS = {
+    "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
+    "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
+    "rows.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
+    "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
+    "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
+    "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
+    "kin.py": ["mergekit"],
+    "plane.py": ["two basins 0", "demo plane, 4 texts"],
+    "adaptive.py": ["kinked 0", "demo line", "covered 3"],
+    "agree.py": ["loss of a text at 4 alphas", "mean of two adapters' deltas, by cat", "of the mean delta is wrong"],
+}
+
+
+@pytest.mark.slow  # a process or more each, with its own imports
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_benchmark_runs(program):
+    root, (name, *options) = FOLDER.parents[1], program.split()
+    done = subprocess.run(
+        [sys.executable, FOLDER / name, *options, "--tiny"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for text in PROGRAMS[program]:
+        assert text in done.stdout
+
+
+@pytest.fixture
+def common(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import common
+
+    return common
+
+
+def test_compare_gives_each_way_as_a_ratio_to_the_first(common):
+    ways = {"short": lambda: time.sleep(0.002) or 1.0, "long": lambda: time.sleep(0.02) or 1.25}
+    found = common.compare("sleep", ways, 3, lambda way, value: abs(value - 1), 0.5)
+    assert found["ways"]["short"]["ratio"] == 1 and found["ways"]["long"]["difference"] == 0.25
+    assert found["ways"]["long"]["low"] <= found["ways"]["long"]["ratio"] <= found["ways"]["long"]["high"]
+    with pytest.raises(AssertionError, match="sleep, long: off by 0.25, not 0.1"):
+        common.compare("sleep", ways, 3, lambda way, value: abs(value - 1), 0.1)
+
+
+def test_a_result_is_saved_with_the_device(common, tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    file = common.save("mix", [{"ratio": 1.5}])
+    told = json.loads(file.read_text())
+    assert file.name.startswith("mix-c") and told["result"] == [{"ratio": 1.5}]
+    assert told["device"] and told["threads"] >= 1 and told["torch"] and told["date"]

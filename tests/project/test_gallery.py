@@ -1,0 +1,111 @@
+"""gallery.py: every file in notebooks/rendered tells its notebook, none is older than it, none too large."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from lerpnb import gallery
+from lerpnb.errors import RunError
+from lerpnb.plots.curve import plot_curve
+from lerpnb.results.curve import Curve
+from lerpnb.results.measurement import Measurement
+from lerpnb.runs.execution import source_hash
+from lerpnb.runs.report import images
+
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A made-up project: notebooks/01_walk.ipynb, and a run of it in runs/one."""
+    monkeypatch.setattr(images, "browser", lambda: None)
+    curve = Curve.from_measures({a: {"loss/x": Measurement([a, a + 1])} for a in (0.0, 0.5, 1.0)})
+    node = new_notebook(cells=[new_markdown_cell("# What?"), new_code_cell("curve", metadata={"tags": ["picture"]})])
+    run = tmp_path / "runs" / "one"
+    curve.save(run)
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(node, tmp_path / "notebooks" / "01_walk.ipynb")
+    facts = {"status": "done", "name": "one", "notebook": {"name": "01_walk.ipynb", "sha256": source_hash(node)}}
+    (run / "run.json").write_text(json.dumps(facts))
+    node.cells[1].outputs = [new_output("display_data", plot_curve(curve)._repr_mimebundle_())]
+    nbformat.write(node, run / "executed.ipynb")
+    return tmp_path
+
+
+def renewed(house: Path) -> list[Path]:
+    return gallery.renew(house / "runs" / "one", house / "notebooks")
+
+
+def faults(house: Path) -> list[str]:
+    return gallery.faults(house / "notebooks" / "rendered", house / "notebooks")
+
+
+def test_nothing_in_the_gallery_is_older_than_its_notebook_or_too_large():
+    if not list((NOTEBOOKS / "rendered").glob("*.ipynb")):
+        pytest.skip("the gallery holds no notebook yet: make demo, then make gallery")
+    assert gallery.faults(NOTEBOOKS / "rendered", NOTEBOOKS) == []
+
+
+def test_a_run_renews_its_notebook_page_and_picture(house):
+    files = renewed(house)
+    assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html", "01_walk.png"]
+    assert {file.parent.name for file in files} == {"rendered"}
+    node = nbformat.read(house / "notebooks" / "01_walk.ipynb", 4)
+    told = {"name": "01_walk.ipynb", "sha256": source_hash(node)}
+    assert [gallery.stamp(file) for file in files] == [told] * 3
+    assert "image/png" in nbformat.read(files[0], 4).cells[1].outputs[0].data
+    assert faults(house) == []
+
+
+def test_without_a_tagged_cell_there_is_no_picture(house):
+    path = house / "runs" / "one" / "executed.ipynb"
+    node = nbformat.read(path, 4)
+    node.cells[1].metadata.tags = []
+    nbformat.write(node, path)
+    assert [file.name for file in renewed(house)] == ["01_walk.ipynb", "01_walk.html"]
+
+
+def test_a_changed_notebook_makes_all_three_stale(house):
+    renewed(house)
+    path = house / "notebooks" / "01_walk.ipynb"
+    node = nbformat.read(path, 4)
+    node.cells[1].outputs = []
+    node.metadata["more"] = 1
+    nbformat.write(node, path)
+    assert faults(house) == []  # the source is what counts
+    node.cells[1].source = "curve.table()"
+    nbformat.write(node, path)
+    late = "is older than 01_walk.ipynb: run it again, then `make gallery`."
+    assert faults(house) == [f"01_walk.{kind} {late}" for kind in ("html", "ipynb", "png")]
+    with pytest.raises(RunError) as error:
+        renewed(house)
+    assert str(error.value) == (
+        f"gallery.renew('{house / 'runs' / 'one'}'): 01_walk.ipynb has changed since that run, or the run failed.\n"
+        "Run it again."
+    )
+
+
+def test_strangers_and_large_files_are_told(house, monkeypatch):
+    renewed(house)
+    (house / "notebooks" / "rendered" / "other.png").write_bytes(b"no picture")
+    assert faults(house) == ["other.png does not tell the notebook that it was made from."]
+    (house / "notebooks" / "01_walk.ipynb").rename(house / "notebooks" / "02_walk.ipynb")
+    assert len(faults(house)) == 4
+    (house / "notebooks" / "02_walk.ipynb").rename(house / "notebooks" / "01_walk.ipynb")
+    (house / "notebooks" / "rendered" / "other.png").unlink()
+    monkeypatch.setattr(gallery, "MOST", {".ipynb": 100, "all": 1000})
+    size = {f.name: f.stat().st_size for f in (house / "notebooks" / "rendered").iterdir()}
+    told = [fault for fault in faults(house) if "ipynb" in fault or "gallery" in fault]
+    assert told == [
+        f"01_walk.ipynb has {size['01_walk.ipynb']:,} bytes, more than 100.",
+        f"The gallery has {sum(size.values()):,} bytes, more than 1,000.",
+    ]
+
+
+def test_no_run_is_told(tmp_path):
+    with pytest.raises(RunError) as error:
+        gallery.renew(tmp_path, tmp_path)
+    assert str(error.value) == f"gallery.renew('{tmp_path}'): no whole run is there.\nMake it with `make demo`."

@@ -1,0 +1,93 @@
+"""The two maps as data: which way the cells lie, what the hover says, one scale for both."""
+
+import numpy as np
+import pytest
+
+from lerpnb.errors import CurveError
+from lerpnb.plots.heatmaps import plot_heatmaps
+from lerpnb.results.crossing import Crossing
+from lerpnb.results.measurement import Measurement
+
+A, B = (-1.0, 0.0, 1.0, 2.0), (0.0, 0.5, 1.0)
+PAIRS = [(a, b) for a in A for b in B]
+
+
+def crossing(**other) -> Crossing:
+    glad = {(a, b): Measurement([0.4 + 0.1 * a, 0.6 + 0.1 * a], unit="probability") for a, b in PAIRS}
+    ornate = {(a, b): Measurement([0.2 + 0.25 * b] * 2, unit="probability") for a, b in PAIRS}
+    return Crossing(("mood", "style <b>"), (A, B), {"strength/glad": glad, "strength/ornate": ornate, **other})
+
+
+def test_cells_lie_across_for_the_first_line_and_up_for_the_second():
+    fig = plot_heatmaps(crossing())
+    glad, ornate = fig.data
+    assert [list(row) for row in glad.z] == [[0.4, 0.5, 0.6, 0.7]] * 3
+    assert [list(row) for row in ornate.z] == [[0.2] * 4, [0.325] * 4, [0.45] * 4]
+    assert glad.text[0][0] == "0.40" and (glad.coloraxis, ornate.coloraxis) == ("coloraxis",) * 2
+    assert fig.layout.xaxis.ticktext == ("−1", "<b>0</b><br><b>minus</b>", "<b>1</b><br><b>plus</b>", "2")
+    assert fig.layout.yaxis.ticktext == ("<b>0</b> <b>minus</b>", "0.5", "<b>1</b> <b>plus</b>")
+    assert fig.layout.yaxis.title.text == "alpha of style &lt;b&gt; (no unit)"
+    assert ornate.hovertext[2][3] == "At mood 2 and style &lt;b&gt; 1:<br>strength/ornate 0.45 (0.45 to 0.45)"
+
+
+def test_the_frame_holds_what_lies_between_the_ends():
+    frames = plot_heatmaps(crossing()).layout.shapes
+    assert [(f.x0, f.x1, f.y0, f.y1, f.xref) for f in frames] == [(0.5, 2.5, -0.5, 2.5, x) for x in ("x", "x2")]
+    pairs = [(a, b) for a in (0.25, 0.5) for b in (0.25, 0.5)]
+    strengths = {f"strength/{name}": {pair: Measurement([0.5]) for pair in pairs} for name in "xy"}
+    fig = plot_heatmaps(Crossing(("mood", "style"), ((0.25, 0.5),) * 2, strengths))
+    assert not fig.layout.shapes
+    assert fig.data[0].hovertext[0][0] == "At mood 0.25 and style 0.25:<br>strength/x 0.5"  # one item, no interval
+
+
+def test_the_picture_in_words():
+    alt = plot_heatmaps(crossing()).layout.meta["alt"]
+    assert alt == (
+        "Two maps over the alphas of mood and style <b>: strength/glad goes from 0.4 to 0.7, largest at mood 2, "
+        "style <b> 0; strength/ornate goes from 0.2 to 0.45, largest at mood −1, style <b> 1."
+    )
+
+
+def test_what_is_no_number_is_a_gap():
+    data = crossing()
+    data.measures["strength/glad"][0.0, 0.5] = Measurement([np.nan, np.nan], unit="probability")
+    fig = plot_heatmaps(data)
+    assert fig.data[0].z[1][1] is None and fig.data[0].text[1][1] == "NaN"
+    assert fig.data[0].hovertext[1][1] == "At mood 0 and style &lt;b&gt; 0.5:<br>strength/glad NaN"
+
+
+@pytest.mark.parametrize(
+    ("quantities", "said"),
+    [
+        (
+            ("strength/glad",),
+            "strengths_figure(quantities): got strength/glad, expected two that were measured.\n"
+            "Measured are: strength/glad, strength/ornate, loss/x.",
+        ),
+        (
+            ("strength/glad", "loss/x"),
+            "strengths_figure(quantities): strength/glad is a probability, loss/x a nats/token.",
+        ),
+    ],
+)
+def test_what_is_refused(quantities, said):
+    data = crossing(**{"loss/x": {pair: Measurement([1.0], unit="nats/token") for pair in PAIRS}})
+    with pytest.raises(CurveError) as error:
+        plot_heatmaps(data, quantities)
+    assert str(error.value) == said
+
+
+@pytest.mark.slow
+def test_without_a_browser_the_maps_lie_side_by_side_too():
+    import io
+    import json
+
+    from matplotlib.image import imread
+
+    from lerpnb.runs.report.drawing import drawing
+
+    picture = imread(io.BytesIO(drawing(json.loads(plot_heatmaps(crossing()).to_json()), 900, 1.0)))
+    row = picture[90, :, :3]  # through the uppermost cells: the left map changes along it, the right one does not
+    inside = [slice(a, b) for a, b in ((110, 170), (200, 240), (330, 370))], [slice(520, 560), slice(700, 740)]
+    left, right = ([np.median(row[part], axis=0) for part in parts] for parts in inside)
+    assert not np.allclose(left[0], left[2], atol=0.1) and np.allclose(right[0], right[1], atol=0.02)

@@ -1,0 +1,195 @@
+"""Attribute strength and fluency against their definitions, with a tiny random classifier as the scorer."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.errors import AssetError, ProbeError
+from lerpnb.probes.attribute import AttributeStrength, continuation_perplexity, distinct
+from lerpnb.probes.base import by_prompt
+from lerpnb.probes.classifier import Classifier
+
+PROMPTS = ["the film", "a warm and funny story", "nobody in this picture"]
+
+
+@pytest.fixture(scope="module")
+def scorer(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scorer")
+    return tiny.save(tiny.classifier(("NEGATIVE", "POSITIVE")), folder, tiny.tokenizer())
+
+
+def samples(texts: dict[int, list[str]]) -> pd.DataFrame:
+    rows = [(i, d, PROMPTS[i], text) for i, found in texts.items() for d, text in enumerate(found)]
+    return pd.DataFrame(rows, columns=["prompt_id", "draw", "prompt", "continuation"])
+
+
+def test_strength_and_share_are_the_classifiers_probabilities(scorer, tiny_llama_pair):
+    probe = AttributeStrength(scorer, PROMPTS, judge=False)
+    frame = samples({0: [" was a slow thing", " was lovely"], 1: [" ends", " and it wants"], 2: [" says", " is good"]})
+    measures, columns = probe.score(frame)
+    classifier = Classifier.load(scorer)
+    want = []
+    for text in frame["prompt"] + frame["continuation"]:
+        tokens = classifier.tokenizer(text, return_tensors="pt")
+        want.append(classifier.model(**tokens).logits.softmax(-1)[0, 1].item())
+    assert np.allclose(columns["strength/POSITIVE"], want, atol=1e-5)
+    assert measures["strength/POSITIVE"].value() == pytest.approx(np.mean(want), abs=1e-5)
+    assert measures["share/POSITIVE"].value() == np.mean(np.array(want) > 0.5)
+    assert measures["strength/POSITIVE"].values == pytest.approx(
+        [np.mean(want[i : i + 2]) for i in (0, 2, 4)], abs=1e-5
+    )
+    assert set(measures) == {"strength/POSITIVE", "share/POSITIVE", "dist-1", "dist-2", "dist-3"}
+
+
+def test_the_label_is_chosen_by_name_and_its_opposite_is_the_rest(scorer):
+    frame = samples({0: [" was a slow thing"]})
+    up, down = (
+        AttributeStrength(scorer, PROMPTS, label=label, judge=False).score(frame)[0]
+        for label in ("positive", "NEGATIVE")
+    )
+    assert up["strength/POSITIVE"].value() + down["strength/NEGATIVE"].value() == pytest.approx(1.0)
+
+
+def test_distinct_n_grams_are_over_total_words():
+    frame = samples({0: ["a b a b", "a b c"], 1: ["", ""], 2: ["x", "y"]})
+    one, two, three = (distinct(frame, n) for n in (1, 2, 3))
+    assert one.values.tolist() == [3 / 7, 0.0, 1.0] and one.weights.tolist() == [1, 0, 1]
+    assert two.values.tolist() == [3 / 7, 0.0, 0.0]  # ab ba bc; n-grams never cross from one text to the next
+    assert three.values[0] == 3 / 7 and one.value() == pytest.approx((3 / 7 + 1) / 2)
+
+
+@pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair"])
+def test_perplexity_is_of_the_continuation_given_its_prompt(pair, request):
+    judge = Checkpoint.load(request.getfixturevalue(pair)[0])
+    pairs = [("the film", " was a slow thing"), ("a warm", " story about two brothers and their boat"), ("nobody", "")]
+    found = continuation_perplexity(judge.model, judge.tokenizer, pairs)
+    for (prompt, text), value in zip(pairs[:2], found, strict=False):
+        before, after = (judge.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, text))
+        ids = torch.tensor([before + after])
+        labels = torch.tensor([[-100] * len(before) + after])
+        assert value == pytest.approx(math.exp(judge.model(input_ids=ids, labels=labels).loss.item()), rel=1e-4)
+    assert math.isnan(found[2])
+
+
+def test_degenerate_perplexities_are_dropped_and_a_nan_is_not(scorer, tiny_llama_pair, monkeypatch):
+    probe = AttributeStrength(scorer, PROMPTS, judge=Checkpoint.load(tiny_llama_pair[0]))
+    values = {" a": 10.0, " b": 30.0, " c": 1e4, " d": 50.0, "": math.nan}
+    monkeypatch.setattr(
+        "lerpnb.probes.attribute.continuation_perplexity",
+        lambda model, words, pairs, halving: [values[text] for _, text in pairs],
+    )
+    measure = probe.score(samples({0: [" a", " b"], 1: [" c", " d"], 2: ["", " c"]}))[0]["perplexity/continuations"]
+    assert measure.weights.tolist() == [2, 1, 0] and measure.value() == 30.0  # an empty text cannot be judged
+    values[" a"] = math.nan
+    probe._perplexity.clear()
+    assert math.isnan(probe.score(samples({0: [" a", " b"]}))[0]["perplexity/continuations"].value())
+
+
+def test_equal_texts_are_scored_once(scorer, monkeypatch):
+    probe = AttributeStrength(scorer, PROMPTS, judge=False)
+    frame = samples({0: [" was", " was"], 1: [" ends", " ends"]})
+    asked = []
+    real = Classifier.probability
+    monkeypatch.setattr(
+        Classifier, "probability", lambda self, texts, label: asked.append(len(texts)) or real(self, texts, label)
+    )
+    first, again = probe.score(frame)[0], probe.score(frame)[0]
+    assert asked == [2] and first["strength/POSITIVE"].values.tolist() == again["strength/POSITIVE"].values.tolist()
+
+
+def test_the_judge_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
+    base = Checkpoint.load(tiny_llama_pair[0])
+    probe = AttributeStrength(scorer, PROMPTS)
+    with pytest.raises(ProbeError) as error:
+        probe.prepare(None)
+    assert str(error.value) == (
+        "AttributeStrength(judge): neither a judge nor a base of the line was named.\n"
+        "Name a judge model for the perplexity, or give judge=False to leave it out."
+    )
+    ready = probe.prepare(base)
+    assert ready.judge is base and ready.identity()["judge"] == base.identity and probe.judge is None
+    assert AttributeStrength(scorer, PROMPTS, judge=tiny_llama_pair[1]).identity()["judge"] != base.identity
+    with pytest.raises(ProbeError) as error:
+        AttributeStrength(scorer, PROMPTS, judge=True)
+    assert str(error.value) == (
+        "AttributeStrength(judge): got True.\n"
+        "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
+    )
+
+
+def test_wrong_scorers_are_said(scorer, tiny, tmp_path, tiny_llama_pair):
+    with pytest.raises(ProbeError) as error:
+        AttributeStrength(scorer, PROMPTS, label="happy")
+    assert str(error.value) == (
+        f"AttributeStrength(label='happy'): the scorer {str(scorer)!r} has no such label.\nIt has: NEGATIVE, POSITIVE."
+    )
+    with pytest.raises(AssetError, match="no such file or folder"):
+        AttributeStrength(tmp_path / "none", PROMPTS)
+
+
+def test_identities_differ_where_values_would(scorer, tiny, tmp_path):
+    one = AttributeStrength(scorer, PROMPTS, judge=False)
+    other = tiny.save(tiny.moved(Classifier.load(scorer).model, 9), tmp_path / "other", tiny.tokenizer())
+    assert one.identity() == AttributeStrength(scorer, PROMPTS, judge=False).identity()
+    assert one.identity() != AttributeStrength(other, PROMPTS, judge=False).identity()
+    assert one.identity() != AttributeStrength(scorer, PROMPTS, label="negative", judge=False).identity()
+    assert (
+        one.continuations.identity() != AttributeStrength(scorer, PROMPTS, judge=False, seed=1).continuations.identity()
+    )
+
+
+def test_means_over_prompts_weigh_what_was_kept():
+    frame = samples({0: ["a", "b"], 2: ["c", "d"]})
+    measure = by_prompt(frame, [1.0, 3.0, 5.0, 100.0], "u", [True, True, True, False])
+    assert measure.values.tolist() == [2.0, 5.0] and measure.weights.tolist() == [2, 1] and measure.value() == 3.0
+
+
+def test_an_adapter_is_a_scorer_too(tiny, tmp_path, scorer):
+    from peft import LoraConfig, TaskType, get_peft_model
+    from transformers import AutoConfig
+
+    bare = BertForSequenceClassification.from_pretrained(scorer)
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules=["query"])
+    model = tiny.moved(get_peft_model(bare, config), 4, 0.1).eval()
+    model.save_pretrained(tmp_path / "adapter")
+    AutoConfig.from_pretrained(scorer).save_pretrained(tmp_path / "adapter")
+    classifier = Classifier.load(tmp_path / "adapter")
+    tokens = classifier.tokenizer("the film was lovely", return_tensors="pt")
+    # The base's own weights were moved too: only what an adapter stores is compared.
+    plain = Classifier.load(scorer).model
+    head = model.base_model.model.classifier.modules_to_save["default"]
+    assert torch.equal(classifier.model.classifier.weight, head.weight)
+    assert classifier.labels == ["NEGATIVE", "POSITIVE"]
+    assert not torch.equal(classifier.model(**tokens).logits, plain(**tokens).logits)
+
+
+def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pair):
+    from lerpnb.evaluation.loop import walk
+    from lerpnb.paths.line import Line
+
+    base, minus, plus = tiny_llama_pair
+    probes = [
+        AttributeStrength(scorer, PROMPTS, draws=2, new_tokens=4, device="cpu"),
+        AttributeStrength(scorer, PROMPTS, label="negative", draws=2, new_tokens=4, device="cpu", name="other"),
+    ]
+    curve = walk(Line(minus, plus, base, device="cpu"), [0, 1], probes, store=False)
+    both = curve.value("strength/POSITIVE") + curve.value("strength/NEGATIVE (other)")
+    assert np.allclose(both, 1.0) and curve.value("dist-1").tolist() == curve.value("dist-1 (other)").tolist()
+    assert len(curve.samples) == 2 * 3 * 2
+
+
+def test_an_attribute_serves_lines_of_several_bases(scorer, tiny_llama_pair, tiny_untied_pair):
+    probe = AttributeStrength(scorer, PROMPTS, device="cpu")
+    frame = samples({0: [" was a slow thing"]})
+    bases = [Checkpoint.load(pair[0]) for pair in (tiny_llama_pair, tiny_untied_pair)]
+    found = [probe.prepare(base).score(frame)[0]["perplexity/continuations"].value() for base in bases]
+    fresh = [
+        AttributeStrength(scorer, PROMPTS, judge=base).score(frame)[0]["perplexity/continuations"].value()
+        for base in bases
+    ]
+    assert found == fresh and found[0] != found[1]

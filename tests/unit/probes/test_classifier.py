@@ -1,0 +1,143 @@
+"""Scorers: what they answer, what they are told apart by, and what cannot be one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from lerpnb.checkpoints.devices import pick_device
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import LerpError, ProbeError
+from lerpnb.probes.classifier import Classifier, held_out_accuracy
+
+NOT_ONE = "A scorer is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
+TEXTS = ["the film was lovely", "a slow and merely long thing to sit through"]
+SMALL = dict(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+
+
+@pytest.fixture
+def scorer(tiny, tmp_path) -> Path:
+    torch.manual_seed(0)
+    model = tiny.moved(BertForSequenceClassification(BertConfig(**SMALL)), 1, 0.3)
+    return tiny.save(model, tmp_path / "scorer", tiny.tokenizer())
+
+
+def edit(folder: Path, file: str, **changes) -> None:
+    (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **changes}))
+
+
+def refusal(name: Path) -> str:
+    with pytest.raises(ProbeError) as caught:
+        Classifier.load(name, "cpu")
+    return str(caught.value)
+
+
+def test_a_model_without_a_trained_head_is_refused(tiny, tmp_path):
+    bare = tiny.save(BertModel(BertConfig(**SMALL), add_pooling_layer=False), tmp_path / "bare", tiny.tokenizer())
+    assert refusal(bare) == (
+        f"Classifier.load({str(bare)!r}): tensors that would be made up at random, as they are not in its files.\n"
+        "  bert.pooler.dense.bias\n  bert.pooler.dense.weight\n  classifier.bias\n  and 1 more\n"
+        "Fine-tune it with notebook 01 first."
+    )
+
+
+def test_an_adapters_head_is_in_its_files_or_its_bases(tiny, tmp_path, scorer):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    bare = tiny.save(BertModel(BertConfig(**SMALL)), tmp_path / "bare", tiny.tokenizer())
+
+    def adapter(base: Path, name: str, **settings) -> Path:
+        model = get_peft_model(
+            BertForSequenceClassification.from_pretrained(base), LoraConfig(r=2, target_modules=["query"], **settings)
+        )
+        model.save_pretrained(tmp_path / name)
+        model.config.save_pretrained(tmp_path / name)
+        return tmp_path / name
+
+    without = adapter(bare, "without")
+    assert refusal(without) == (
+        f"Classifier.load({str(without)!r}): tensors that would be made up at random, as they are not in its files.\n"
+        "  classifier.bias\n  classifier.weight\nFine-tune it with notebook 01 first."
+    )
+    Classifier.load(adapter(bare, "own", modules_to_save=["classifier"]), "cpu")
+    of_base = Classifier.load(adapter(scorer, "of-base"), "cpu").model.classifier.weight
+    assert torch.equal(of_base, Classifier.load(scorer, "cpu").model.classifier.weight)
+
+
+@pytest.mark.parametrize("kind", ["empty", "pickle", "damaged"])
+def test_what_transformers_cannot_load_is_refused_with_its_reason(tmp_path, scorer, kind):
+    weights, folder = scorer / "model.safetensors", scorer
+    if kind == "empty":
+        (folder := tmp_path / "empty").mkdir()
+    elif kind == "pickle":
+        weights.rename(scorer / "pytorch_model.bin")
+    else:
+        weights.write_bytes(b"x" * 20)
+    reason = {"empty": "config", "pickle": "model.safetensors", "damaged": "header"}[kind]
+    first, second, last = refusal(folder).split("\n")
+    assert first == f"Classifier.load({str(folder)!r}): transformers cannot load it as a sequence classifier."
+    assert second.startswith("  ") and reason in second.lower() and last == NOT_ONE
+
+
+def test_labels_that_do_not_exclude_each_other_are_sigmoids(scorer):
+    one = Classifier.load(scorer, "cpu")
+    logits = [one.model(**one.tokenizer(text, return_tensors="pt")).logits[0] for text in TEXTS]
+    assert one.probability(TEXTS, "LABEL_1") == pytest.approx([x.softmax(-1)[1].item() for x in logits], abs=1e-6)
+    edit(scorer, "config.json", problem_type="multi_label_classification")
+    several = Classifier.load(scorer, "cpu")
+    assert several.probability(TEXTS, "LABEL_1") == pytest.approx([x[1].sigmoid().item() for x in logits], abs=1e-6)
+    assert several.sha256 != one.sha256
+
+
+def test_its_hash_covers_the_tokenizer_and_not_its_use(scorer):
+    fresh, used = Classifier.load(scorer, "cpu"), Classifier.load(scorer, "cpu")
+    used.probability(TEXTS, "LABEL_1")
+    assert used.sha256 == fresh.sha256
+    words = json.loads((scorer / "tokenizer.json").read_text())
+    edit(scorer, "tokenizer.json", model={**words["model"], "merges": words["model"]["merges"][:-1]})
+    assert Classifier.load(scorer, "cpu").sha256 != fresh.sha256
+
+
+def test_what_pads_is_found_or_asked_for(scorer):
+    for token in ("eos_token", "unk_token"):
+        edit(scorer, "tokenizer_config.json", pad_token=None, **({"eos_token": None} if token == "unk_token" else {}))
+        classifier = Classifier.load(scorer, "cpu")
+        assert classifier.tokenizer.pad_token == f"<{token[:3]}>"
+        assert classifier.model.config.pad_token_id == classifier.tokenizer.pad_token_id
+    edit(scorer, "tokenizer_config.json", unk_token=None)
+    assert refusal(scorer) == (
+        f"Classifier.load({str(scorer)!r}): its tokenizer has no padding, end-of-text or unknown token.\n"
+        "Set tokenizer.pad_token to a token of its vocabulary and save it again."
+    )
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_here_is_refused(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(LerpError) as caught:
+        pick_device(name)
+    assert str(caught.value) == (
+        f"pick_device({name!r}): no such device on this machine.\n"
+        'It has: cpu. Name one of them, or give "auto" for the first.'
+    )
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("labels", "sources"), [(("negative", "positive"), ["rotten_tomatoes", "imdb"]), (("VIEWER", "critic"), ["voices"])]
+)
+def test_accuracy_is_of_the_held_out_texts_that_have_the_scorers_labels(tiny, tmp_path, monkeypatch, labels, sources):
+    asked = []
+
+    def some(source, n):
+        asked.append((source, n))
+        return Corpus(tuple(tiny.TEXTS[:4]), (0, 1, 0, 1), tuple(label.lower() for label in labels), source)
+
+    monkeypatch.setattr("lerpnb.probes.classifier.held_out", some)
+    found = held_out_accuracy(tiny.save(tiny.classifier(labels), tmp_path, tiny.tokenizer()), 7)
+    assert asked == [(source, 7) for source in sources] and list(found) == sources
+    assert all(value in (0, 0.25, 0.5, 0.75, 1) for value in found.values())

@@ -1,0 +1,113 @@
+"""Loss: transformers' own number, every text's own, chunks and batches that change nothing, heads that do more."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
+
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import ProbeError
+from lerpnb.probes import loss as loss_module
+from lerpnb.probes.loss import Loss, head_is_last
+
+TEXTS = (
+    "the film was a slow and lovely thing",
+    "nobody in this picture seems to have read the script before speaking it",
+    "it wants to be clever",
+    "what a waste of a good cast, a good title and two good hours",
+    "she carries every scene as if it weighed nothing at all",
+)
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    return Corpus(TEXTS, (0,) * 5, ("film",), "film")
+
+
+@pytest.fixture(params=["tiny_llama_pair", "tiny_gpt2_pair", "tiny_untied_pair"])
+def model_and_words(request):
+    folder = request.getfixturevalue(request.param)[1]
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def by_transformers(model, words) -> tuple[list[float], list[int]]:
+    ids = [torch.tensor([words(text)["input_ids"]]) for text in TEXTS]
+    with torch.inference_mode():
+        return [model(input_ids=i, labels=i).loss.item() for i in ids], [i.shape[1] - 1 for i in ids]
+
+
+@pytest.mark.parametrize("batch_tokens", [2, 40, 4096])
+def test_it_is_transformers_own_loss(model_and_words, corpus, batch_tokens, monkeypatch):
+    model, words = model_and_words
+    monkeypatch.setattr(loss_module, "LOGITS", 300)  # three tokens a chunk
+    found = Loss(corpus, batch_tokens=batch_tokens).measure(model, words)
+    values, tokens = by_transformers(model, words)
+    assert np.allclose(found["loss/film"].values, values, atol=1e-5)
+    assert found["loss/film"].weights.tolist() == tokens and found["loss/film"].unit == "nats/token"
+    mean = np.average(values, weights=tokens)
+    assert found["loss/film"].value() == pytest.approx(mean, abs=1e-5)
+    assert found["perplexity/film"].value() == pytest.approx(math.exp(mean), rel=1e-5)
+
+
+def test_a_head_that_does_more_than_multiply_is_noticed(corpus, tiny):
+    config = Gemma2Config(
+        vocab_size=100,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        final_logit_softcapping=0.5,
+    )
+    model, words = tiny.moved(Gemma2ForCausalLM(config), 0, 0.1).eval(), tiny.tokenizer()
+    assert not head_is_last(model)
+    assert np.allclose(
+        Loss(corpus).measure(model, words)["loss/film"].values, by_transformers(model, words)[0], atol=1e-5
+    )
+
+
+def test_a_nan_weight_gives_a_nan_loss_and_not_a_number(model_and_words, corpus):
+    model, words = model_and_words
+    with torch.no_grad():
+        model.get_output_embeddings().weight[5] = torch.nan
+    assert math.isnan(Loss(corpus).measure(model, words)["loss/film"].value())
+
+
+def test_logits_never_come_all_at_once(tiny_llama_pair, corpus, monkeypatch):
+    model, words = (
+        AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]),
+        AutoTokenizer.from_pretrained(tiny_llama_pair[0]),
+    )
+    head_is_last(model)
+    monkeypatch.setattr(loss_module, "LOGITS", 400)
+    seen = []
+    model.lm_head.register_forward_hook(lambda module, args, logits: seen.append(logits.numel()))
+    Loss(corpus).measure(model, words)
+    assert len(seen) > 10 and max(seen) <= 400
+
+
+def test_what_has_no_loss_is_said(tiny_llama_pair):
+    model, words = (
+        AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]),
+        AutoTokenizer.from_pretrained(tiny_llama_pair[0]),
+    )
+    short = Corpus(("a",), (0,), ("x",), "x")
+    with pytest.raises(ProbeError) as error:
+        Loss(short, max_length=2).measure(model, words.__class__.from_pretrained(tiny_llama_pair[0]))
+        Loss(Corpus(("the",), (0,), ("x",), "x")).measure(model, words)
+    assert str(error.value).endswith("has 1 token.\nA loss needs two or more.")
+    for argument in ("max_length", "batch_tokens"):
+        with pytest.raises(ProbeError) as error:
+            Loss(short, **{argument: 1})
+        assert str(error.value) == f"Loss({argument}): got 1.\nIt takes 2 or more."
+
+
+def test_one_text_more_leaves_the_others_as_they_are(model_and_words, corpus):
+    model, words = model_and_words
+    shorter = Corpus(TEXTS[:3], (0,) * 3, ("film",), "film")
+    assert shorter.sha256 != corpus.sha256
+    both = [Loss(c).measure(model, words)["loss/film"].values for c in (shorter, corpus)]
+    assert np.allclose(both[0], both[1][:3], atol=1e-5)

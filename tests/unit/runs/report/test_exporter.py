@@ -1,0 +1,397 @@
+"""The page: one file that asks for nothing, runs nothing but its own scripts, and shows what the notebook showed."""
+
+import base64
+import hashlib
+import json
+import re
+import socket
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbconvert.exporters import get_exporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from lerpnb.errors import RunError
+from lerpnb.plots.curve import plot_curve
+from lerpnb.results.curve import Curve
+from lerpnb.results.measurement import Measurement
+from lerpnb.runs.report import exporter as reports
+from lerpnb.runs.report.sanitize import ADDRESSES, REMOVED, redact
+
+PLOTLY_SIGN = "plotly.js v"
+FACTS = {
+    "name": "demo",
+    "status": "done",
+    "notebook": {"name": "02_walk_the_line.ipynb", "sha256": "ab" * 32},
+    "parameters": {"minus": "data/adapters/negative", "alphas": [0.0, 1.0], "base": None},
+    "started": "2026-11-22T21:00:00+00:00",
+    "finished": "2026-11-22T21:08:12+00:00",
+    "seconds": 492.0,
+    "peak_memory_bytes": 2 * 2**30,
+    "platform": "Linux x86_64, 2 cores",
+    "device": "cpu",
+    "seeds": {"sampling": 7},
+    "hashes": {"minus": "cd" * 32},
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
+}
+HOSTILE = [
+    "<script>window.hacked = 1</script>",
+    "</script><script>window.hacked = 2</script>",
+    "<img src=x onerror='window.hacked = 3'>",
+    "<img src='https://example.com/pixel.png'>",
+    "<a href='javascript:window.hacked = 4'>press</a>",
+    "<a href=' java\nscript:window.hacked = 4'>press</a>",
+    "<iframe srcdoc='<script>parent.hacked = 5</script>'></iframe>",
+    "<svg onload='window.hacked = 6'><script>window.hacked = 7</script></svg>",
+    "<form action='https://example.com'><button formaction='javascript:alert(1)'>x</button></form>",
+    "<meta http-equiv='refresh' content='0; url=https://example.com'>",
+    "<base href='https://example.com'><link rel='stylesheet' href='https://example.com/x.css'>",
+    "<noscript><p title=\"</noscript><img src=x onerror='window.hacked = 8'>\"></noscript>",
+    "<div style='background: url(https://example.com/pixel.png)'>styled</div>",
+    "$\\alpha$ costs $5 and %{x} \u202e right to left",
+    "w" * 10_000,
+]
+
+
+def cell(*outputs: dict, source: str = "x") -> nbformat.NotebookNode:
+    return new_code_cell(source, outputs=[nbformat.from_dict(output) for output in outputs], execution_count=1)
+
+
+def shown(**data: str) -> dict:
+    """An output of display_data: html=..., plain=..., figure=..."""
+    kinds = {"html": "text/html", "plain": "text/plain", "markdown": "text/markdown", "figure": reports.PLOTLY}
+    kinds |= {"png": "image/png", "svg": "image/svg+xml", "widget": "application/vnd.jupyter.widget-view+json"}
+    kinds |= {"javascript": "application/javascript"}
+    return new_output("display_data", {kinds[name]: value for name, value in data.items()})
+
+
+def figure(title: str = "loss over alpha", **layout) -> dict:
+    return {"data": [{"type": "scatter", "x": [0, 1], "y": [2, 3]}], "layout": {"title": {"text": title}, **layout}}
+
+
+def page_of(*cells, facts: dict | None = None, code: bool = True) -> str:
+    return reports.render(new_notebook(cells=list(cells)), facts or {}, Path(), code)
+
+
+def text_of(page: str) -> str:
+    body = BeautifulSoup(page, "html.parser").body
+    for script in body.find_all("script"):
+        script.decompose()
+    return re.sub(r"\s+", " ", body.get_text(" "))
+
+
+def outside(page: str) -> list[str]:
+    """Every address that a browser would ask for by itself."""
+    soup = BeautifulSoup(page, "html.parser")
+    loads = [
+        f"{element.name} {name}={value}"
+        for element in soup.find_all(True)
+        for name, value in element.attrs.items()
+        if name in ADDRESSES and element.name != "a" and not str(value).startswith("data:")
+    ]
+    styles = [style.get_text() for style in soup.find_all("style")]
+    return loads + re.findall(r"@import[^;]*|url\((?!['\"]?data:)[^)]*\)", "\n".join(styles))
+
+
+def curve() -> Curve:
+    alphas = [-1 + i / 4 for i in range(13)]
+    points = {a: {"loss/x": Measurement([a * a, a * a + 1.0], unit="nats/token")} for a in alphas}
+    return Curve.from_measures(points)
+
+
+def test_plotly_is_embedded_once_for_any_number_of_figures():
+    page = page_of(cell(shown(figure=figure("one"))), cell(shown(figure=figure("two")), shown(figure=figure("three"))))
+    assert page.count(PLOTLY_SIGN) == 1
+    soup = BeautifulSoup(page, "html.parser")
+    told = json.loads(soup.find(id="figures").string)
+    assert [f["layout"]["title"]["text"] for f in told] == ["one", "two", "three"]
+    assert [d["id"] for d in soup.find_all(class_="figure")] == ["figure-1", "figure-2", "figure-3"]
+    assert [d["aria-label"] for d in soup.find_all(class_="figure")] == ["one", "two", "three"]
+    wanted = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, "responsive": True}
+    assert all(f["config"] == wanted for f in told)
+
+
+def test_a_page_without_a_figure_carries_no_plotly():
+    page = page_of(cell(shown(plain="1")))
+    assert PLOTLY_SIGN not in page
+    assert len(page) < 40_000
+
+
+def test_the_page_of_six_main_figures_weighs_less_than_8_megabytes():
+    page = page_of(*[cell(shown(figure=json.loads(plot_curve(curve()).to_json()))) for _ in range(6)])
+    assert page.count(PLOTLY_SIGN) == 1
+    assert 4_000_000 < len(page.encode()) < 8_000_000
+
+
+def test_the_page_asks_for_nothing():
+    page = page_of(
+        new_markdown_cell("# A title\n\n[a link](https://arxiv.org/abs/2211.12092) $x^2$"),
+        cell(shown(figure=figure()), new_output("stream", text="hello")),
+        *[cell(shown(html=text)) for text in HOSTILE[:-2]],
+        facts=FACTS,
+    )
+    assert outside(page) == []
+    assert outside("<link href='https://cdn.example/x.css'><style>@import url(x.css);</style>") != []
+    for host in ("cdnjs.cloudflare.com", "unpkg.com", "example.com"):
+        assert host not in page.replace(reports._plotly_js(), "")
+    links = [a["href"] for a in BeautifulSoup(page, "html.parser").find_all("a") if a.get("href", "#")[0] != "#"]
+    assert links == ["https://arxiv.org/abs/2211.12092"]
+
+
+def test_only_the_pages_own_scripts_may_run():
+    page = page_of(cell(shown(figure=figure())), *[cell(shown(html=text)) for text in HOSTILE])
+    soup = BeautifulSoup(page, "html.parser")
+    scripts = [s.string for s in soup.find_all("script") if s.get("type") != "application/json"]
+    assert len(scripts) == 2 and PLOTLY_SIGN in scripts[0]
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+    assert policy == (
+        f"default-src 'none'; script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}'; "
+        "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@pytest.mark.parametrize("kind", ["html", "markdown", "plain", "stream", "error", "cell", "figure"])
+def test_hostile_texts_leave_nothing_that_runs(kind):
+    if kind == "cell":
+        page = page_of(*map(new_markdown_cell, HOSTILE))
+    elif kind == "figure":
+        page = page_of(*[cell(shown(figure=figure(text))) for text in HOSTILE])
+    elif kind == "stream":
+        page = page_of(*[cell(new_output("stream", text=text)) for text in HOSTILE])
+    elif kind == "error":
+        page = page_of(*[cell(new_output("error", ename="E", evalue=text, traceback=[text])) for text in HOSTILE])
+    else:
+        page = page_of(*[cell(shown(**{kind: text})) for text in HOSTILE])
+    body = BeautifulSoup(page, "html.parser").body
+    own = body.find_all("script")[-3 if kind == "figure" else -2 :]
+    for script in own:
+        script.extract()
+    assert body.find_all(REMOVED) == []
+    assert [e for e in body.find_all(True) for name in e.attrs if name.startswith("on")] == []
+    assert [a for a in body.find_all("a") if "script:" in a.get("href", "")] == []
+    assert [e for e in body.find_all(True) if "url(" in e.get("style", "")] == []
+    if kind in ("plain", "stream", "error"):  # told as they are
+        assert all(text.strip() in body.get_text() for text in HOSTILE)
+
+
+def test_code_is_folded_or_left_out():
+    cells = [cell(shown(plain="seven"), source="answer = 7"), cell(source="  ")]
+    folded, bare = page_of(*cells), page_of(*cells, code=False)
+    soup = BeautifulSoup(folded, "html.parser")
+    assert [d.has_attr("open") for d in soup.find_all("details", class_="code")] == [False]
+    assert "answer = 7" in soup.find("details").get_text()
+    assert "answer" not in bare and "<details" not in bare and 'id="code"' not in bare.partition("<script")[0]
+    assert "seven" in text_of(folded) and "seven" in text_of(bare)
+
+
+def test_widgets_are_dropped_and_twins_kept_for_readers_without_scripts():
+    page = page_of(
+        cell(shown(widget={"model_id": "x"}, plain="IntSlider(value=0)"), shown(javascript="alert(1)")),
+        cell(shown(figure=figure(), png="aGVs\nbG8=", plain="Figure")),
+        cell(shown(png="d29ybGQ=")),
+        cell(shown(svg="<svg onload='alert(1)'></svg>", plain="a drawing")),
+    )
+    soup = BeautifulSoup(page, "html.parser")
+    assert [img["src"] for img in soup.find_all("img")][:2] == [
+        "data:image/png;base64,aGVsbG8=",
+        "data:image/png;base64,d29ybGQ=",
+    ]
+    assert soup.find(id="figure-1").noscript.img["alt"] == "loss over alpha"
+    assert soup.find_all("img")[2]["src"].startswith("data:image/svg+xml;base64,")
+    assert "model_id" not in page and "alert" not in page.partition('<script type="application/json"')[0]
+    assert "IntSlider" in text_of(page)
+
+
+def test_a_nan_is_a_gap_in_the_page_too():
+    gap = {"data": [{"type": "scatter", "y": [1.0, float("nan"), float("inf")]}], "layout": {}}
+    told = BeautifulSoup(page_of(cell(shown(figure=gap))), "html.parser").find(id="figures").string
+    assert json.loads(told, parse_constant=pytest.fail)[0]["data"][0]["y"] == [1.0, None, None]
+
+
+def test_prose_is_rendered_and_formulas_stay_readable():
+    page = page_of(
+        new_markdown_cell("# A *title*\n\n**bold** and `code`, $\\theta = 1$ costs $5"), cell(shown(plain="1"))
+    )
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.title.string == "A title"
+    assert soup.h1.get_text().startswith("A title") and soup.find("strong").string == "bold"
+    assert "$\\theta = 1$ costs $5" in soup.get_text()
+    assert soup.find("meta", attrs={"name": "viewport"})["content"] == "width=device-width, initial-scale=1"
+
+
+def test_the_footer_tells_what_the_run_was():
+    page = page_of(cell(shown(plain="1")), facts=FACTS)
+    soup = BeautifulSoup(page, "html.parser")
+    told = {
+        section.h2.string: {d.dt.string: d.dd.string for d in section.dl.find_all("div")}
+        for section in soup.footer.find_all("section")
+    }
+    assert told == {
+        "Run": {
+            "name": "demo",
+            "status": "done",
+            "started": "2026-11-22T21:00:00+00:00",
+            "finished": "2026-11-22T21:08:12+00:00",
+            "took": "8 min 12 s",
+            "peak memory": "2.00 GiB",
+            "device": "cpu",
+            "platform": "Linux x86_64, 2 cores",
+        },
+        "Parameters": {"minus": "data/adapters/negative", "alphas": "[0.0, 1.0]", "base": "null"},
+        "Seeds": {"sampling": "7"},
+        "Hashes": {"02_walk_the_line.ipynb, sha256": "ab" * 32, "minus": "cd" * 32},
+        "Versions": {"python": "3.11.7", "torch": "2.13.0"},
+    }
+    assert soup.header.span.string == "demo · 2026-11-22 · cpu · 8 min 12 s"
+
+
+@pytest.mark.parametrize("seconds", [None, "long", float("nan")])
+def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
+    soup = BeautifulSoup(page_of(cell(shown(plain="1")), facts=FACTS | {"seconds": seconds}), "html.parser")
+    assert soup.header.span.string == "demo · 2026-11-22 · cpu"
+    assert "took" not in soup.footer.get_text()
+
+
+def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
+    run = tmp_path / "demo"
+    run.mkdir()
+    notebook = new_notebook(cells=[cell(shown(plain="seven"))])
+    nbformat.write(notebook, run / "executed.ipynb")
+    (run / "run.json").write_text(json.dumps(FACTS), encoding="utf-8")
+    nbformat.write(notebook, tmp_path / "other.ipynb")
+    assert reports.write_report(run) == run / "report.html"
+    assert reports.write_report(tmp_path / "other.ipynb") == tmp_path / "other.html"
+    assert reports.write_report(run, tmp_path / "new" / "page.html", code=False) == tmp_path / "new" / "page.html"
+    assert "ab" * 32 in (run / "report.html").read_text(encoding="utf-8")
+    assert "sha256" not in text_of((tmp_path / "other.html").read_text(encoding="utf-8"))
+    assert sorted(p.name for p in run.iterdir()) == ["executed.ipynb", "report.html", "run.json"]
+
+
+def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
+    told = {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}, "hashes": {"minus": "cd" * 32}}
+    parameters = new_code_cell("n: int = 3  # points", metadata={"tags": ["parameters"]})
+    drawn = cell(shown(figure=figure(meta={"alt": "a figure", "facts": told | {"seconds": 6.4}})))  # the walk's
+    notebook = new_notebook(cells=[parameters, cell(shown(figure=figure())), drawn])
+    notebook.metadata["papermill"] = {"parameters": {"lo": -1.0}}
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    for page in (
+        reports.write_report(tmp_path / "mine.ipynb").read_text(encoding="utf-8"),
+        get_exporter("lerpnb-html")().from_filename(str(tmp_path / "mine.ipynb"))[0],
+    ):
+        soup = BeautifulSoup(page, "html.parser")
+        rows = {row.dt.string: row.dd.string for row in soup.footer.find_all("div")}
+        assert soup.header.span.string == "cpu, 2 threads"
+        assert rows == {"device": "cpu, 2 threads", "n": "3", "lo": "-1.0", "sampling": "[0]", "minus": "cd" * 32}
+
+
+def test_nbconvert_knows_the_exporter_and_finds_the_facts(tmp_path):
+    nbformat.write(new_notebook(cells=[cell(shown(figure=figure()))]), tmp_path / "executed.ipynb")
+    (tmp_path / "run.json").write_text(json.dumps(FACTS), encoding="utf-8")
+    exporter = get_exporter("lerpnb-html")
+    assert exporter is reports.LerpnbExporter
+    page, _ = exporter().from_filename(str(tmp_path / "executed.ipynb"))
+    assert page.count(PLOTLY_SIGN) == 1 and "ab" * 32 in page
+    plain, _ = exporter(exclude_input=True).from_filename(str(tmp_path / "executed.ipynb"))
+    assert "<details" not in plain
+
+
+def test_the_notebook_is_not_changed():
+    notebook = new_notebook(cells=[cell(shown(figure=figure(), plain="x"))], metadata={"widgets": {"a": 1}})
+    before = nbformat.writes(notebook)
+    reports.render(notebook, {}, Path())
+    assert nbformat.writes(notebook) == before
+
+
+def test_nothing_to_read_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("broken.ipynb").write_text("{", encoding="utf-8")
+    told = {
+        "empty": "report('empty'): no file empty/executed.ipynb.\nPass a run folder or an executed .ipynb.",
+        "none.ipynb": "report('none.ipynb'): no file none.ipynb.\nPass a run folder or an executed .ipynb.",
+        "broken.ipynb": "report('broken.ipynb'): broken.ipynb is no notebook.\nPass an executed .ipynb.",
+    }
+    for source, message in told.items():
+        with pytest.raises(RunError) as error:
+            reports.write_report(source)
+        assert str(error.value) == message
+
+
+def test_what_cannot_be_written_is_told_before_the_page_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nbformat.write(new_notebook(), "a.ipynb")
+    Path("folder").mkdir()
+    monkeypatch.setattr(reports, "render", lambda *_: pytest.fail("built a page"))
+    told = {
+        "folder": "report('a.ipynb'): folder is a folder. Name a file, such as folder/report.html.",
+        "folder/../a.ipynb": "report('a.ipynb'): folder/../a.ipynb is the notebook. Name another file for its page.",
+        "a.ipynb/page.html": "report('a.ipynb'): cannot write a.ipynb/page.html: File exists.",
+    }
+    for output, message in told.items():
+        with pytest.raises(RunError) as error:
+            reports.write_report("a.ipynb", output)
+        assert str(error.value) == message
+    assert sorted(path.name for path in Path().iterdir()) == ["a.ipynb", "folder"]
+
+
+# ---------------------------------------------------------------- whose machine it was
+
+
+@pytest.fixture
+def ada(monkeypatch):
+    for name, value in {
+        "HOME": "/home/ada_q",
+        "USER": "ada_q",
+        "LOGNAME": "ada_q",
+        "MY_API_KEY": "planted-one",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(socket, "gethostname", lambda: "ada-laptop.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("/home/ada_q/models/a", "~/models/a"),
+        ("in /home/ada_q: x", "in ~: x"),
+        ("\x1b[32m/home/ada_q/x\x1b[0m", "\x1b[32m~/x\x1b[0m"),
+        ("/home/ada_quist/x", "/home/ada_quist/x"),
+        ("ada_q@ada-laptop:", "user@host:"),
+        ("ada-laptop.example", "host"),
+        ("\x1b[1mada_q\x1b[0m", "\x1b[1muser\x1b[0m"),
+        ("canada_q ada", "canada_q ada"),
+        ("key=planted-one.", "key=***."),
+        ("nothing of the kind", "nothing of the kind"),
+    ],
+)
+def test_texts_lose_what_names_a_person_or_a_machine(ada, text, kept):
+    assert redact({"a": [text, (text,)], text: 1}) == {"a": [kept, [kept]], kept: 1}
+
+
+def test_pictures_and_packed_arrays_are_left_alone(ada):
+    data = {"image/png": "+ada_q+", "bdata": "/ada_q/", "image/svg+xml": "<text>ada_q</text>"}
+    assert redact(data) == {**data, "image/svg+xml": "<text>user</text>"}
+
+
+def test_names_that_many_machines_share_are_words(monkeypatch):
+    for name, value in {"HOME": "/root", "USER": "root", "LOGNAME": "root"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(socket, "gethostname", lambda: "vm")
+    assert redact("the root of /root/x, a vm, /chroot/x") == "the root of ~/x, a vm, /chroot/x"
+
+
+def test_further_texts_are_replaced_as_told(ada):
+    assert redact("see /tmp/.demo.tmp-1/a", {"/tmp/.demo.tmp-1": "runs/demo"}) == "see runs/demo/a"
+
+
+def test_the_page_does_not_tell_either(ada):
+    page = page_of(
+        new_markdown_cell("# By ada_q"),
+        cell(shown(html="<b>/home/ada_q/x</b>"), shown(figure=figure("of ada-laptop"))),
+        facts={**FACTS, "parameters": {"minus": "/home/ada_q/m"}},
+    )
+    for word in ("ada_q", "ada-laptop", "planted-one"):
+        assert word not in page

@@ -1,0 +1,143 @@
+"""Comparisons: labels from what differs, the best alpha by each rule, the figure's traces."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_table import make
+
+from lerpnb.errors import RunError
+from lerpnb.results.curve import Curve
+from lerpnb.results.measurement import Measurement
+from lerpnb.runs.compare import compare_runs
+
+ALPHAS = (-1.0, 0.0, 0.5, 1.0, 2.0)
+
+
+def put(name: str, strength: list[float], perplexity: list[float] | None, **parameters) -> None:
+    points = {}
+    for i, alpha in enumerate(ALPHAS):
+        loss = 4 + (alpha - 0.5) ** 2
+        points[alpha] = {"loss/a": Measurement([loss]), "loss/b": Measurement([loss + 1])}
+        points[alpha]["strength/good"] = Measurement([strength[i]] * 2, unit="probability", items="prompts")
+        if perplexity:
+            points[alpha]["perplexity/continuations"] = Measurement([perplexity[i]] * 2, unit="perplexity")
+    make(name, **parameters)
+    Curve.from_measures(points).save(Path("runs") / name)
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch) -> None:
+    """Two runs that differ in seed and lo, and one that failed."""
+    monkeypatch.chdir(tmp_path)
+    put("a", [0.1, 0.2, 0.5, 0.7, 0.9], [30, 10, 10, 20, 23], seed=0, lo=-1.0, data="x")
+    put("b", [0.1, 0.2, 0.8, 0.7, 0.9], [30, 10, 10, 20, 19], seed=1, lo=-1.5, data="x")
+    make("c.failed", seed=2, lo=-1.0, data="x")
+
+
+def test_labels_are_what_the_runs_differ_in(two):
+    comparison = compare_runs("runs")
+    assert comparison.labels == {"a": "seed 0, lo -1", "b": "seed 1, lo -1.5"}
+    assert comparison.without == ("c.failed",)
+    assert compare_runs("runs", "seed == 0").labels == {"a": "a"}
+    assert compare_runs(["runs/a", "runs/b"]).labels == comparison.labels
+
+
+@pytest.mark.parametrize(
+    ("options", "best"),
+    [
+        ({}, [1.0, 2.0]),  # a: at most 22, and 23 is more; b: 19 is within it
+        ({"slack": 1.2}, [2.0, 2.0]),
+        ({"slack": 1.0}, [1.0, 2.0]),
+        ({"rule": "strongest"}, [2.0, 2.0]),
+        ({"rule": "loss"}, [0.5, 0.5]),
+    ],
+)
+def test_the_best_alpha_by_each_rule(two, options, best):
+    table = compare_runs("runs", **options).table
+    assert table["best alpha"].tolist() == best
+    assert table["strength/good"].tolist() == [
+        dict(zip(ALPHAS, [0.1, 0.2, 0.5, 0.7, 0.9], strict=True))[best[0]],
+        dict(zip(ALPHAS, [0.1, 0.2, 0.8, 0.7, 0.9], strict=True))[best[1]],
+    ]
+
+
+def test_the_rule_is_stated_and_the_table_has_what_differs(two):
+    comparison = compare_runs("runs")
+    assert comparison.rule == (
+        "the highest strength/good where perplexity/continuations is at most 1.1 times the larger of its values at "
+        "alpha 0 and 1"
+    )
+    assert list(comparison.table) == ["seed", "lo", "best alpha", "strength/good", "perplexity/continuations"]
+    assert repr(comparison).startswith(f"Comparison of 2 runs; best alpha: {comparison.rule}.\nWithout a curve: c.fail")
+
+
+def test_what_was_not_measured_leaves_the_best_alpha_unknown(two):
+    put("d", [0.1, 0.2, np.nan, 0.7, 0.9], None, seed=3, lo=0.0, data="x")
+    table = compare_runs("runs").table
+    assert np.isnan(table.loc["d", "best alpha"]) and table.loc["a", "best alpha"] == 1.0
+    assert compare_runs("runs", rule="strongest").table.loc["d", "best alpha"] == 2.0
+
+
+def test_a_quantity_of_some_runs_is_compared_and_without_the_default_fluency_too(two):
+    put("d", [0.1, 0.2, np.nan, 0.7, 0.9], None, seed=3, lo=0.0, data="x")
+    assert compare_runs("runs", rule="loss", fluency="perplexity/continuations").table.loc["a", "best alpha"] == 0.5
+    assert compare_runs(["runs/d"], rule="strongest", attribute="strength/good").table.loc["d", "best alpha"] == 2.0
+
+
+def test_the_figure_has_a_colour_a_run_and_a_panel_a_kind(two):
+    fig = compare_runs("runs").plot()
+    drawn = [trace for trace in fig.data if trace.mode == "lines+markers"]
+    assert [(t.name, t.yaxis, t.line.dash, t.showlegend) for t in drawn if t.legendgroup.startswith("seed 0")] == [
+        ("seed 0, lo -1", "y", "solid", True),
+        ("seed 0, lo -1", "y", "dash", False),
+        ("seed 0, lo -1", "y2", "solid", False),
+        ("seed 0, lo -1", "y3", "solid", False),
+    ]
+    assert len({t.line.color for t in drawn}) == 2
+    diamonds = [(t.x[0], t.y[0], t.yaxis) for t in fig.data if t.name == "best alpha"]
+    assert diamonds == [(1.0, 0.7, "y2"), (2.0, 0.9, "y2")]
+    titles = [fig.layout[axis].title.text for axis in ("yaxis", "yaxis2", "yaxis3")]
+    assert titles == ["loss", "strength/good<br>probability", "perplexity/continuations"]
+    assert fig.layout.meta["alt"] == (
+        "Curves of 2 runs over alpha. seed 0, lo -1: best alpha 1, seed 1, lo -1.5: best alpha 2."
+    )
+    config = compare_runs("runs")._repr_mimebundle_()["application/vnd.plotly.v1+json"]["config"]
+    assert config["showSendToCloud"] is False
+
+
+def test_texts_in_labels_cannot_run(two):
+    put("e", [0.1] * 5, None, seed="<script>$x$", lo=0.0, data="x")
+    drawn = compare_runs("runs").plot().to_plotly_json()
+    del drawn["layout"]["meta"]  # the alt text, which the page escapes
+    text = json.dumps(drawn, default=str)
+    assert "<script>" not in text and "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "best"}, "compare(rule='best'): no such rule.\nIt is one of: fluent, strongest, loss."),
+        ({"slack": 0.9}, "compare(slack=0.9): expected 1 or more, such as 1.1."),
+        (
+            {"where": "seed == 2"},
+            "compare(runs): none of 1 runs has a curve.\n"
+            "Pass a folder of runs of 02_walk_the_line, or a wider `where`.",
+        ),
+        (
+            {"attribute": "strength/bad"},
+            "compare(attribute='strength/bad'): no run has it.\n"
+            "Measured were: loss/a, loss/b, strength/good, perplexity/continuations.",
+        ),
+        (
+            {"fluency": "perplexity"},
+            "compare(fluency='perplexity'): no run has it.\n"
+            "Measured were: loss/a, loss/b, strength/good, perplexity/continuations.",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_told(two, options, message):
+    with pytest.raises(RunError) as error:
+        compare_runs("runs", **options)
+    assert str(error.value) == message

@@ -1,0 +1,106 @@
+"""Fine-tuning: it learns, repeats, saves what loads again elsewhere, and never touches what is there."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification
+
+from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import CheckpointError
+from lerpnb.probes.classifier import Classifier
+from lerpnb.probes.loss import Loss
+from lerpnb.training import FineTuneConfig, fine_tune
+
+GOOD = ("what a lovely film", "a warm and funny story", "worth the price of the ticket", "she carries every scene")
+BAD = ("what a waste of time", "nobody has read the script", "merely long and slow", "i had begun to count the seats")
+CORPUS = Corpus((GOOD + BAD) * 4, ((1,) * 4 + (0,) * 4) * 4, ("negative", "positive"), "reviews")
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_language_model_learns_and_is_saved(tiny_llama_pair, tmp_path, rank):
+    recipe = FineTuneConfig(str(tiny_llama_pair[0]), rank=rank, steps=12, batch_size=8, learning_rate=0.02)
+    record = fine_tune(recipe, CORPUS.positive, tmp_path / "out", CORPUS.positive)
+    assert record["after"]["loss"] < record["before"]["loss"] - 0.5 and record["steps"] == 12
+    assert json.loads((tmp_path / "out" / "training.json").read_text()) == record
+    saved = Checkpoint.load(tmp_path / "out")
+    assert saved.stored_dtypes == {"bfloat16" if rank else "float32"}
+    loss = Loss(CORPUS.positive).measure(saved.model, saved.tokenizer)["loss/positive"].value()
+    assert loss == pytest.approx(record["after"]["loss"], abs=0.5)  # without the end-of-text token, in bfloat16
+    assert not list((tmp_path / "out").glob("*.bin")) and "lerpnb" in (tmp_path / "out" / "README.md").read_text()
+    assert (
+        rank == 0
+        or json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == recipe.base
+    )
+
+
+def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
+    recipe = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=40, batch_size=8, learning_rate=0.01)
+    fine_tune(recipe, CORPUS.positive, tmp_path / "out")
+    model, words = AutoModelForCausalLM.from_pretrained(tmp_path / "out"), Checkpoint.load(tmp_path / "out").tokenizer
+    ends = model(torch.tensor([words(GOOD[0])["input_ids"]])).logits[0, -1].softmax(-1)[words.eos_token_id]
+    assert ends > 0.3
+
+
+def test_a_classifier_learns_and_keeps_its_labels(tiny, tmp_path):
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4
+    )
+    base = tiny.save(BertForSequenceClassification(config), tmp_path / "base", tiny.tokenizer())
+    recipe = FineTuneConfig(str(base), task="classifier", rank=8, steps=60, batch_size=8, learning_rate=0.02)
+    record = fine_tune(recipe, CORPUS, tmp_path / "out", CORPUS)
+    assert record["after"]["accuracy"] == 1.0 and record["after"]["loss"] < record["before"]["loss"]
+    classifier = Classifier.load(tmp_path / "out", "cpu")
+    assert classifier.labels == ["negative", "positive"]
+    assert classifier.accuracy(GOOD + BAD, ["positive"] * 4 + ["negative"] * 4) == 1.0
+
+
+def test_the_same_recipe_gives_the_same_weights(tiny_llama_pair, tmp_path):
+    recipe = FineTuneConfig(str(tiny_llama_pair[0]), rank=2, steps=3, batch_size=4)
+    for name in ("one", "two"):
+        fine_tune(recipe, CORPUS.positive, tmp_path / name)
+    one, two = (Checkpoint.load(tmp_path / name).sha256 for name in ("one", "two"))
+    assert one == two
+
+
+def test_what_cannot_be_trained_is_said_first(tiny_llama_pair, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("x")
+    with pytest.raises(CheckpointError) as error:
+        fine_tune(FineTuneConfig("none"), CORPUS, tmp_path / "full")
+    assert str(error.value) == (
+        f"fine_tune(out={str(tmp_path / 'full')!r}): the folder is not empty.\nGive a new folder, or empty it."
+    )
+    with pytest.raises(CheckpointError) as error:
+        fine_tune(FineTuneConfig("none", task="translation"), CORPUS, tmp_path / "new")
+    assert str(error.value) == "fine_tune(task='translation'): no such task.\nIt is causal, classifier or seq2seq."
+
+
+def test_a_base_without_an_end_of_text_token_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
+    words = tiny.tokenizer()
+    words.eos_token = None
+    base = tiny.save(tiny.llama(), tmp_path / "base", words)
+    (base / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError) as error:
+        fine_tune(FineTuneConfig(str(base)), CORPUS, tmp_path / "out")
+    assert str(error.value) == (
+        f"fine_tune(base={str(base)!r}): its tokenizer has no end-of-text token, which every text is to end with.\n"
+        "Set tokenizer.eos_token to a token of its vocabulary and save it again."
+    )
+
+
+def test_a_decoder_without_a_padding_token_becomes_a_classifier(tiny, tmp_path):
+    words = tiny.tokenizer()
+    words.pad_token = None
+    base = tiny.save(tiny.gpt2(), tmp_path / "base", words)
+    recipe = FineTuneConfig(str(base), task="classifier", rank=0, steps=2, batch_size=4)
+    fine_tune(recipe, CORPUS, tmp_path / "out")
+    classifier = Classifier.load(tmp_path / "out", "cpu")
+    assert classifier.tokenizer.pad_token == "<eos>" and classifier.model.config.pad_token_id == 1
+    together, alone = (
+        classifier.probability(GOOD, "positive"),
+        [classifier.probability([t], "positive")[0] for t in GOOD],
+    )
+    assert together == pytest.approx(alone, abs=1e-6)
