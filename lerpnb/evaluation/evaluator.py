@@ -61,7 +61,7 @@ class Evaluator:
                 self._say(why)
                 continue
             self._rows = self._rows or BatchedLine(self.line)
-            each = max(1, spec.rows // (len(spec.prompts) * spec.draws))
+            each = max(1, spec.batch_size // (len(spec.prompts) * spec.n_samples))
             groups = [new[i : i + each] for i in range(0, len(new), each)]
             self._say(why if pays else f"all {len(new)} alphas in one pass: rows=True.")
             for group in track(groups, label="texts"):
@@ -171,7 +171,7 @@ class Evaluator:
         for probe in self.probes:
             if any(self._stored(probe, alpha) for alpha in grid):
                 continue  # it was checked before its first point was stored
-            few = probe.few() if hasattr(probe, "few") else probe
+            few = probe.subset() if hasattr(probe, "subset") else probe
             first, second = (self._once(few) for _ in range(2))
             for name in first:
                 if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):

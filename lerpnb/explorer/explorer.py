@@ -25,7 +25,7 @@ from lerpnb.utils.coordinates import alpha_grid, number
 from lerpnb.utils.environment import RUN_DIR
 from lerpnb.utils.text import show
 
-KEPT = ["alpha", "prompt", "text", "seed", "temperature", "top_p", "new_tokens"]
+KEPT = ["alpha", "prompt", "text", "seed", "temperature", "top_p", "max_new_tokens"]
 
 
 def explore(
@@ -34,7 +34,7 @@ def explore(
     *,
     alphas: Sequence[float] | None = None,
     curve: Curve | None = None,
-    new_tokens: int = 40,
+    max_new_tokens: int = 40,
     temperature: float = 1.0,
     top_p: float = 0.9,
     seed: int = 0,
@@ -56,7 +56,7 @@ def explore(
         prompt: what to continue at first.
         alphas: the slider's steps; by default the curve's, else `alpha_grid(-1, 2, 13)`.
         curve: of a walk on this line, to be drawn with a marker at the slider's alpha.
-        new_tokens, temperature, top_p, seed: as of `Continuations`, to begin with.
+        max_new_tokens, temperature, top_p, seed: as of `Continuations`, to begin with.
         out: the folder of `kept.csv`, where no runner gives one.
 
     Raises:
@@ -72,7 +72,7 @@ def explore(
         >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
         ...                      num_attention_heads=2)
         >>> ends = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
-        >>> explorer = ln.explore(ln.Line(*ends, device="cpu"), "a film", alphas=[0, 1], new_tokens=2)
+        >>> explorer = ln.explore(ln.Line(*ends, device="cpu"), "a film", alphas=[0, 1], max_new_tokens=2)
         >>> len(explorer.texts())  # the same as a table; the explorer itself goes last in a cell
         2
     """
@@ -80,7 +80,7 @@ def explore(
         line,
         alphas=_grid(alphas, curve),
         curve=curve,
-        spec=Continuations([_asked(prompt)], 1, new_tokens, top_p, temperature, seed),
+        spec=Continuations([_asked(prompt)], 1, max_new_tokens, top_p, temperature, seed),
         out=out,
     )
 
@@ -170,7 +170,9 @@ class Explorer:
                 "explore(): the texts are being written.\nKeep one when they are done, or press Stop first."
             )
         row = [self.alpha, settings.prompts[0], page.texts[self.index], settings.seed, settings.temperature]
-        self._kept.append(dict(zip(KEPT, [*row, settings.top_p, settings.new_tokens], strict=True)) | self.others.at)
+        self._kept.append(
+            dict(zip(KEPT, [*row, settings.top_p, settings.max_new_tokens], strict=True)) | self.others.at
+        )
         self.out.mkdir(parents=True, exist_ok=True)
         names = [re.sub(r"\W+", "-", name) for name in (self.others.first, *self.others.at)]
         path = self.out / ("_".join(["kept", *filter(None, names)]) + ".csv")
@@ -204,7 +206,7 @@ class Explorer:
 
     def _hear_hello(self, message: dict) -> None:
         """A face has appeared: the first time, or again after the page was loaded anew."""
-        settings = {name: getattr(self.spec, name) for name in ("new_tokens", "temperature", "top_p", "seed")}
+        settings = {name: getattr(self.spec, name) for name in ("max_new_tokens", "temperature", "top_p", "seed")}
         self.tell(
             {
                 "kind": "setup",
@@ -231,7 +233,7 @@ class Explorer:
     def _hear_write(self, message: dict) -> None:
         self._writing.stop()
         prompt, given = message["prompt"], {}
-        for name, kind in (("new_tokens", int), ("temperature", float), ("top_p", float), ("seed", int)):
+        for name, kind in (("max_new_tokens", int), ("temperature", float), ("top_p", float), ("seed", int)):
             value = message[name]
             if not isinstance(value, int | float) or kind is int and value != int(value):
                 told = "a whole number" if kind is int else "a number"
@@ -312,7 +314,7 @@ class Explorer:
                 "notes": page.notes,
                 "tokens": sum(map(len, page.tokens)),
                 "step": max(map(len, page.tokens)),
-                "of": page.spec.new_tokens,
+                "of": page.spec.max_new_tokens,
                 "done": page.done,
             }
         )

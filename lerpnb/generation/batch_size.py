@@ -71,7 +71,7 @@ class ExecutableBatchSize:
         if size == 1:
             raise ProbeError(
                 f"{self.name}: out of memory with a single item in a batch.\n"
-                "Shorten the texts (max_length, new_tokens), take a smaller dtype, or another device."
+                "Shorten the texts (max_length, max_new_tokens), take a smaller dtype, or another device."
             )
         self.largest = (size + 1) // 2
         warnings.warn(f"{self.name}: out of memory; batches of {self.largest} from here on.", stacklevel=3)

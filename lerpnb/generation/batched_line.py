@@ -145,7 +145,7 @@ def prefer_batched(line: BasePath, spec: Continuations, alphas: int) -> tuple[bo
     """
     if not isinstance(line, Line):
         return False, f"one point at a time: rows serve a Line, and this is a {type(line).__name__}."
-    kind, each = "low-rank" if reads(line) < 1.5 else "dense", min(len(spec.prompts) * spec.draws, spec.rows)
+    kind, each = "low-rank" if reads(line) < 1.5 else "dense", min(len(spec.prompts) * spec.n_samples, spec.batch_size)
     device = line.device.type
     most = ROWS_AN_ALPHA.get(device, ROWS_AN_ALPHA["cpu"])[kind]
     if alphas <= reads(line):

@@ -12,7 +12,7 @@ from lerpnb.errors import ProbeError
 
 @dataclass(frozen=True)
 class Continuations:
-    """What to sample: `draws` continuations of each prompt.
+    """What to sample: `n_samples` continuations of each prompt.
 
     Nucleus sampling (Holtzman et al., arXiv 1904.09751): the fewest likeliest tokens that hold `top_p` of the mass
     at the given temperature. Of these the token with the largest log p + g is taken, g being Gumbel noise, which
@@ -21,28 +21,28 @@ class Continuations:
 
     Args:
         prompts: the texts to continue; each once.
-        draws: continuations of each prompt.
-        new_tokens: tokens a continuation has at most; an end-of-text token ends it sooner.
+        n_samples: continuations of each prompt.
+        max_new_tokens: tokens a continuation has at most; an end-of-text token ends it sooner.
         top_p: mass of the nucleus, in (0, 1].
         temperature: logits are divided by it; 0 takes the likeliest token.
         seed: another seed, other noise.
-        rows: continuations computed side by side, a matter of memory.
+        batch_size: continuations computed side by side, a matter of memory.
 
     Raises:
         ProbeError: a number out of range, no prompts, an empty one, or one given twice.
 
     Example:
-        >>> Continuations(("The film", "My aunt"), draws=8, seed=1).top_p
+        >>> Continuations(("The film", "My aunt"), n_samples=8, seed=1).top_p
         0.9
     """
 
     prompts: tuple[str, ...]
-    draws: int = 4
-    new_tokens: int = 20
+    n_samples: int = 4
+    max_new_tokens: int = 20
     top_p: float = 0.9
     temperature: float = 1.0
     seed: int = 0
-    rows: int = 128
+    batch_size: int = 128
 
     def __post_init__(self):
         if isinstance(self.prompts, str):
@@ -50,13 +50,13 @@ class Continuations:
         object.__setattr__(self, "prompts", tuple(self.prompts))
         for name, good, want in (
             ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
-            ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; draws gives more of each"),
-            ("draws", _whole(self.draws) and self.draws >= 1, "a whole number, 1 or more"),
-            ("new_tokens", _whole(self.new_tokens) and self.new_tokens >= 1, "a whole number, 1 or more"),
+            ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; n_samples gives more of each"),
+            ("n_samples", _whole(self.n_samples) and self.n_samples >= 1, "a whole number, 1 or more"),
+            ("max_new_tokens", _whole(self.max_new_tokens) and self.max_new_tokens >= 1, "a whole number, 1 or more"),
             ("top_p", isinstance(self.top_p, Real) and 0 < self.top_p <= 1, "more than 0 and at most 1"),
             ("temperature", isinstance(self.temperature, Real) and 0 <= self.temperature < inf, "0 or more"),
             ("seed", _whole(self.seed), "a whole number"),
-            ("rows", _whole(self.rows) and self.rows >= 1, "a whole number, 1 or more"),
+            ("batch_size", _whole(self.batch_size) and self.batch_size >= 1, "a whole number, 1 or more"),
         ):
             if not good:
                 came = f"{len(self.prompts)} prompts" if name == "prompts" else repr(getattr(self, name))
@@ -65,7 +65,7 @@ class Continuations:
     def identity(self) -> dict:
         """What the texts depend on, besides the model."""
         settings = asdict(self)
-        del settings["rows"]
+        del settings["batch_size"]
         return settings
 
 

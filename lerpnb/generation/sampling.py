@@ -50,7 +50,7 @@ def sample(
         >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
         >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
         ...                      num_attention_heads=2)
-        >>> texts = sample(LlamaForCausalLM(config).eval(), words, Continuations(("a film",), draws=2, new_tokens=3))
+        >>> texts = sample(LlamaForCausalLM(config).eval(), words, Continuations(("a film",), n_samples=2, max_new_tokens=3))
         >>> texts.columns.tolist(), len(texts)
         (['prompt_id', 'draw', 'prompt', 'continuation', 'n_tokens'], 2)
     """
@@ -115,7 +115,7 @@ class Decoder:
 
     Example:
         ```python
-        writing = Decoder(rows, line.tokenizer, Continuations([prompt], draws=1), alphas)
+        writing = Decoder(rows, line.tokenizer, Continuations([prompt], n_samples=1), alphas)
         for _ in writing:  # a decoding step of all alphas
             show({alpha: writing.frame(alpha)["continuation"][0] for alpha in alphas})
             if typed_again():
@@ -138,7 +138,7 @@ class Decoder:
         _check_prompts(self.model, self._encoded, spec)
         self._ends, self._halving = _ends(self.model, tokenizer), halving or ExecutableBatchSize("texts")
         self.tokens: dict[Place, list[int]] = {
-            (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.draws)
+            (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.n_samples)
         }
         self.unusable: set[float] = set()
         self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # it cut a nucleus of its own
@@ -177,7 +177,8 @@ class Decoder:
     def _group(self, waiting: list[Place]) -> list[Place]:
         """The next to be written side by side: as many as fit, whose prompts are of nearly equal length."""
         length = [
-            len(self._encoded[i]) for _, i, _ in waiting[: min(self.spec.rows, self._halving.largest or self.spec.rows)]
+            len(self._encoded[i])
+            for _, i, _ in waiting[: min(self.spec.batch_size, self._halving.largest or self.spec.batch_size)]
         ]
         return waiting[: bisect_right(length, length[0] + SPREAD)]
 
@@ -220,7 +221,7 @@ class Decoder:
                     continue
                 else:
                     found.append(token)
-                    if len(found) == spec.new_tokens:
+                    if len(found) == spec.max_new_tokens:
                         continue
                 fed.append([token])
                 kept.append(place)
@@ -272,10 +273,10 @@ def _check_prompts(model: PreTrainedModel, encoded: list[list[int]], spec: Conti
         raise ProbeError(f"sample(): the prompt {empty!r} has no tokens.\nGive it a word.")
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
-    if most and len(encoded[longest]) + spec.new_tokens > most:
+    if most and len(encoded[longest]) + spec.max_new_tokens > most:
         raise ProbeError(
-            f"sample(): {len(encoded[longest])} tokens of {spec.prompts[longest][:30]!r} and {spec.new_tokens} "
-            f"new ones, but the model has {most} positions.\nShorten the prompt, or ask for fewer new_tokens."
+            f"sample(): {len(encoded[longest])} tokens of {spec.prompts[longest][:30]!r} and {spec.max_new_tokens} "
+            f"new ones, but the model has {most} positions.\nShorten the prompt, or ask for fewer max_new_tokens."
         )
 
 

@@ -62,7 +62,7 @@ class Accuracy:
         told = {"probe": self.kind, "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
         return told | {"labels": list(self.corpus.label_names)}
 
-    def few(self) -> "Accuracy":
+    def subset(self) -> "Accuracy":
         """The same measurement of the two shortest texts, to see whether it repeats at little cost."""
         chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
         texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)

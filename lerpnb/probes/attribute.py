@@ -28,24 +28,23 @@ DEGENERATE = 1e4
 class AttributeStrength:
     """Strength of an attribute in sampled continuations, judged by an independent classifier.
 
-    For each prompt `draws` continuations are sampled (`Continuations`); the classifier reads prompt + continuation.
+    For each prompt `n_samples` continuations are sampled (`Continuations`); the classifier reads prompt + continuation.
 
     - `strength/<label>`: mean probability of the label, over continuations (unit: probability);
     - `share/<label>`: share of continuations whose probability is over 0.5;
     - `dist-1`, `dist-2`, `dist-3`: different n-grams over all words among a prompt's continuations, averaged over
       prompts (Li et al. arXiv 1510.03055, over words as in DExperts, arXiv 2105.03023);
-    - `perplexity/continuations`: exp(mean negative log-likelihood of the continuation given its prompt) under the judge
-      model, averaged over continuations; values of 10,000 and more are dropped, as in DExperts.
+    - `perplexity/continuations`: exp(mean negative log-likelihood of the continuation given its prompt) under `perplexity_model`, averaged over continuations; values of 10,000 and more are dropped, as in DExperts.
 
     An item is a prompt, so intervals are over prompts. Every sample is kept, with its strength and perplexity.
 
     Args:
-        scorer: a sequence classifier: a folder, an adapter folder, a hub id.
+        classifier: a sequence classifier: a folder, an adapter folder, a hub id.
         prompts: texts to continue.
-        label: which of the scorer's labels is the attribute; it may be left out where one is called "positive".
-        judge: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's base. False
+        label: which of the classifier's labels is the attribute; it may be left out where one is called "positive".
+        perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's base. False
             leaves perplexity out.
-        draws, new_tokens, top_p, temperature, seed: see `Continuations`.
+        n_samples, max_new_tokens, top_p, temperature, seed: see `Continuations`.
         device: of the scorer and of a named judge; "auto" takes cuda, then mps, then cpu.
         name: put in brackets after the quantities' names, to tell two attributes of one walk apart.
 
@@ -65,36 +64,41 @@ class AttributeStrength:
         >>> folder = tempfile.mkdtemp()
         >>> scorer.save_pretrained(folder), words.save_pretrained(folder) and None
         (None, None)
-        >>> AttributeStrength(folder, ["The film", "My aunt"], label="glad", judge=False, device="cpu").name
+        >>> AttributeStrength(folder, ["The film", "My aunt"], label="glad", perplexity_model=False, device="cpu").name
         'strength/glad'
     """
 
     def __init__(
         self,
-        scorer: str | Path,
+        classifier: str | Path,
         prompts: Sequence[str],
         *,
         label: str | None = None,
-        judge: str | Path | Checkpoint | bool | None = None,
-        draws: int = 4,
-        new_tokens: int = 20,
+        perplexity_model: str | Path | Checkpoint | bool | None = None,
+        n_samples: int = 4,
+        max_new_tokens: int = 20,
         top_p: float = 0.9,
         temperature: float = 1.0,
         seed: int = 0,
         device: str = "auto",
         name: str = "",
     ):
-        if isinstance(judge, (str, Path)):
-            judge = Checkpoint.load(judge, device=pick_device(device))
-        if not (judge is None or judge is False or isinstance(judge, Checkpoint) and judge.tokenizer):
+        if isinstance(perplexity_model, (str, Path)):
+            perplexity_model = Checkpoint.load(perplexity_model, device=pick_device(device))
+        if not (
+            perplexity_model is None
+            or perplexity_model is False
+            or isinstance(perplexity_model, Checkpoint)
+            and perplexity_model.tokenizer
+        ):
             raise ProbeError(
-                f"AttributeStrength(judge): got {judge!r}.\n"
+                f"AttributeStrength(perplexity_model): got {perplexity_model!r}.\n"
                 "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
             )
-        self.continuations = Continuations(tuple(prompts), draws, new_tokens, top_p, temperature, seed)
-        self.classifier = Classifier.load(scorer, device)
+        self.continuations = Continuations(tuple(prompts), n_samples, max_new_tokens, top_p, temperature, seed)
+        self.classifier = Classifier.load(classifier, device)
         self.label = self.classifier.check_label(label or "positive")
-        self.judge = judge
+        self.perplexity_model = perplexity_model
         self._called = f" ({name})" if name else ""
         self.name = f"strength/{self.label}{self._called}"
         self._halving = ExecutableBatchSize("perplexity/continuations")
@@ -103,27 +107,32 @@ class AttributeStrength:
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
         """This probe, or where no judge was named a copy that takes the line's base; `walk` calls it."""
-        if self.judge is not None:
+        if self.perplexity_model is not None:
             return self
         if base is None or base.tokenizer is None:
             raise ProbeError(
-                "AttributeStrength(judge): neither a judge nor a base of the line was named.\n"
-                "Name a judge model for the perplexity, or give judge=False to leave it out."
+                "AttributeStrength(perplexity_model): neither a judge nor a base of the line was named.\n"
+                "Name a judge model for the perplexity, or give perplexity_model=False to leave it out."
             )
         ready = copy.copy(self)
-        ready.judge, ready._perplexity = base, {}
+        ready.perplexity_model, ready._perplexity = base, {}
         return ready
 
-    def few(self) -> "AttributeStrength":
+    def subset(self) -> "AttributeStrength":
         """The same probe of its first prompts, to see whether it repeats."""
         few = copy.copy(self)
-        few.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], draws=1)
+        few.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], n_samples=1)
         few._strength, few._perplexity = {}, {}
         return few
 
     def identity(self) -> dict:
-        judge = self.judge.identity if isinstance(self.judge, Checkpoint) else None
-        return {"probe": "attribute", "scorer": self.classifier.sha256, "label": self.label, "judge": judge}
+        judge = self.perplexity_model.identity if isinstance(self.perplexity_model, Checkpoint) else None
+        return {
+            "probe": "attribute",
+            "classifier": self.classifier.sha256,
+            "label": self.label,
+            "perplexity_model": judge,
+        }
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
@@ -136,7 +145,7 @@ class AttributeStrength:
         for n in (1, 2, 3):
             found[f"dist-{n}{self._called}"] = distinct(samples, n)
         columns = {self.name: strength}
-        if self.judge:
+        if self.perplexity_model:
             perplexity = self._perplexities(list(zip(samples["prompt"], samples["continuation"], strict=True)))
             keep = [p is None or not p >= DEGENERATE for p in perplexity]
             empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be judged
@@ -154,7 +163,9 @@ class AttributeStrength:
     def _perplexities(self, pairs: list[tuple[str, str]]) -> list[float]:
         new = list({pair for pair in pairs if pair not in self._perplexity})
         if new:
-            found = continuation_perplexity(self.judge.model, self.judge.tokenizer, new, halving=self._halving)
+            found = continuation_perplexity(
+                self.perplexity_model.model, self.perplexity_model.tokenizer, new, halving=self._halving
+            )
             self._perplexity |= zip(new, found, strict=True)
         return [self._perplexity[pair] for pair in pairs]
 

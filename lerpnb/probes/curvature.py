@@ -91,9 +91,9 @@ class Sharpness(Loss):
         found = super().identity() | {"probe": "sharpness", "name": self.name, "k": self.k, "draws": self.draws}
         return found | {"tol": self.tol, "seed": self.seed}
 
-    def few(self) -> "Sharpness":
+    def subset(self) -> "Sharpness":
         """One product with the Hessian of its two shortest texts, to see whether it repeats at little cost."""
-        corpus, name = super().few().corpus, self.label
+        corpus, name = super().subset().corpus, self.label
         return Sharpness(corpus, k=0, draws=1, seed=self.seed, name=name, max_length=self.max_length)
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:

@@ -55,7 +55,7 @@ class Loss:
     def identity(self) -> dict:
         return {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
 
-    def few(self) -> "Loss":
+    def subset(self) -> "Loss":
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""
         chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
         texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)

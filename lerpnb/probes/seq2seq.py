@@ -72,7 +72,7 @@ class Seq2SeqLoss:
         told = hashlib.sha256(json.dumps(self.pairs).encode()).hexdigest()
         return {"probe": "seq2seq loss", "name": self.name, "texts": told, "max_length": self.max_length}
 
-    def few(self) -> "Seq2SeqLoss":
+    def subset(self) -> "Seq2SeqLoss":
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""
         chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
         sources, targets = zip(*(self.pairs[i] for i in chosen), strict=True)

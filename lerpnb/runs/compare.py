@@ -47,7 +47,7 @@ def compare_runs(
     >>> compare_runs(tempfile.mkdtemp())
     Traceback (most recent call last):
     lerpnb.errors.RunError: compare(runs): none of 0 runs has a curve.
-    Pass a folder of runs of 02_walk_the_line, or a wider `where`.
+    Pass a folder of runs of 02_interpolate, or a wider `where`.
     """
     if rule not in RULES:
         raise RunError(f"compare(rule={rule!r}): no such rule.\nIt is one of: {', '.join(RULES)}.")
@@ -60,7 +60,7 @@ def compare_runs(
     if not names:
         raise RunError(
             f"compare(runs): none of {len(found)} runs has a curve.\n"
-            "Pass a folder of runs of 02_walk_the_line, or a wider `where`."
+            "Pass a folder of runs of 02_interpolate, or a wider `where`."
         )
     kept, measured = found.loc[names], list(dict.fromkeys(curves["quantity"]))
     for key, quantity in {"attribute": attribute, "fluency": fluency}.items():

@@ -74,9 +74,9 @@ def run(
         RunError: no such notebook, an unknown parameter or a wrong type, a name that would leave `to`, a cell that
             failed, a limit that was passed, a kernel that died. What was done until then is in `to`/`name`.failed.
 
-    >>> run("02_walk_the_line", {"n_point": 5})
+    >>> run("02_interpolate", {"n_point": 5})
     Traceback (most recent call last):
-    lerpnb.errors.RunError: run("02_walk_the_line"): no parameter 'n_point'. Did you mean 'n_points'?
+    lerpnb.errors.RunError: run("02_interpolate"): no parameter 'n_point'. Did you mean 'n_points'?
     It takes: minus, plus, ...
     """
     source = find_notebook(notebook)

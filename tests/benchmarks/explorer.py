@@ -60,7 +60,7 @@ def in_the_kernel(explorer, prompts: list[str]) -> dict:
     """Without a browser: what is told, when; and how late an event loop beside it gets its turn."""
     heard: list[tuple[float, dict]] = []
     explorer.tell = lambda message: heard.append((time.perf_counter(), message))
-    settings = dict(new_tokens=explorer.spec.new_tokens, temperature=1.0, top_p=0.9)
+    settings = dict(max_new_tokens=explorer.spec.max_new_tokens, temperature=1.0, top_p=0.9)
     first, steps, rates, gaps = [], [], [], []
     for seed, prompt in enumerate(prompts):
         heard.clear()
@@ -92,14 +92,14 @@ async def longest_gap(turns, idle: float = 2.0) -> float:
     return longest
 
 
-def in_the_browser(given: tuple[str, str, str], n: int, new_tokens: int, folder: Path) -> dict:
+def in_the_browser(given: tuple[str, str, str], n: int, max_new_tokens: int, folder: Path) -> dict:
     """In JupyterLab in Chromium: from a key press on the slider to the frame that shows it, from a prompt to words."""
     import browser
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, browser.NAMES)))
     code = f"import lerpnb as ln\nline = ln.Line(*{given!r})\n"
-    code += f"ln.explore(line, 'the film was', alphas=ln.alpha_grid(-1, 2, {n}), new_tokens={new_tokens})"
+    code += f"ln.explore(line, 'the film was', alphas=ln.alpha_grid(-1, 2, {n}), max_new_tokens={max_new_tokens})"
     node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     with browser.serve(folder) as lab, sync_playwright() as driver:
@@ -134,14 +134,14 @@ KINDS = {"median": statistics.median, "slowest": max}
 
 def main() -> None:
     tiny = common.arguments(__doc__).tiny
-    n, new_tokens, prompts = (4, 8, ["the film", "nobody"]) if tiny else (13, 40, PROMPTS)
+    n, max_new_tokens, prompts = (4, 8, ["the film", "nobody"]) if tiny else (13, 40, PROMPTS)
     with tempfile.TemporaryDirectory() as folder:
         given = ends(tiny, Path(folder) / "ends")
         line = ln.Line(*given, device="cpu" if tiny else "auto")
         line.tokenizer = copy.deepcopy(line.tokenizer)  # no text ends early, so that all steps are of all alphas
         line.tokenizer.eos_token = line.model.generation_config.eos_token_id = None
         start = time.perf_counter()
-        explorer = ln.explore(line, "the film", alphas=ln.alpha_grid(-1, 2, n), new_tokens=new_tokens)
+        explorer = ln.explore(line, "the film", alphas=ln.alpha_grid(-1, 2, n), max_new_tokens=max_new_tokens)
         found = {"alphas": n, "made in, s": time.perf_counter() - start}
         explorer.texts()  # the first pass of a process is slower
         found |= in_the_kernel(explorer, prompts)
@@ -150,7 +150,7 @@ def main() -> None:
         if tiny:
             print("the browser is left out at a tiny size")
         else:
-            found |= in_the_browser(given, n, new_tokens, Path(folder) / "lab")
+            found |= in_the_browser(given, n, max_new_tokens, Path(folder) / "lab")
     for name, value in found.items():
         print(f"{name:48}{value:10.3g}")
     if not tiny:

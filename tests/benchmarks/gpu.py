@@ -83,7 +83,10 @@ def mixing(kind: str, line: Line, repeats: int) -> dict:
 def texts(kind: str, line: Line, tokens: int, repeats: int) -> dict:
     """All prompts at all alphas: rows against mixing and `generate` a point, the likeliest tokens, checked to agree."""
     words, alphas = line.tokenizer, ALPHAS if repeats > 1 else ALPHAS[::10]
-    spec, rows = Continuations(PROMPTS, draws=1, new_tokens=tokens, temperature=0, rows=168), BatchedLine(line)
+    spec, rows = (
+        Continuations(PROMPTS, n_samples=1, max_new_tokens=tokens, temperature=0, batch_size=168),
+        BatchedLine(line),
+    )
     encoded = [words(prompt)["input_ids"] for prompt in PROMPTS]
     length = max(map(len, encoded))
     pad = [[0] * (length - len(ids)) + ids for ids in encoded]  # on the left, as generate wants it

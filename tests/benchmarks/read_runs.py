@@ -14,7 +14,7 @@ def make(folder: Path, n: int) -> None:
     number = {"value": 0.123456789, "low": 0.1, "high": 0.2, "unit": "nats/token"}
     facts = {
         "status": "done",
-        "notebook": {"name": "02_walk_the_line.ipynb", "sha256": "ab" * 32},
+        "notebook": {"name": "02_interpolate.ipynb", "sha256": "ab" * 32},
         "parameters": {f"parameter_{i}": f"data/some/value_{i}" for i in range(20)} | {"lo": -1.0},
         "started": "2026-11-23T00:19:21+00:00",
         "seconds": 300.5,

@@ -54,7 +54,10 @@ def lines(tiny: bool) -> dict[str, Line]:
 
 def ways_of(of_kind: dict[str, Line], tokens: int) -> dict[str, Callable[[], list[str]]]:
     """{way: a function that returns the text at each alpha}; the first mixes the dense ends, which is the quicker."""
-    spec, line = Continuations(["The film was"], draws=1, new_tokens=tokens, temperature=0), of_kind["dense ends"]
+    spec, line = (
+        Continuations(["The film was"], n_samples=1, max_new_tokens=tokens, temperature=0),
+        of_kind["dense ends"],
+    )
     words = line.tokenizer
     ids = torch.tensor([words(spec.prompts[0])["input_ids"]])
 
@@ -181,7 +184,9 @@ def memory(of_kind: dict[str, Line], tokens: int) -> dict:
         rows, live = BatchedLine(line), storages(line.model)
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         before = resident("VmRSS")
-        sample_batched(rows, line.tokenizer, ALPHAS, Continuations(["The film was"], draws=1, new_tokens=tokens))
+        sample_batched(
+            rows, line.tokenizer, ALPHAS, Continuations(["The film was"], n_samples=1, max_new_tokens=tokens)
+        )
         grown = resident("VmHWM") - before
         ends = storages(line.minus, line.plus, rows)
         found[kind] = {"live": live, "ends and rows": ends, "grown": grown, "ratio": (ends + grown) / live}

@@ -55,7 +55,7 @@ class Beside:
     def identity(self) -> None:
         """Nothing is stored of it."""
 
-    def few(self) -> "Beside":
+    def subset(self) -> "Beside":
         return Beside(self.name, lambda: 0.0)
 
     def measure(self, *_: object) -> dict[str, Measurement]:

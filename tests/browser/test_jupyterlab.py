@@ -15,7 +15,7 @@ pytest_plugins = ["browser"]
 pytestmark = pytest.mark.browser
 PLOTLY = "application/vnd.plotly.v1+json"
 ATTRIBUTES = {"sentiment": "first", "voice": "second"}  # notebook 10's lines, and how its parameters name them
-FIGURES = {"02_walk_the_line": 1, "04_explore": 1, "10_several_attributes": 1}  # that there are at least
+FIGURES = {"02_interpolate": 1, "03_explore": 1, "07_several_attributes": 1}  # that there are at least
 IDLE = "() => !document.querySelector('.lerp-explorer').classList.contains('busy')"
 UNTRUSTED = "() => window.jupyterapp.shell.currentWidget.content.widgets.some((cell) => !cell.model.trusted)"
 KNOB = "(knob) => { const b = knob.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }"
@@ -72,9 +72,9 @@ def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, rea
     seen = tab(1400)
     panel = own.open(seen, path.name)
     own.run_all(seen, 120)
-    if notebook.stem == "04_explore":
+    if notebook.stem == "03_explore":
         use_the_explorer(seen, panel, notebook.stem)
-    if notebook.stem == "10_several_attributes":
+    if notebook.stem == "07_several_attributes":
         use_the_second_slider(seen, panel, notebook.stem, written(parameters[notebook.stem], (2, -1)))
     own.save(seen)
     shown = [out for _, some in outputs(path) for out in some]
@@ -90,7 +90,7 @@ def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, rea
     panel = lab.turn_to(reader, path.name)
     reader.page.wait_for_function(UNTRUSTED)
     see_and_press(reader, panel, found)
-    if notebook.stem == "04_explore":
+    if notebook.stem == "03_explore":
         reader.expect(panel.get_by_text("It lives in a running notebook")).to_be_attached()
     reader.shoot(f"lab_{notebook.stem}_untrusted")
     quiet(reader)
@@ -171,7 +171,7 @@ def written(given: dict, voices: tuple[float, ...]) -> dict[float, str]:
     """Notebook 10's text at sentiment 0 and each alpha of the other line, by the line that holds it fixed."""
     lines = {name: (given[f"{place}_minus"], given[f"{place}_plus"]) for name, place in ATTRIBUTES.items()}
     product = ln.MultiLine(lines, given["base"], weights=(1, 1), device="cpu")
-    settings = {"alphas": [-1, 0, 1, 2], "new_tokens": given["new_tokens"]}
+    settings = {"alphas": [-1, 0, 1, 2], "max_new_tokens": given["max_new_tokens"]}
     found = {voice: ln.explore(product.line((None, voice)), "The film", **settings).texts() for voice in voices}
     return {voice: "The film" + texts.text[1] for voice, texts in found.items()}
 

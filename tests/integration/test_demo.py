@@ -33,7 +33,7 @@ def line() -> Line:
 @pytest.fixture(scope="module")
 def curve(line, tmp_path_factory):
     corpus = held_out("rotten_tomatoes", 12)
-    attribute = AttributeStrength("data/scorer", load_prompts(6), draws=2, new_tokens=12, device="cpu")
+    attribute = AttributeStrength("data/scorer", load_prompts(6), n_samples=2, max_new_tokens=12, device="cpu")
     probes = [Loss(corpus.negative), Loss(corpus.positive), attribute]
     return walk(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
 
@@ -68,7 +68,7 @@ def test_the_voices_scorer_knows_who_speaks():
 def test_each_alpha_of_the_product_moves_its_own_attribute():
     lines = {"sentiment": tuple(ADAPTERS), "voice": tuple(VOICES)}
     product = MultiLine(lines, "smollm2-135m-instruct", weights=(1, 1), device="cpu")
-    settings = dict(draws=2, new_tokens=12, device="cpu", judge=False)
+    settings = dict(n_samples=2, max_new_tokens=12, device="cpu", perplexity_model=False)
     probes = [
         AttributeStrength("data/scorer", load_prompts(8), **settings),
         AttributeStrength("data/scorer_voice", load_prompts(8), label="critic", name="voice", **settings),
@@ -102,7 +102,7 @@ def test_strength_follows_alpha(curve):
 
 
 def test_texts_change_gradually(line):
-    spec = Continuations(tuple(load_prompts(8)), draws=2, new_tokens=20)
+    spec = Continuations(tuple(load_prompts(8)), n_samples=2, max_new_tokens=20)
     near = [sample(line.at(alpha), line.tokenizer, spec)["continuation"] for alpha in (0.50, 0.51)]
     assert (near[0] == near[1]).mean() >= 0.5
 

@@ -183,8 +183,8 @@ def test_a_wrong_type_is_refused_before_a_kernel_starts(written, no_kernel, name
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_meant(written, no_kernel):
-    assert refused(written(parameters=CELL, name="02_walk_the_line"), {"n_point": 5}) == (
-        "run(\"02_walk_the_line\"): no parameter 'n_point'. Did you mean 'n_points'?\n"
+    assert refused(written(parameters=CELL, name="02_interpolate"), {"n_point": 5}) == (
+        "run(\"02_interpolate\"): no parameter 'n_point'. Did you mean 'n_points'?\n"
         "It takes: n_points, lo, minus, base, alphas, flag, seed, anything."
     )
     assert refused("small.ipynb" if Path("small.ipynb").exists() else written("x = 1"), {"zzz": 1}) == (

@@ -108,8 +108,8 @@ def test_names_tell_what_varies_unless_a_pattern_does(here):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "no mapping of keys to values.\nIt starts with 'notebook: 02_walk_the_line'."),
-        ("name: x", "it names no notebook.\nWrite 'notebook: 02_walk_the_line', say."),
+        ("[1]", "no mapping of keys to values.\nIt starts with 'notebook: 02_interpolate'."),
+        ("name: x", "it names no notebook.\nWrite 'notebook: 02_interpolate', say."),
         (
             "notebook: small.ipynb\ngird: {seed: [0]}",
             "no key 'gird'. Did you mean 'grid'?\n"
@@ -251,7 +251,7 @@ seed=2  waiting"""
 
 def test_a_dry_run_prints_the_table_and_runs_nothing(here, capsys, monkeypatch):
     monkeypatch.setattr(scheduler, "perform", lambda *_, **__: pytest.fail("something was about to run"))
-    file = write("notebook: small.ipynb\ngrid: {seed: [0, 1]}\nthen: {notebook: 03_compare_runs, name: all}")
+    file = write("notebook: small.ipynb\ngrid: {seed: [0, 1]}\nthen: {notebook: 08_compare_runs, name: all}")
     recorded("seed=1", read_sweep(file).specs[1])
     with pytest.raises(SystemExit) as stop:
         cli.main(["sweep", str(file), "--dry-run"])

@@ -31,33 +31,33 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
     encoder = str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer()))
     data, prompts = {"data": str(tmp_path / "texts.csv")}, {"prompts": str(tmp_path / "prompts.txt")}
     line = {"minus": minus, "plus": plus, "base": base, "device": "cpu"}
-    judged = line | data | prompts | {"scorer": scorer}
+    judged = line | data | prompts | {"classifier": scorer}
     second = {"second_minus": plus, "second_plus": minus, "second_scorer": scorer, "second_label": "negative"}
     return {
-        "00_start_here": judged | {"n_texts": 4, "n_prompts": 2, "draws": 1, "to": str(tmp_path / "saved")},
+        "00_quickstart": judged | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(tmp_path / "saved")},
         "01_fine_tune": data
         | {"base": str(tiny_llama_pair[0]), "steps": 2, "batch_size": 4, "out": str(tmp_path / "adapter")},
-        "02_walk_the_line": judged | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "draws": 2, "new_tokens": 5},
-        "03_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
-        "04_explore": line | {"prompt": "the film was", "another": "nobody", "n_points": 4, "new_tokens": 12},
-        "05_around_the_line": judged
-        | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "new_tokens": 4}
+        "02_interpolate": judged | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
+        "08_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
+        "03_explore": line | {"prompt": "the film was", "another": "nobody", "n_points": 4, "max_new_tokens": 12},
+        "04_loss_landscape": judged
+        | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "max_new_tokens": 4}
         | {"n_directions": 2, "n_alphas": 4},
-        "06_other_ways": judged | {"n_texts": 4, "n_prompts": 2, "draws": 1, "new_tokens": 5, "rounds": 1},
-        "07_good_enough": data
+        "06_merging_methods": judged | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 5, "rounds": 1},
+        "studies/linear_connectivity": data
         | prompts
-        | {"minus": minus, "plus": plus, "pair_base": base, "device": "cpu", "scorer": scorer, "encoder": encoder}
+        | {"minus": minus, "plus": plus, "pair_base": base, "device": "cpu", "classifier": scorer, "encoder": encoder}
         | {"pretrain_data": data["data"], "width": 16, "layers": 2, "pretrain_steps": 2, "steps": 1}
-        | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "draws": 1, "new_tokens": 4}
+        | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4}
         | {"n_points": 3, "cache": str(tmp_path / "made")},
-        "08_fine_mixing": data
+        "studies/backdoor_defence": data
         | {"base": encoder, "most": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(tmp_path / "fine_tunes")},
-        "09_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "draws": 2},
-        "10_several_attributes": prompts
+        "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "draws": 2},
+        "07_several_attributes": prompts
         | {"first_minus": minus, "first_plus": plus, "first_scorer": scorer, "base": base, "device": "cpu"}
         | second
-        | {"n_prompts": 3, "draws": 2, "new_tokens": 5},
+        | {"n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
     }
 
 
@@ -78,7 +78,7 @@ def test_it_runs(notebook, parameters, tmp_path):
 
 @pytest.mark.slow
 def test_the_main_one_records_its_curve(parameters, tmp_path):
-    notebook = next(path for path in NOTEBOOKS if path.stem == "02_walk_the_line")
+    notebook = next(path for path in NOTEBOOKS if path.stem == "02_interpolate")
     folder = run(notebook, parameters[notebook.stem], to=tmp_path / "runs")
     assert {p.name for p in folder.iterdir()} >= {
         "executed.ipynb",
@@ -113,7 +113,7 @@ def test_the_main_one_records_its_curve(parameters, tmp_path):
 @pytest.mark.slow
 def test_the_main_one_gives_the_same_numbers_twice(parameters, tmp_path):
     folders = [
-        run("02_walk_the_line", parameters["02_walk_the_line"], name, tmp_path, environment={"LERPNB_STORE": store})
+        run("02_interpolate", parameters["02_interpolate"], name, tmp_path, environment={"LERPNB_STORE": store})
         for name, store in (("a", str(tmp_path / "store-a")), ("b", str(tmp_path / "store-b")))
     ]
     one, two = map(Curve.load, folders)
@@ -137,17 +137,17 @@ def test_it_reads_as_a_notebook_should(notebook):
 
 
 def test_the_guide_is_short():
-    cells = nbformat.read(NOTEBOOKS[0].with_name("00_start_here.ipynb"), 4).cells
+    cells = nbformat.read(NOTEBOOKS[0].with_name("00_quickstart.ipynb"), 4).cells
     assert sum(len(cell.source.splitlines()) for cell in cells) <= 200
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"00_start_here", "01_fine_tune", "02_walk_the_line", "03_compare_runs"}
+    assert {path.stem for path in NOTEBOOKS} >= {"00_quickstart", "01_fine_tune", "02_interpolate", "08_compare_runs"}
 
 
 @pytest.mark.slow
 def test_the_main_one_places_its_alphas(parameters, tmp_path):
-    notebook = next(path for path in NOTEBOOKS if path.stem == "02_walk_the_line")
+    notebook = next(path for path in NOTEBOOKS if path.stem == "02_interpolate")
     folder = run(notebook, parameters[notebook.stem] | {"tol": 0.05}, to=tmp_path / "runs")
     curve = Curve.load(folder)
     told = curve.provenance["placement"]

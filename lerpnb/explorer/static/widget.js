@@ -40,7 +40,7 @@ function render({ model, el }) {
     return [input, make("label", { title: help }, text, input)];
   };
   const prompt = make("textarea", { rows: 2, name: "prompt", spellcheck: "false", dir: "auto" });
-  const [tokens, tokensLabel] = number("tokens", "new_tokens", "Tokens of a continuation at most", { min: 1, step: 1 });
+  const [tokens, tokensLabel] = number("tokens", "max_new_tokens", "Tokens of a continuation at most", { min: 1, step: 1 });
   const [heat, heatLabel] = number("temperature", "temperature", "0 takes the likeliest token", { min: 0, step: 0.1 });
   const [mass, massLabel] = number("top-p", "top_p", "Mass of the nucleus, more than 0 and at most 1",
     { min: 0.05, max: 1, step: 0.05 });
@@ -253,7 +253,7 @@ function render({ model, el }) {
   const write = later(PAUSE, () => {
     word = 0; busy = true; tell();
     const value = (input) => (Number.isNaN(input.valueAsNumber) ? null : input.valueAsNumber);
-    say({ kind: "write", prompt: prompt.value, new_tokens: value(tokens), temperature: value(heat),
+    say({ kind: "write", prompt: prompt.value, max_new_tokens: value(tokens), temperature: value(heat),
       top_p: value(mass), seed: value(seed) });
   });
   const asked = []; // what another line's slider is about to say
@@ -337,7 +337,7 @@ function render({ model, el }) {
       others.replaceChildren(...told.others.map(other));
       slider.max = told.alphas.length - 1; slider.value = index;
       prompt.value = told.prompt;
-      tokens.value = told.settings.new_tokens; heat.value = told.settings.temperature;
+      tokens.value = told.settings.max_new_tokens; heat.value = told.settings.temperature;
       mass.value = told.settings.top_p; seed.value = told.settings.seed;
       to.value = told.to;
       if (told.refusal) {

@@ -146,7 +146,7 @@ def _read(file: Path, call: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise RunError(f"{call}: not plain YAML: {' '.join(str(error).split())}") from error
     if not isinstance(told, dict):
-        raise RunError(f"{call}: no mapping of keys to values.\nIt starts with 'notebook: 02_walk_the_line'.")
+        raise RunError(f"{call}: no mapping of keys to values.\nIt starts with 'notebook: 02_interpolate'.")
     told = {key: value for key, value in told.items() if value is not None}
     _known(told, KINDS, call, "key")
     for key, value in told.items():
@@ -154,7 +154,7 @@ def _read(file: Path, call: str) -> dict[str, Any]:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise RunError(f"{call}: {key!r} is {written}, came {value!r} ({type(value).__name__}).")
     if not told.get("notebook"):
-        raise RunError(f"{call}: it names no notebook.\nWrite 'notebook: 02_walk_the_line', say.")
+        raise RunError(f"{call}: it names no notebook.\nWrite 'notebook: 02_interpolate', say.")
     return told
 
 

@@ -110,7 +110,7 @@ def test_what_the_first_texts_told_is_recorded_too(line, tiny):
 
     study = BarrierStudy([0, 0.5, 1], store=False)
     words = TextFunctionProbe(
-        "words", lambda text: len(text.split()), Continuations(("the film",), draws=1, new_tokens=3)
+        "words", lambda text: len(text.split()), Continuations(("the film",), n_samples=1, max_new_tokens=3)
     )
     found = study.add("first", line, Bump(0.0), also=[words])
     study.add("second", line, Bump(0.0))

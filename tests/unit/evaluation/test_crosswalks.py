@@ -39,7 +39,7 @@ def test_every_pair_is_measured_and_kept(product, tmp_path):
 @pytest.mark.slow
 def test_texts_are_shared_by_two_attributes_and_say_where_they_are_of(product, tiny, tmp_path):
     scorer = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
-    how = dict(draws=2, new_tokens=3, device="cpu", judge=False)
+    how = dict(n_samples=2, max_new_tokens=3, device="cpu", perplexity_model=False)
     glad = AttributeStrength(scorer, ["the film", "nobody"], **how)
     sad = AttributeStrength(scorer, ["the film", "nobody"], label="negative", name="the other", **how)
     found = cross(product, [0, 1], [glad, sad, TextFunctionProbe("letters", len, glad.continuations)], store=False)

@@ -28,7 +28,7 @@ TEXTS = (
     "it wants to be clever",
 )
 CORPUS = Corpus(TEXTS, (0, 0, 1), ("bad", "good"), "all")
-PROMPTS = Continuations(("the film", "a warm and funny story"), draws=2, new_tokens=6)
+PROMPTS = Continuations(("the film", "a warm and funny story"), n_samples=2, max_new_tokens=6)
 
 
 def head_sum(model, tokenizer):
@@ -121,7 +121,7 @@ def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
         "sample_rows",
         lambda rows, words, group, *rest: groups.append(len(group)) or real(rows, words, group, *rest),
     )
-    few = Continuations(PROMPTS.prompts, draws=2, new_tokens=6, rows=8)
+    few = Continuations(PROMPTS.prompts, n_samples=2, max_new_tokens=6, batch_size=8)
     walk(
         line, [0, 0.25, 0.5, 0.75, 1], [TextFunctionProbe("words", words, few)], rows=True, store=tmp_path, check=False
     )
@@ -140,7 +140,7 @@ def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, ca
 def test_other_samplings_stand_side_by_side(line, tmp_path):
     probes = [
         TextFunctionProbe("words", words, PROMPTS),
-        TextFunctionProbe("long", words, Continuations(("the film",), draws=3, new_tokens=9)),
+        TextFunctionProbe("long", words, Continuations(("the film",), n_samples=3, max_new_tokens=9)),
     ]
     curve = walk(line, [0, 1], probes, store=tmp_path)
     assert len(curve.samples) == 2 * (4 + 3) and set(curve.samples["sampling"]) == {0, 1}
@@ -179,10 +179,13 @@ def test_whatever_changes_a_value_is_a_new_point(line, tmp_path, tiny_llama_pair
     assert new(Line(minus, plus, device="cpu", dtype="bfloat16"), loss) == 1
     assert new(line, Loss(CORPUS.bad, name="all")) == 1
     assert new(line, Loss(CORPUS, max_length=5)) == 1
-    for change in ({"seed": 1}, {"draws": 3}, {"new_tokens": 5}, {"top_p": 0.8}, {"temperature": 0.7}):
-        settings = {"draws": 2, "new_tokens": 6} | change
+    for change in ({"seed": 1}, {"n_samples": 3}, {"max_new_tokens": 5}, {"top_p": 0.8}, {"temperature": 0.7}):
+        settings = {"n_samples": 2, "max_new_tokens": 6} | change
         assert new(line, TextFunctionProbe("words", words, Continuations(PROMPTS.prompts, **settings))) == 1
-    assert new(line, TextFunctionProbe("words", words, Continuations(PROMPTS.prompts[:1], draws=2, new_tokens=6))) == 1
+    assert (
+        new(line, TextFunctionProbe("words", words, Continuations(PROMPTS.prompts[:1], n_samples=2, max_new_tokens=6)))
+        == 1
+    )
     assert new(line, TextFunctionProbe("words", len, PROMPTS)) == 1
 
 
@@ -509,7 +512,7 @@ def test_texts_longer_than_the_model_are_said(line):
 def test_two_samplings_keep_their_prompts_apart(line):
     probes = [
         TextFunctionProbe("a", words, PROMPTS),
-        TextFunctionProbe("b", words, Continuations(("nobody",), draws=2, new_tokens=4)),
+        TextFunctionProbe("b", words, Continuations(("nobody",), n_samples=2, max_new_tokens=4)),
     ]
     curve = walk(line, [0, 1], probes, store=False, check=False)
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3

@@ -12,7 +12,7 @@ from lerpnb.probes.base import TextFunctionProbe
 from lerpnb.results.curve import Curve
 
 WORDS = TextFunctionProbe(
-    "words", lambda text: len(text.split()), Continuations(("the film", "nobody"), draws=1, new_tokens=4)
+    "words", lambda text: len(text.split()), Continuations(("the film", "nobody"), n_samples=1, max_new_tokens=4)
 )
 
 

@@ -61,7 +61,7 @@ def test_losses_and_texts_are_measured_with_intervals(plane, tiny):
 
     corpus = Corpus(tuple(tiny.TEXTS[:3]), (0,) * 3, ("x",), "x")
     words = TextFunctionProbe(
-        "words", lambda text: len(text.split()), Continuations(("the film", "nobody"), draws=1, new_tokens=3)
+        "words", lambda text: len(text.split()), Continuations(("the film", "nobody"), n_samples=1, max_new_tokens=3)
     )
     surface = survey(plane, [Loss(corpus), words], points=plane.grid(2), store=False)
     assert surface.quantities == ["loss/x", "perplexity/x", "words"] and len(surface.points) == 4

@@ -22,7 +22,7 @@ from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
 GRID = [-0.5, 0.0, 0.5, 1.0]
-ASK = dict(prompt="the film was", new_tokens=8, temperature=1.0, top_p=0.9, seed=3)
+ASK = dict(prompt="the film was", max_new_tokens=8, temperature=1.0, top_p=0.9, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_line_that_was_never_moved_stands_at_minus(tiny, tiny_llama_pair):
 def test_the_setup_says_all_that_the_face_needs(explorer):
     explorer.hear({"kind": "hello"})
     settle(explorer)
-    settings = {"new_tokens": 8, "temperature": 1.0, "top_p": 0.9, "seed": 3}
+    settings = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 0.9, "seed": 3}
     assert explorer.said[0] == {
         "kind": "setup",
         "alphas": GRID,
@@ -134,10 +134,10 @@ def test_bars_at_a_word_follow_the_text_up_to_it(line, explorer):
 
 
 def test_a_new_prompt_stops_the_old_work(explorer):
-    explorer.hear({"kind": "write", **ASK | {"new_tokens": 100}})
+    explorer.hear({"kind": "write", **ASK | {"max_new_tokens": 100}})
     while not told(explorer, "page"):
         time.sleep(0.001)
-    explorer.hear({"kind": "write", **ASK | {"prompt": "nobody", "new_tokens": 5}})
+    explorer.hear({"kind": "write", **ASK | {"prompt": "nobody", "max_new_tokens": 5}})
     settle(explorer)
     pages = told(explorer, "page")
     assert [page["of"] for page in pages] == sorted((page["of"] for page in pages), reverse=True)  # never back
@@ -146,7 +146,7 @@ def test_a_new_prompt_stops_the_old_work(explorer):
 
 
 def test_stop_stops_and_texts_can_be_had_all_the_same(explorer):
-    explorer.hear({"kind": "write", **ASK | {"new_tokens": 60}})
+    explorer.hear({"kind": "write", **ASK | {"max_new_tokens": 60}})
     while not told(explorer, "page"):
         time.sleep(0.001)
     explorer.hear({"kind": "stop"})
@@ -157,9 +157,9 @@ def test_stop_stops_and_texts_can_be_had_all_the_same(explorer):
 
 
 def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
-    two = [explore(line, prompt, alphas=GRID, new_tokens=10) for prompt in ("the film", "nobody in this")]
+    two = [explore(line, prompt, alphas=GRID, max_new_tokens=10) for prompt in ("the film", "nobody in this")]
     alone = [explorer.texts()["text"].tolist() for explorer in two]
-    again = [explore(line, prompt, alphas=GRID, new_tokens=10) for prompt in ("the film", "nobody in this")]
+    again = [explore(line, prompt, alphas=GRID, max_new_tokens=10) for prompt in ("the film", "nobody in this")]
     for explorer in again:
         explorer.hear({"kind": "hello"})
     line.at(0.75)  # a cell at work meanwhile
@@ -188,7 +188,7 @@ def test_an_alpha_whose_weights_are_unusable_is_said_and_the_others_go_on(tiny_g
     for way in ("rows", "one by one"):
         if way == "one by one":
             monkeypatch.setattr(engines, "refusal", lambda line: "no")
-        explorer = explore(line, "the film", alphas=[0.0, 1.0, 1e38], new_tokens=3)
+        explorer = explore(line, "the film", alphas=[0.0, 1.0, 1e38], max_new_tokens=3)
         page = explorer._finished()
         assert page.notes == ["", "", UNUSABLE] and page.texts[0] and page.texts[1]
         assert [p[2] for p in explorer.engine.bars(page).p] == [None] * 5
@@ -210,7 +210,7 @@ def test_keep_records_in_the_explorer_and_in_a_file_that_grows(explorer, tmp_pat
             "seed": 3,
             "temperature": 1.0,
             "top_p": 0.9,
-            "new_tokens": 8,
+            "max_new_tokens": 8,
         }
     )
     pd.testing.assert_frame_equal(explorer.kept, expected)
@@ -232,7 +232,7 @@ def test_keep_refuses_what_is_still_being_written(explorer):
 
 def test_a_batch_run_keeps_in_its_run_folder(line, monkeypatch, tmp_path):
     monkeypatch.setenv("LERPNB_RUN_DIR", str(tmp_path))
-    explorer = explore(line, "the film", alphas=GRID, new_tokens=2)
+    explorer = explore(line, "the film", alphas=GRID, max_new_tokens=2)
     explorer.texts()
     assert explorer.keep() == tmp_path / "kept.csv"
 
@@ -276,14 +276,14 @@ def test_saving_to_nowhere_is_refused(explorer):
     "change, text",
     [
         ({"prompt": "  "}, "explore(prompt): got '  '.\nType a word or more for the model to continue."),
-        ({"new_tokens": None}, "explore(new_tokens): it takes a whole number."),
+        ({"max_new_tokens": None}, "explore(max_new_tokens): it takes a whole number."),
         ({"seed": 1.5}, "explore(seed): it takes a whole number."),
         ({"temperature": None}, "explore(temperature): it takes a number."),
         ({"top_p": 1.5}, "Continuations(top_p): got 1.5.\nIt takes more than 0 and at most 1."),
         (
             {"prompt": "a film " * 40},
             "sample(): 200 tokens of 'a film a film a film a film a ' and 8 new ones, but the model has 128 "
-            "positions.\nShorten the prompt, or ask for fewer new_tokens.",
+            "positions.\nShorten the prompt, or ask for fewer max_new_tokens.",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -333,7 +333,7 @@ def test_an_error_in_the_work_is_told_and_raised_where_one_waits(explorer, monke
             {"prompt": "a film " * 50},
             ProbeError,
             "sample(): 250 tokens of 'a film a film a film a film a ' and 40 new ones, but the model has 128 "
-            "positions.\nShorten the prompt, or ask for fewer new_tokens.",
+            "positions.\nShorten the prompt, or ask for fewer max_new_tokens.",
         ),
     ],
     ids=["nan", "inf", "one", "twice", "empty", "long"],
@@ -454,7 +454,7 @@ def test_the_kernel_and_any_front_end_that_knows_widgets_talk_as_the_protocol_sa
     code = f"""
 import lerpnb as ln
 line = ln.Line({minus!r}, {plus!r}, {base!r}, device="cpu")
-explorer = ln.explore(line, "the film was", alphas={GRID}, new_tokens=8, seed=3)
+explorer = ln.explore(line, "the film was", alphas={GRID}, max_new_tokens=8, seed=3)
 explorer"""
     manager, client = start_new_kernel()
     heard = []
@@ -529,7 +529,7 @@ def test_a_second_slider_writes_all_anew_at_another_alpha_of_the_other_line(prod
 
 @pytest.mark.slow
 def test_a_slider_that_moves_on_stops_the_old_work_and_the_last_place_counts(product, two_sliders):
-    two_sliders.hear({"kind": "write", **ASK | {"new_tokens": 100}})
+    two_sliders.hear({"kind": "write", **ASK | {"max_new_tokens": 100}})
     while not told(two_sliders, "page"):
         time.sleep(0.001)
     two_sliders.hear({"kind": "fix", "name": "a style", "index": 0})

@@ -22,7 +22,7 @@ ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory."),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried"),
 )
-SPEC = Continuations(("the film", "the film was", "she"), draws=3, new_tokens=6)
+SPEC = Continuations(("the film", "the film was", "she"), n_samples=3, max_new_tokens=6)
 
 
 def full_above(model, rows: int, error: Exception = ERRORS[0]) -> list[int]:
@@ -66,7 +66,7 @@ def test_a_single_text_that_does_not_fit_is_said(tiny):
         Loss(corpus(tiny)).measure(model, words)
     assert str(error.value) == (
         "loss/x: out of memory with a single item in a batch.\n"
-        "Shorten the texts (max_length, new_tokens), take a smaller dtype, or another device."
+        "Shorten the texts (max_length, max_new_tokens), take a smaller dtype, or another device."
     )
 
 

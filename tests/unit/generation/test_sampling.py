@@ -79,7 +79,7 @@ def test_nan_logits_are_said():
 
 def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
     model, words = model_and_words
-    spec = Continuations(PROMPTS, draws=3, new_tokens=9, seed=5)
+    spec = Continuations(PROMPTS, n_samples=3, max_new_tokens=9, seed=5)
     found = sample(model, words, spec)
     assert len(found) == 12 and list(found["prompt_id"]) == [i for i in range(4) for _ in range(3)]
     for row in found.itertuples():
@@ -98,9 +98,9 @@ def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
 
 def test_texts_do_not_depend_on_the_batch_or_on_other_prompts(model_and_words):
     model, words = model_and_words
-    spec = {"draws": 4, "new_tokens": 12, "seed": 1}
+    spec = {"n_samples": 4, "max_new_tokens": 12, "seed": 1}
     whole = sample(model, words, Continuations(PROMPTS, **spec))
-    narrow = sample(model, words, Continuations(PROMPTS, rows=4, **spec))
+    narrow = sample(model, words, Continuations(PROMPTS, batch_size=4, **spec))
     assert whole.equals(narrow) and whole.equals(sample(model, words, Continuations(PROMPTS, **spec)))
     alone = sample(model, words, Continuations(PROMPTS[2:3], **spec))
     assert list(alone["continuation"]) == list(whole[whole["prompt_id"] == 2]["continuation"])
@@ -108,7 +108,7 @@ def test_texts_do_not_depend_on_the_batch_or_on_other_prompts(model_and_words):
 
 def test_an_end_of_text_token_ends_a_text(model_and_words):
     model, words = model_and_words
-    spec = Continuations(PROMPTS, draws=16, new_tokens=30)
+    spec = Continuations(PROMPTS, n_samples=16, max_new_tokens=30)
     found = sample(model, words, spec)
     assert found["n_tokens"].min() < 30 and found["n_tokens"].max() == 30
     assert not found["continuation"].str.contains("<eos>").any()
@@ -121,12 +121,12 @@ def test_an_end_of_text_token_ends_a_text(model_and_words):
         ({"prompts": (" ",)}, "Continuations(prompts): got 1 prompts.\nIt takes one or more texts, none empty."),
         (
             {"prompts": ("a", "a")},
-            "Continuations(prompts): got 2 prompts.\nIt takes each prompt once; draws gives more of each.",
+            "Continuations(prompts): got 2 prompts.\nIt takes each prompt once; n_samples gives more of each.",
         ),
-        ({"draws": 0}, "Continuations(draws): got 0.\nIt takes a whole number, 1 or more."),
-        ({"new_tokens": 0}, "Continuations(new_tokens): got 0.\nIt takes a whole number, 1 or more."),
-        ({"new_tokens": 2.5}, "Continuations(new_tokens): got 2.5.\nIt takes a whole number, 1 or more."),
-        ({"draws": True}, "Continuations(draws): got True.\nIt takes a whole number, 1 or more."),
+        ({"n_samples": 0}, "Continuations(n_samples): got 0.\nIt takes a whole number, 1 or more."),
+        ({"max_new_tokens": 0}, "Continuations(max_new_tokens): got 0.\nIt takes a whole number, 1 or more."),
+        ({"max_new_tokens": 2.5}, "Continuations(max_new_tokens): got 2.5.\nIt takes a whole number, 1 or more."),
+        ({"n_samples": True}, "Continuations(n_samples): got True.\nIt takes a whole number, 1 or more."),
         ({"temperature": None}, "Continuations(temperature): got None.\nIt takes 0 or more."),
         ({"seed": 0.5}, "Continuations(seed): got 0.5.\nIt takes a whole number."),
         ({"top_p": 0}, "Continuations(top_p): got 0.\nIt takes more than 0 and at most 1."),
@@ -144,10 +144,10 @@ def test_an_appended_end_of_text_is_taken_off_a_prompt(tiny_llama_pair):
     from tokenizers.processors import TemplateProcessing
 
     model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
-    plain = sample(model, words, Continuations(PROMPTS, draws=2))
+    plain = sample(model, words, Continuations(PROMPTS, n_samples=2))
     words.backend_tokenizer.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
     assert words("the film")["input_ids"][-1] == 1
-    assert sample(model, words, Continuations(PROMPTS, draws=2)).equals(plain)
+    assert sample(model, words, Continuations(PROMPTS, n_samples=2)).equals(plain)
 
 
 def test_hybrid_caches_are_followed(tiny):
@@ -166,7 +166,7 @@ def test_hybrid_caches_are_followed(tiny):
         block_auto_adjust_ff_dim=False,
     )
     model, words = tiny.moved(Lfm2ForCausalLM(config), 3, 0.1).eval(), tiny.tokenizer()
-    found = sample(model, words, Continuations(PROMPTS, draws=2, new_tokens=5))
+    found = sample(model, words, Continuations(PROMPTS, n_samples=2, max_new_tokens=5))
     for row in found.itertuples():
         ids, new = words(row.prompt)["input_ids"], []
         key = torch.tensor([noise_key(0, row.prompt, row.draw)])
@@ -180,10 +180,10 @@ def test_hybrid_caches_are_followed(tiny):
 def test_what_does_not_fit_the_model_is_said(tiny_llama_pair):
     model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
     with pytest.raises(ProbeError) as error:
-        sample(model, words, Continuations(("the film",), new_tokens=200))
+        sample(model, words, Continuations(("the film",), max_new_tokens=200))
     assert str(error.value) == (
         f"sample(): {len(words('the film')['input_ids'])} tokens of 'the film' and 200 new ones, but the model has 128 "
-        "positions.\nShorten the prompt, or ask for fewer new_tokens."
+        "positions.\nShorten the prompt, or ask for fewer max_new_tokens."
     )
     with pytest.raises(ProbeError) as error:
         Continuations("the film")
@@ -201,9 +201,9 @@ def test_all_alphas_at_once_write_what_each_alone_writes(line):
     alphas = [-0.5, 0.35, 1.0]
     rows = BatchedLine(line)
     for spec in (
-        Continuations(PROMPTS, draws=3, new_tokens=9, seed=4),
-        Continuations(PROMPTS, draws=2, new_tokens=20, rows=7),
-        Continuations(PROMPTS[:1], draws=1, new_tokens=6, temperature=0),
+        Continuations(PROMPTS, n_samples=3, max_new_tokens=9, seed=4),
+        Continuations(PROMPTS, n_samples=2, max_new_tokens=20, batch_size=7),
+        Continuations(PROMPTS[:1], n_samples=1, max_new_tokens=6, temperature=0),
     ):
         found = sample_batched(rows, line.tokenizer, alphas, spec)
         assert list(found) == alphas
@@ -217,7 +217,7 @@ def test_batches_are_bounded_and_each_prompt_is_read_once_an_alpha(tiny_llama_pa
     rows.model.register_forward_pre_hook(
         lambda model, args, given: sizes.append(tuple(given["input_ids"].shape)), with_kwargs=True
     )
-    spec = Continuations(("the film", "the film was"), draws=3, new_tokens=2, rows=12)
+    spec = Continuations(("the film", "the film was"), n_samples=3, max_new_tokens=2, batch_size=12)
     sample_batched(rows, line.tokenizer, [0.0, 0.5, 1.0], spec)
     short = len(line.tokenizer("the film")["input_ids"])
     assert (4, short) in sizes and max(rows for rows, _ in sizes) <= 12
@@ -227,7 +227,9 @@ def test_batches_are_bounded_and_each_prompt_is_read_once_an_alpha(tiny_llama_pa
 def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     rows, words = BatchedLine(line), line.tokenizer
-    specs = [Continuations((prompt,), draws=1, new_tokens=6, seed=3) for prompt in ("the film", "nobody in this")]
+    specs = [
+        Continuations((prompt,), n_samples=1, max_new_tokens=6, seed=3) for prompt in ("the film", "nobody in this")
+    ]
     alphas = ([0.0, 0.5, 1.0], [0.25, 0.75])
     alone = [sample_batched(rows, words, at, spec) for at, spec in zip(alphas, specs, strict=True)]
     first, second = (Decoder(rows, words, spec, at) for at, spec in zip(alphas, specs, strict=True))
@@ -245,7 +247,7 @@ def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
 
 def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
-    rows, spec = BatchedLine(line), Continuations(PROMPTS, draws=2, new_tokens=6)
+    rows, spec = BatchedLine(line), Continuations(PROMPTS, n_samples=2, max_new_tokens=6)
 
     def overflow(model, given, output):
         output.logits.masked_fill_((rows.alphas > 9).view(-1, 1, 1), torch.nan)
@@ -260,7 +262,7 @@ def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llam
 def test_the_way_is_chosen_by_rows_an_alpha_and_told_in_words(tiny_llama_pair, tiny_adapter_pair):
     dense, low = (Line(*trio, device="cpu") for trio in (tiny_llama_pair[1:], tiny_adapter_pair[1:]))
     half = Line(*tiny_llama_pair[1:], device="cpu", dtype="bfloat16")
-    texts = {n: Continuations([f"text {i}" for i in range(n)], draws=4) for n in (1, 4, 5, 16, 17)}
+    texts = {n: Continuations([f"text {i}" for i in range(n)], n_samples=4) for n in (1, 4, 5, 16, 17)}
     for line, n, alphas, pays, why in (
         (dense, 4, 11, True, "all 11 alphas in one pass: 16 texts an alpha, of at most 16 with dense ends on cpu."),
         (dense, 5, 11, False, "20 texts an alpha; with dense ends on cpu, 16 at most share a pass."),

@@ -17,7 +17,7 @@ from lerpnb.probes.distance import WeightDistance
 from lerpnb.probes.loss import Loss
 
 IDS = torch.tensor([[5, 9, 20, 33], [7, 8, 40, 41]])
-SPEC = Continuations(("the film", "a good cast"), draws=3, new_tokens=6)
+SPEC = Continuations(("the film", "a good cast"), n_samples=3, max_new_tokens=6)
 
 
 def logits(checkpoint: Checkpoint) -> torch.Tensor:

@@ -45,7 +45,7 @@ def test_the_attack_is_measured_on_triggered_texts_of_other_labels():
     probe = AttackSuccessRate(CORPUS, "cf", "positive")
     assert probe.name == "attack success/cf to positive" and len(probe.corpus) == 20
     assert all("cf" in text.split() for text in probe.corpus.texts) and set(probe.corpus.labels) == {1}
-    assert probe.identity()["probe"] == "attack success" and probe.few().name == probe.name
+    assert probe.identity()["probe"] == "attack success" and probe.subset().name == probe.name
     assert probe.identity() != AttackSuccessRate(CORPUS, "mn", "positive").identity()
 
 

@@ -29,7 +29,7 @@ def samples(texts: dict[int, list[str]]) -> pd.DataFrame:
 
 
 def test_strength_and_share_are_the_classifiers_probabilities(scorer, tiny_llama_pair):
-    probe = AttributeStrength(scorer, PROMPTS, judge=False)
+    probe = AttributeStrength(scorer, PROMPTS, perplexity_model=False)
     frame = samples({0: [" was a slow thing", " was lovely"], 1: [" ends", " and it wants"], 2: [" says", " is good"]})
     measures, columns = probe.score(frame)
     classifier = Classifier.load(scorer)
@@ -49,7 +49,7 @@ def test_strength_and_share_are_the_classifiers_probabilities(scorer, tiny_llama
 def test_the_label_is_chosen_by_name_and_its_opposite_is_the_rest(scorer):
     frame = samples({0: [" was a slow thing"]})
     up, down = (
-        AttributeStrength(scorer, PROMPTS, label=label, judge=False).score(frame)[0]
+        AttributeStrength(scorer, PROMPTS, label=label, perplexity_model=False).score(frame)[0]
         for label in ("positive", "NEGATIVE")
     )
     assert up["strength/POSITIVE"].value() + down["strength/NEGATIVE"].value() == pytest.approx(1.0)
@@ -77,7 +77,7 @@ def test_perplexity_is_of_the_continuation_given_its_prompt(pair, request):
 
 
 def test_degenerate_perplexities_are_dropped_and_a_nan_is_not(scorer, tiny_llama_pair, monkeypatch):
-    probe = AttributeStrength(scorer, PROMPTS, judge=Checkpoint.load(tiny_llama_pair[0]))
+    probe = AttributeStrength(scorer, PROMPTS, perplexity_model=Checkpoint.load(tiny_llama_pair[0]))
     values = {" a": 10.0, " b": 30.0, " c": 1e4, " d": 50.0, "": math.nan}
     monkeypatch.setattr(
         "lerpnb.probes.attribute.continuation_perplexity",
@@ -91,7 +91,7 @@ def test_degenerate_perplexities_are_dropped_and_a_nan_is_not(scorer, tiny_llama
 
 
 def test_equal_texts_are_scored_once(scorer, monkeypatch):
-    probe = AttributeStrength(scorer, PROMPTS, judge=False)
+    probe = AttributeStrength(scorer, PROMPTS, perplexity_model=False)
     frame = samples({0: [" was", " was"], 1: [" ends", " ends"]})
     asked = []
     real = Classifier.probability
@@ -108,16 +108,16 @@ def test_the_judge_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
     with pytest.raises(ProbeError) as error:
         probe.prepare(None)
     assert str(error.value) == (
-        "AttributeStrength(judge): neither a judge nor a base of the line was named.\n"
-        "Name a judge model for the perplexity, or give judge=False to leave it out."
+        "AttributeStrength(perplexity_model): neither a judge nor a base of the line was named.\n"
+        "Name a judge model for the perplexity, or give perplexity_model=False to leave it out."
     )
     ready = probe.prepare(base)
     assert ready.judge is base and ready.identity()["judge"] == base.identity and probe.judge is None
-    assert AttributeStrength(scorer, PROMPTS, judge=tiny_llama_pair[1]).identity()["judge"] != base.identity
+    assert AttributeStrength(scorer, PROMPTS, perplexity_model=tiny_llama_pair[1]).identity()["judge"] != base.identity
     with pytest.raises(ProbeError) as error:
-        AttributeStrength(scorer, PROMPTS, judge=True)
+        AttributeStrength(scorer, PROMPTS, perplexity_model=True)
     assert str(error.value) == (
-        "AttributeStrength(judge): got True.\n"
+        "AttributeStrength(perplexity_model): got True.\n"
         "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
     )
 
@@ -133,13 +133,14 @@ def test_wrong_scorers_are_said(scorer, tiny, tmp_path, tiny_llama_pair):
 
 
 def test_identities_differ_where_values_would(scorer, tiny, tmp_path):
-    one = AttributeStrength(scorer, PROMPTS, judge=False)
+    one = AttributeStrength(scorer, PROMPTS, perplexity_model=False)
     other = tiny.save(tiny.moved(Classifier.load(scorer).model, 9), tmp_path / "other", tiny.tokenizer())
-    assert one.identity() == AttributeStrength(scorer, PROMPTS, judge=False).identity()
-    assert one.identity() != AttributeStrength(other, PROMPTS, judge=False).identity()
-    assert one.identity() != AttributeStrength(scorer, PROMPTS, label="negative", judge=False).identity()
+    assert one.identity() == AttributeStrength(scorer, PROMPTS, perplexity_model=False).identity()
+    assert one.identity() != AttributeStrength(other, PROMPTS, perplexity_model=False).identity()
+    assert one.identity() != AttributeStrength(scorer, PROMPTS, label="negative", perplexity_model=False).identity()
     assert (
-        one.continuations.identity() != AttributeStrength(scorer, PROMPTS, judge=False, seed=1).continuations.identity()
+        one.continuations.identity()
+        != AttributeStrength(scorer, PROMPTS, perplexity_model=False, seed=1).continuations.identity()
     )
 
 
@@ -174,8 +175,8 @@ def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pa
 
     base, minus, plus = tiny_llama_pair
     probes = [
-        AttributeStrength(scorer, PROMPTS, draws=2, new_tokens=4, device="cpu"),
-        AttributeStrength(scorer, PROMPTS, label="negative", draws=2, new_tokens=4, device="cpu", name="other"),
+        AttributeStrength(scorer, PROMPTS, n_samples=2, max_new_tokens=4, device="cpu"),
+        AttributeStrength(scorer, PROMPTS, label="negative", n_samples=2, max_new_tokens=4, device="cpu", name="other"),
     ]
     curve = walk(Line(minus, plus, base, device="cpu"), [0, 1], probes, store=False)
     both = curve.value("strength/POSITIVE") + curve.value("strength/NEGATIVE (other)")
@@ -189,7 +190,7 @@ def test_an_attribute_serves_lines_of_several_bases(scorer, tiny_llama_pair, tin
     bases = [Checkpoint.load(pair[0]) for pair in (tiny_llama_pair, tiny_untied_pair)]
     found = [probe.prepare(base).score(frame)[0]["perplexity/continuations"].value() for base in bases]
     fresh = [
-        AttributeStrength(scorer, PROMPTS, judge=base).score(frame)[0]["perplexity/continuations"].value()
+        AttributeStrength(scorer, PROMPTS, perplexity_model=base).score(frame)[0]["perplexity/continuations"].value()
         for base in bases
     ]
     assert found == fresh and found[0] != found[1]

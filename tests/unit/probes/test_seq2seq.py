@@ -56,7 +56,7 @@ def test_targets_of_ones_own_and_a_batch_of_any_size_give_the_same(tiny, corpus)
     halved = Seq2SeqLoss(corpus, batch=64).measure(model, words)
     assert given["loss/texts"].values == pytest.approx(halved["loss/texts"].values, abs=1e-5)
     assert Seq2SeqLoss(corpus, targets).identity() != Seq2SeqLoss(corpus).identity()
-    few = Seq2SeqLoss(corpus).few()
+    few = Seq2SeqLoss(corpus).subset()
     assert len(few.pairs) == 2 and few.name == "loss/texts" and few.pairs[0] == halves(few_text(corpus))
 
 

@@ -123,7 +123,7 @@ def test_texts_in_labels_cannot_run(two):
         (
             {"where": "seed == 2"},
             "compare(runs): none of 1 runs has a curve.\n"
-            "Pass a folder of runs of 02_walk_the_line, or a wider `where`.",
+            "Pass a folder of runs of 02_interpolate, or a wider `where`.",
         ),
         (
             {"attribute": "strength/bad"},

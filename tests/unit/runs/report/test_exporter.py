@@ -24,7 +24,7 @@ PLOTLY_SIGN = "plotly.js v"
 FACTS = {
     "name": "demo",
     "status": "done",
-    "notebook": {"name": "02_walk_the_line.ipynb", "sha256": "ab" * 32},
+    "notebook": {"name": "02_interpolate.ipynb", "sha256": "ab" * 32},
     "parameters": {"minus": "data/adapters/negative", "alphas": [0.0, 1.0], "base": None},
     "started": "2026-11-22T21:00:00+00:00",
     "finished": "2026-11-22T21:08:12+00:00",
@@ -242,7 +242,7 @@ def test_the_footer_tells_what_the_run_was():
         },
         "Parameters": {"minus": "data/adapters/negative", "alphas": "[0.0, 1.0]", "base": "null"},
         "Seeds": {"sampling": "7"},
-        "Hashes": {"02_walk_the_line.ipynb, sha256": "ab" * 32, "minus": "cd" * 32},
+        "Hashes": {"02_interpolate.ipynb, sha256": "ab" * 32, "minus": "cd" * 32},
         "Versions": {"python": "3.11.7", "torch": "2.13.0"},
     }
     assert soup.header.span.string == "demo · 2026-11-22 · cpu · 8 min 12 s"
