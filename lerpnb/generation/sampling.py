@@ -50,7 +50,8 @@ def sample(
         >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
         >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
         ...                      num_attention_heads=2)
-        >>> texts = sample(LlamaForCausalLM(config).eval(), words, Continuations(("a film",), n_samples=2, max_new_tokens=3))
+        >>> what = Continuations(("a film",), n_samples=2, max_new_tokens=3)
+        >>> texts = sample(LlamaForCausalLM(config).eval(), words, what)
         >>> texts.columns.tolist(), len(texts)
         (['prompt_id', 'draw', 'prompt', 'continuation', 'n_tokens'], 2)
     """

@@ -34,7 +34,8 @@ class AttributeStrength:
     - `share/<label>`: share of continuations whose probability is over 0.5;
     - `dist-1`, `dist-2`, `dist-3`: different n-grams over all words among a prompt's continuations, averaged over
       prompts (Li et al. arXiv 1510.03055, over words as in DExperts, arXiv 2105.03023);
-    - `perplexity/continuations`: exp(mean negative log-likelihood of the continuation given its prompt) under `perplexity_model`, averaged over continuations; values of 10,000 and more are dropped, as in DExperts.
+    - `perplexity/continuations`: exp(mean negative log-likelihood of the continuation given its prompt) under
+      `perplexity_model`, averaged over continuations; values of 10,000 and more are dropped, as in DExperts.
 
     An item is a prompt, so intervals are over prompts. Every sample is kept, with its strength and perplexity.
 
@@ -42,8 +43,8 @@ class AttributeStrength:
         classifier: a sequence classifier: a folder, an adapter folder, a hub id.
         prompts: texts to continue.
         label: which of the classifier's labels is the attribute; it may be left out where one is called "positive".
-        perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's base. False
-            leaves perplexity out.
+        perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's
+            base. False leaves perplexity out.
         n_samples, max_new_tokens, top_p, temperature, seed: see `Continuations`.
         device: of the scorer and of a named judge; "auto" takes cuda, then mps, then cpu.
         name: put in brackets after the quantities' names, to tell two attributes of one walk apart.
