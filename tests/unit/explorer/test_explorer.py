@@ -169,7 +169,7 @@ def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
 
 def test_where_rows_cannot_be_computed_it_writes_one_alpha_after_the_other_and_says_so(line, explorer, monkeypatch):
     expected = explorer.texts()["text"].tolist()
-    monkeypatch.setattr(engines, "refusal", lambda line: "this network does something odd.")
+    monkeypatch.setattr(engines, "unsupported_reason", lambda line: "this network does something odd.")
     other = explore(line, alphas=GRID, **ASK)
     line.at(0.75)
     said = []
@@ -187,7 +187,7 @@ def test_an_alpha_whose_weights_are_unusable_is_said_and_the_others_go_on(tiny_g
     line = Line(*(str(path) for path in tiny_gpt2_pair[1:]), device="cpu")
     for way in ("rows", "one by one"):
         if way == "one by one":
-            monkeypatch.setattr(engines, "refusal", lambda line: "no")
+            monkeypatch.setattr(engines, "unsupported_reason", lambda line: "no")
         explorer = explore(line, "the film", alphas=[0.0, 1.0, 1e38], max_new_tokens=3)
         page = explorer._finished()
         assert page.notes == ["", "", UNUSABLE] and page.texts[0] and page.texts[1]

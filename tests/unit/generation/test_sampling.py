@@ -131,7 +131,7 @@ def test_an_end_of_text_token_ends_a_text(model_and_words):
         ({"seed": 0.5}, "Continuations(seed): got 0.5.\nIt takes a whole number."),
         ({"top_p": 0}, "Continuations(top_p): got 0.\nIt takes more than 0 and at most 1."),
         ({"temperature": -1}, "Continuations(temperature): got -1.\nIt takes 0 or more."),
-        ({"rows": 0}, "Continuations(rows): got 0.\nIt takes a whole number, 1 or more."),
+        ({"batch_size": 0}, "Continuations(batch_size): got 0.\nIt takes a whole number, 1 or more."),
     ],
 )
 def test_what_cannot_be_sampled_is_said(change, said):
