@@ -29,14 +29,8 @@ def kept_fine_tune(
 
     Example:
         >>> import tempfile
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
         >>> base, folder = tempfile.mkdtemp(), tempfile.mkdtemp()
-        >>> LlamaForCausalLM(config).save_pretrained(base), words.save_pretrained(base) and None
+        >>> tiny_llama().save_pretrained(base), tiny_tokenizer().save_pretrained(base) and None
         (None, None)
         >>> texts = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
         >>> recipe = FineTuneConfig(base, rank=0, steps=1)

@@ -84,14 +84,8 @@ def fine_tune(recipe: FineTuneConfig, corpus: Corpus, out: str | Path, held_out:
 
     Example:
         >>> import tempfile
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
         >>> base, out = tempfile.mkdtemp(), tempfile.mkdtemp()
-        >>> LlamaForCausalLM(config).save_pretrained(base), words.save_pretrained(base) and None
+        >>> tiny_llama().save_pretrained(base), tiny_tokenizer().save_pretrained(base) and None
         (None, None)
         >>> corpus = Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
         >>> fine_tune(FineTuneConfig(base=base, rank=2, steps=1), corpus, out)["steps"]

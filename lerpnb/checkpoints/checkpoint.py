@@ -37,10 +37,7 @@ class Checkpoint:
         buffers: {name: tensor}: the integer and bool buffers.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> checkpoint = Checkpoint.from_model(LlamaForCausalLM(config))
+        >>> checkpoint = Checkpoint.from_model(tiny_llama())
         >>> checkpoint.tensors["model.norm.weight"].dtype
         torch.float32
     """

@@ -23,10 +23,9 @@ def with_head(checkpoint: Checkpoint, of: Checkpoint) -> Checkpoint:
         MismatchError: bodies of another class, shape, vocabulary or configuration.
 
     Example:
-        >>> from transformers import BertConfig, BertForSequenceClassification, BertModel
-        >>> config = BertConfig(vocab_size=2, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                     num_attention_heads=2)
-        >>> encoder, classifier = BertModel(config), BertForSequenceClassification(config)
+        >>> from transformers import BertModel
+        >>> classifier = tiny_classifier()
+        >>> encoder = BertModel(classifier.config)
         >>> both = with_head(Checkpoint.from_model(encoder), Checkpoint.from_model(classifier)).model
         >>> torch.equal(both.bert.pooler.dense.weight, encoder.pooler.dense.weight)
         True

@@ -33,6 +33,7 @@ def train_held_out(
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
         >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
         >>> pd.DataFrame(rows).to_csv(file)
@@ -71,6 +72,7 @@ def held_out(
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
         >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
         >>> pd.DataFrame(rows).to_csv(file)

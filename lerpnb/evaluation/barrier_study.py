@@ -72,13 +72,8 @@ class BarrierStudy(Displayed):
         CurveError: alphas without 0, 1 or anything between, or a tolerance below 0.
 
     Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-        >>> from lerpnb import Checkpoint, Custom
-        >>> vocabulary = models.WordLevel({"end": 0, "film": 1}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = GPT2Config(vocab_size=2, n_embd=8, n_layer=1, n_head=1)
-        >>> ends = [Checkpoint.from_model(GPT2LMHeadModel(config), words) for _ in range(2)]
+        >>> from lerpnb.probes import FunctionProbe
+        >>> ends = [tiny_checkpoint() for _ in range(2)]
         >>> size = FunctionProbe("loss/size", lambda model, tokenizer: model.lm_head.weight.square().flatten())
         >>> study = BarrierStudy([0, 0.5, 1], store=False)
         >>> curve = study.add("two random models", Line(*ends, device="cpu"), size)

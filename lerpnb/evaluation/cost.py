@@ -35,15 +35,9 @@ def inference_cost(points: Mapping[str, tuple[BasePath, float]], spec: Continuat
 
     Example:
         >>> import lerpnb as ln
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2, eos_token_id=None)
-        >>> minus, plus = (ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2))
+        >>> minus, plus = (tiny_checkpoint(eos_token_id=None) for _ in range(2))
         >>> both = {"line": (ln.Line(minus, plus, device="cpu"), 0.5),
-        ...         "both": (ln.ProbabilityEnsemble(minus, plus, device="cpu"), 0.5)}
+        ...         "both": (ln.merging.ProbabilityEnsemble(minus, plus, device="cpu"), 0.5)}
         >>> inference_cost(both, ln.Continuations(["a film"]), rounds=1)["weights held"].round(2).tolist()
         [1.0, 2.0]
     """

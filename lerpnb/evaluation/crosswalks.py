@@ -43,14 +43,8 @@ def cross(
         ProbeError: no probes, two with one name, one that does not repeat, or no tokenizer.
 
     Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
         >>> import lerpnb as ln
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> sad, glad, plain, ornate = (ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(4))
+        >>> sad, glad, plain, ornate = (tiny_checkpoint() for _ in range(4))
         >>> product = ln.MultiLine({"mood": (sad, glad), "style": (plain, ornate)}, device="cpu")
         >>> def norm(model, tokenizer):
         ...     return model.lm_head.weight.norm()

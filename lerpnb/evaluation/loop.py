@@ -67,13 +67,7 @@ def walk(
 
     Example:
         >>> import lerpnb as ln
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> ends = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> ends = [tiny_checkpoint() for _ in range(2)]
         >>> def norm(model, tokenizer):
         ...     return model.lm_head.weight.norm()
         >>> ln.walk(ln.Line(*ends, device="cpu"), [0, 0.5, 1], [norm], store=False).alphas.tolist()

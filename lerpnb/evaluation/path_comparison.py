@@ -45,13 +45,7 @@ def compare_paths(
 
     Example:
         >>> import lerpnb as ln
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> base, one, two = (ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(3))
+        >>> base, one, two = (tiny_checkpoint() for _ in range(3))
         >>> paths = {"line": ln.Line(base, one, base, device="cpu"),
         ...          "sum": lambda: ln.merging.TaskArithmetic(base, {"one": one, "two": two}, device="cpu")}
         >>> def norm(model, tokenizer):

@@ -56,13 +56,7 @@ def survey(
 
     Example:
         >>> import lerpnb as ln
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> three = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(3)]
+        >>> three = [tiny_checkpoint() for _ in range(3)]
         >>> def norm(model, tokenizer):
         ...     return model.lm_head.weight.norm()
         >>> plane = ln.Plane(*three, device="cpu")

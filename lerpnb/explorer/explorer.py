@@ -65,13 +65,7 @@ def explore(
 
     Example:
         >>> import lerpnb as ln
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> ends = [ln.Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> ends = [tiny_checkpoint() for _ in range(2)]
         >>> explorer = ln.explore(ln.Line(*ends, device="cpu"), "a film", alphas=[0, 1], max_new_tokens=2)
         >>> len(explorer.texts())  # the same as a table; the explorer itself goes last in a cell
         2

@@ -44,14 +44,7 @@ def sample(
         NotFiniteError: the model gives NaN or infinite logits.
 
     Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> what = Continuations(("a film",), n_samples=2, max_new_tokens=3)
-        >>> texts = sample(LlamaForCausalLM(config).eval(), words, what)
+        >>> texts = sample(tiny_llama(), tiny_tokenizer(), Continuations(("a film",), n_samples=2, max_new_tokens=3))
         >>> texts.columns.tolist(), len(texts)
         (['prompt_id', 'draw', 'prompt', 'continuation', 'n_tokens'], 2)
     """

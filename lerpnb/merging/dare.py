@@ -38,10 +38,7 @@ class Dare(TaskVectorPath):
         AlphaError: no fine-tunes, one called "base", or a p out of range.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> base, tuned = LlamaForCausalLM(config), LlamaForCausalLM(config)
+        >>> base, tuned = tiny_llama(), tiny_llama()
         >>> tau = Dare(base, {"tuned": tuned}, drop=0.75, device="cpu").tau["lm_head.weight"]
         >>> kept = tau != 0
         >>> delta = tuned.lm_head.weight - base.lm_head.weight

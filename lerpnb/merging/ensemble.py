@@ -133,10 +133,7 @@ class DExperts(Ensemble):
         AlphaError: a top_p out of range.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> minus, plus, base = (LlamaForCausalLM(config).eval() for _ in range(3))
+        >>> minus, plus, base = (tiny_llama() for _ in range(3))
         >>> ids = torch.tensor([[1, 2, 3]])
         >>> found = DExperts(minus, plus, base, device="cpu").at(2.0)(ids).logits
         >>> torch.allclose(found, base(ids).logits + 2 * (plus(ids).logits - minus(ids).logits), atol=1e-5)
@@ -192,10 +189,7 @@ class ProbabilityEnsemble(Ensemble):
         AlphaError: at an alpha outside [0, 1], where a probability would be negative.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> minus, plus = (LlamaForCausalLM(config).eval() for _ in range(2))
+        >>> minus, plus = (tiny_llama() for _ in range(2))
         >>> ids = torch.tensor([[1, 2, 3]])
         >>> found, a, b = (model(ids).logits.softmax(-1) for model in
         ...                (ProbabilityEnsemble(minus, plus, device="cpu").at(0.25), minus, plus))

@@ -29,15 +29,8 @@ class FineMixing(BasePath):
         CheckpointError: labels that are not the classifier's, or a path without a tokenizer.
 
     Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-        >>> from lerpnb.checkpoints.checkpoint import Checkpoint
         >>> from lerpnb.merging.random_mask import RandomMask
-        >>> vocabulary = models.WordLevel({"end": 0, "a": 1, "film": 2}, unk_token="end")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), eos_token="end", pad_token="end")
-        >>> config = LlamaConfig(vocab_size=3, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> ends = [Checkpoint.from_model(LlamaForCausalLM(config), words) for _ in range(2)]
+        >>> ends = [tiny_checkpoint() for _ in range(2)]
         >>> path, clean = RandomMask(*ends, device="cpu"), Corpus(("a film", "film a"), (0, 0), ("x",), "two texts")
         >>> mended = FineMixing(path, clean, FineTuneConfig("", steps=2)).at(0.5)
         >>> bool((mended.lm_head.weight == path.at(0.5).lm_head.weight).all())

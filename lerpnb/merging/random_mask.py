@@ -39,10 +39,7 @@ class RandomMask(BasePath):
         AlphaError: at a ratio that is not between 0 and 1.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> pretrained, fine_tuned = LlamaForCausalLM(config), LlamaForCausalLM(config)
+        >>> pretrained, fine_tuned = tiny_llama(), tiny_llama()
         >>> mixed = RandomMask(pretrained, fine_tuned, device="cpu").at(0.3).lm_head.weight
         >>> kept = mixed == fine_tuned.lm_head.weight
         >>> bool((kept | (mixed == pretrained.lm_head.weight)).all()), kept.sum().item()

@@ -40,10 +40,7 @@ class Slerp(BasePath):
         MismatchError: `weight_deltas` without a base.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> minus, plus = LlamaForCausalLM(config), LlamaForCausalLM(config)
+        >>> minus, plus = tiny_llama(), tiny_llama()
         >>> for end, place in ((minus, 0), (plus, 1)):
         ...     end.lm_head.weight.data.zero_()[place, place] = 1.0
         >>> [round(c, 4) for c in Slerp(minus, plus, device="cpu").coefficients(0.5)("lm_head.weight")]

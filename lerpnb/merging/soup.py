@@ -41,10 +41,7 @@ class ModelSoup(BasePath):
         AlphaError: no ingredients, or at an x that is not from 1 to their number.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> soup = ModelSoup({name: LlamaForCausalLM(config) for name in "abcd"}, device="cpu")
+        >>> soup = ModelSoup({name: tiny_llama() for name in "abcd"}, device="cpu")
         >>> soup.coefficients(4), soup.coefficients(2.5)
         ((0.25, 0.25, 0.25, 0.25), (0.4, 0.4, 0.2, 0.0))
     """
@@ -123,10 +120,7 @@ def greedy_soup(
         ProbeError: the probe does not measure that quantity, or measures a NaN.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> models = {name: LlamaForCausalLM(config) for name in "abc"}
+        >>> models = {name: tiny_llama() for name in "abc"}
         >>> for model, value in zip(models.values(), (2.0, -1.0, 5.0)):
         ...     _ = model.model.norm.weight.data.fill_(value)
         >>> def miss(model, tokenizer):

@@ -36,10 +36,7 @@ class TaskArithmetic(BasePath):
         AlphaError: no fine-tunes, one called "base", or a weight of none of them.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> base, one, two = (LlamaForCausalLM(config) for _ in range(3))
+        >>> base, one, two = (tiny_llama() for _ in range(3))
         >>> path = TaskArithmetic(base, {"one": one, "two": two}, weights={"two": -1}, device="cpu")
         >>> path.coefficients(0.5)
         (1.0, 0.5, -0.5)

@@ -35,10 +35,7 @@ class Ties(TaskVectorPath):
     Example:
         >>> disjoint_mean([torch.tensor([3.0, 1.0, 0.0]), torch.tensor([1.0, -4.0, 0.0])]).tolist()
         [2.0, -4.0, 0.0]
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> base, one, two = (LlamaForCausalLM(config) for _ in range(3))
+        >>> base, one, two = (tiny_llama() for _ in range(3))
         >>> Ties(base, {"one": one, "two": two}, density=0.25, device="cpu").tau["model.norm.weight"].tolist()
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """

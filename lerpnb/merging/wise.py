@@ -31,10 +31,7 @@ def wise_ft(
         AssetError, CheckpointError, MismatchError: as for a `Line`.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> line = wise_ft(LlamaForCausalLM(config), LlamaForCausalLM(config), device="cpu")
+        >>> line = wise_ft(tiny_llama(), tiny_llama(), device="cpu")
         >>> line.coefficients(0.25), line.base is line.minus
         ((0.75, 0.25), True)
     """

@@ -54,13 +54,10 @@ class BasePath:
         CheckpointError: a device_map with the disk in it, or one that offloads the embeddings.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> class Sum(Mixture):
+        >>> class Sum(BasePath):
         ...     def coefficients(self, at):
         ...         return at
-        >>> a, b, c = (LlamaForCausalLM(config) for _ in range(3))
+        >>> a, b, c = (tiny_llama() for _ in range(3))
         >>> mixed = Sum({"a": a, "b": b, "c": c}, device="cpu").at((2.0, -1.0, 0.5))
         >>> torch.allclose(mixed.lm_head.weight, 2 * a.lm_head.weight - b.lm_head.weight + c.lm_head.weight / 2)
         True

@@ -20,11 +20,8 @@ def checkpoint_at(mixture: BasePath, at: Any) -> Checkpoint:
     others are dense and float32: a copy of the model where all are.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> from lerpnb.paths.line import Line
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> line = Line(LlamaForCausalLM(config), LlamaForCausalLM(config), device="cpu")
+        >>> line = Line(tiny_llama(), tiny_llama(), device="cpu")
         >>> quarter = checkpoint_at(line, 0.25)
         >>> torch.allclose(quarter.tensors["lm_head.weight"], line.at(0.25).lm_head.weight)
         True

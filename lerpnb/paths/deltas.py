@@ -17,10 +17,7 @@ def weight_deltas(line: Line) -> WeightDeltas:
 
     Example:
         >>> import torch
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> minus, plus = (LlamaForCausalLM(config) for _ in range(2))
+        >>> minus, plus = (tiny_llama() for _ in range(2))
         >>> plus.load_state_dict(minus.state_dict()) and None
         >>> with torch.no_grad():
         ...     _ = plus.model.layers[0].self_attn.q_proj.weight.mul_(1.5)

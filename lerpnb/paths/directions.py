@@ -35,10 +35,8 @@ def random_direction(
         MismatchError: a tensor in `orthogonal_to` of another shape.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> checkpoint = Checkpoint.from_model(LlamaForCausalLM(config))
+        >>> from lerpnb.checkpoints.vectors import cosine
+        >>> checkpoint = Checkpoint.from_model(tiny_llama())
         >>> one = random_direction(checkpoint, seed=1)
         >>> two = random_direction(checkpoint, seed=2, orthogonal_to=[one])
         >>> abs(cosine(one, two)) < 1e-6
@@ -103,10 +101,7 @@ def moved(checkpoint: Checkpoint, direction: Mapping[str, torch.Tensor], length:
         name: what the new checkpoint is called.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> here = Checkpoint.from_model(LlamaForCausalLM(config))
+        >>> here = Checkpoint.from_model(tiny_llama())
         >>> there = moved(here, random_direction(here), 2.0, "two away")
         >>> apart = {name: there.tensors[name] - here.tensors[name] for name in here.tensors}
         >>> round(norm(apart), 5)

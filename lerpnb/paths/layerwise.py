@@ -40,10 +40,7 @@ class LayerwiseLine(BasePath):
         AlphaError: no such kind, none of it in this model, or a share that is no finite number.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=2,
-        ...                      num_attention_heads=2)
-        >>> minus, plus = LlamaForCausalLM(config), LlamaForCausalLM(config)
+        >>> minus, plus = tiny_llama(num_hidden_layers=2), tiny_llama(num_hidden_layers=2)
         >>> part = LayerwiseLine(minus, plus, kinds={"attention": 1, "MLP": 0.5}, device="cpu")
         >>> part.shares["model.layers.0.self_attn.q_proj.weight"], part.shares["model.layers.0.mlp.up_proj.weight"]
         (1.0, 0.5)

@@ -39,10 +39,7 @@ class Line(BasePath):
         CheckpointError: a device_map with the disk in it, or one that offloads the embeddings.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> minus, plus = LlamaForCausalLM(config), LlamaForCausalLM(config)
+        >>> minus, plus = tiny_llama(), tiny_llama()
         >>> line = Line(minus, plus, device="cpu")
         >>> bool((line.at(0.25).lm_head.weight == torch.lerp(minus.lm_head.weight, plus.lm_head.weight, 0.25)).all())
         True

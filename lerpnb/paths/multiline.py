@@ -44,10 +44,7 @@ class MultiLine(BasePath):
         AssetError, CheckpointError, MismatchError: as `load_all` says, before any long work.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> sad, glad, plain, ornate = (LlamaForCausalLM(config) for _ in range(4))
+        >>> sad, glad, plain, ornate = (tiny_llama() for _ in range(4))
         >>> product = MultiLine({"mood": (sad, glad), "style": (plain, ornate)}, device="cpu")
         >>> product.coefficients((0.25, 1))
         (0.375, 0.125, 0.0, 0.5)

@@ -46,10 +46,7 @@ class Plane(BasePath):
         MismatchError: two of the three are equal, or all lie on one line.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> base, minus, plus = (LlamaForCausalLM(config) for _ in range(3))
+        >>> base, minus, plus = (tiny_llama() for _ in range(3))
         >>> plane = Plane(base, minus, plus, device="cpu")
         >>> bool((plane.at(plane.marks["base"]).lm_head.weight == base.lm_head.weight).all())
         True

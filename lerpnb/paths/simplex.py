@@ -33,10 +33,7 @@ class Simplex(BasePath):
         AssetError, CheckpointError, MismatchError: as `load_all` says, before any long work.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> kind, short, odd = (LlamaForCausalLM(config) for _ in range(3))
+        >>> kind, short, odd = (tiny_llama() for _ in range(3))
         >>> simplex = Simplex({"kind": kind, "short": short, "odd": odd}, device="cpu")
         >>> simplex
         Simplex: kind, short, odd; weights add up to 1

@@ -21,6 +21,7 @@ def plot_random_directions(fan: DirectionComparison, quantity: str | None = None
         CurveError: no such quantity.
 
     Example:
+        >>> from lerpnb.results.curve import Curve
         >>> from lerpnb.results.measurement import Measurement
         >>> def curve(slope):
         ...     return Curve.from_measures({a: {"loss/x": Measurement([4 + slope * a])} for a in (0.0, 1.0)})

@@ -33,16 +33,10 @@ class Accuracy:
         ProbeError: a number below 2, or, at the walk, a model that is no classifier of these labels.
 
     Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"pad": 0, "film": 1}, unk_token="pad")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), pad_token="pad")
-        >>> config = BertConfig(vocab_size=2, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                     num_attention_heads=2, id2label={0: "sad", 1: "glad"})
-        >>> model = BertForSequenceClassification(config).eval()
+        >>> model = tiny_classifier()
         >>> model.classifier.bias.data[1] = 9.0  # now every text is glad
         >>> texts = Corpus(("film", "film film", "film"), (0, 1, 1), ("sad", "glad"), "films")
-        >>> Accuracy(texts).measure(model, words)["accuracy/films"].values
+        >>> Accuracy(texts).measure(model, tiny_tokenizer())["accuracy/films"].values
         array([0., 1., 1.])
     """
 

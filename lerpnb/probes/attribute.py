@@ -55,15 +55,8 @@ class AttributeStrength:
 
     Example:
         >>> import tempfile
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"pad": 0, "film": 1}, unk_token="pad")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), pad_token="pad")
-        >>> config = BertConfig(vocab_size=2, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                     num_attention_heads=2, id2label={0: "sad", 1: "glad"})
-        >>> scorer = BertForSequenceClassification(config).eval()
         >>> folder = tempfile.mkdtemp()
-        >>> scorer.save_pretrained(folder), words.save_pretrained(folder) and None
+        >>> tiny_classifier().save_pretrained(folder), tiny_tokenizer().save_pretrained(folder) and None
         (None, None)
         >>> AttributeStrength(folder, ["The film", "My aunt"], label="glad", perplexity_model=False, device="cpu").name
         'strength/glad'

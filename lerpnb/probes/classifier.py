@@ -36,14 +36,7 @@ class Classifier:
         halving: what halves its batches where memory runs out.
 
     Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-        >>> vocabulary = models.WordLevel({"pad": 0, "film": 1}, unk_token="pad")
-        >>> words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(vocabulary), pad_token="pad")
-        >>> config = BertConfig(vocab_size=2, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                     num_attention_heads=2, id2label={0: "sad", 1: "glad"})
-        >>> scorer = BertForSequenceClassification(config).eval()
-        >>> classifier = Classifier("mine", scorer, words)
+        >>> classifier = Classifier("mine", tiny_classifier(), tiny_tokenizer())
         >>> classifier.labels, len(classifier.probability(["film", "film film"], "glad"))
         (['sad', 'glad'], 2)
     """

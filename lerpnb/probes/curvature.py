@@ -131,10 +131,7 @@ class Hessian:
         products: how many were made.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> hessian = Hessian(LlamaForCausalLM(config).double(), [(torch.tensor([[1, 2, 3]]), torch.tensor([3]))])
+        >>> hessian = Hessian(tiny_llama().double(), [(torch.tensor([[1, 2, 3]]), torch.tensor([3]))])
         >>> u, v = torch.randn(2, hessian.n, dtype=torch.float64)
         >>> torch.allclose(u @ hessian(v), v @ hessian(u))
         True

@@ -24,10 +24,7 @@ class WeightDistance:
 
     Example:
         >>> import copy
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> model = LlamaForCausalLM(config)
+        >>> model = tiny_llama()
         >>> probe = WeightDistance(Checkpoint.from_model(copy.deepcopy(model)))
         >>> _ = model.model.norm.weight.data.add_(0.5)  # of 8 numbers: sqrt(8 * 0.25)
         >>> round(probe.measure(model, None)["distance/base"].value(), 6)

@@ -49,11 +49,8 @@ class LossSlope(Loss):
             than two tokens.
 
     Example:
-        >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> from lerpnb.paths.line import Line
-        >>> config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        ...                      num_attention_heads=2)
-        >>> line = Line(LlamaForCausalLM(config), LlamaForCausalLM(config), device="cpu")
+        >>> line = Line(tiny_llama(), tiny_llama(), device="cpu")
         >>> LossSlope(line, Corpus(("A fine film.",), (0,), ("fine",), "fine")).name
         'slope/fine'
     """

@@ -21,7 +21,7 @@ def fingerprint(source_hash: str, parameters: dict[str, Any], folder: Path) -> s
         folder: the notebook's, in which its kernel stands.
 
     >>> first = fingerprint("ab", {"n": 1}, Path("."))
-    >>> first == identity("ab", {"n": 1}, Path(".")), first == fingerprint("ab", {"n": 2}, Path("."))
+    >>> first == fingerprint("ab", {"n": 1}, Path(".")), first == fingerprint("ab", {"n": 2}, Path("."))
     (True, False)
     """
     whole = json.dumps([source_hash, parameters, contents(parameters, folder)], sort_keys=True, ensure_ascii=False)

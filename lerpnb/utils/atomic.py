@@ -18,7 +18,7 @@ def atomic_folder(target: Path, mark: str, make: Callable[[Path], Any]) -> Path:
     >>> def make(folder):
     ...     folder.mkdir()
     ...     print((folder / "text").write_text("hello"))
-    >>> made_once(target, "text", make) == atomic_folder(target, "text", make)
+    >>> atomic_folder(target, "text", make) == atomic_folder(target, "text", make)
     5
     True
     """
