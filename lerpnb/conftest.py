@@ -14,7 +14,7 @@ def tiny_llama(**settings):
 
 
 def tiny_tokenizer():
-    """A tokenizer that splits at spaces and knows the eight `WORDS`; the first one ends a text, pads it and is the unknown."""
+    """A tokenizer that splits at spaces and knows the eight `WORDS`; the first is end, padding and unknown."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -34,6 +34,7 @@ def train_held_out(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
+        >>> import pandas as pd
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
         >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
         >>> pd.DataFrame(rows).to_csv(file)
@@ -73,6 +74,7 @@ def held_out(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
+        >>> import pandas as pd
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
         >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
         >>> pd.DataFrame(rows).to_csv(file)
