@@ -153,7 +153,7 @@ def picture(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.")] = Path("curve.png"),
 ) -> None:
     """Draw a run's main figure as a still picture; needs Chrome or Chromium."""
-    from lerpnb.plots.curve import save_image
+    from lerpnb.plots.image import save_image
     from lerpnb.results.curve import Curve
 
     print(save_image(Curve.load(source), output))

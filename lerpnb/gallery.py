@@ -18,7 +18,7 @@ from lerpnb.assets import project_root
 from lerpnb.errors import LerpError, RunError
 from lerpnb.runs.execution import source_hash
 from lerpnb.runs.report.exporter import render
-from lerpnb.runs.report.images import PLOTLY, stills, with_images
+from lerpnb.runs.report.images import PLOTLY, static_images, with_images
 from lerpnb.runs.report.sanitize import redact
 from lerpnb.utils.atomic import atomic_write
 
@@ -55,9 +55,10 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     atomic_write(page, render(node, redact(facts), run))
     tagged = [cell.outputs for cell in node.cells if PICTURE in cell.metadata.get("tags", [])]
     figures = [out.data[PLOTLY] for outputs in tagged for out in outputs if PLOTLY in out.get("data", {})]
-    if not figures:
+    drawn = [png for png in static_images(figures[:1], width=1000, scale=2) if png is not None]
+    if not drawn:
         return [file, page]
-    picture.write_bytes(_stamped(stills(figures[:1], width=1000, scale=2)[0], told))
+    picture.write_bytes(_stamped(drawn[0], told))
     return [file, page, picture]
 
 

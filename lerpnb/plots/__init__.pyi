@@ -1,11 +1,11 @@
 from .barriers import plot_barriers as plot_barriers
 from .curve import plot_curve as plot_curve
-from .curve import save_image as save_image
 from .curves import joined as joined
 from .curves import plot_curves as plot_curves
 from .deltas import plot_deltas as plot_deltas
 from .directions import plot_random_directions as plot_random_directions
 from .heatmaps import plot_heatmaps as plot_heatmaps
+from .image import save_image as save_image
 from .items import plot_items as plot_items
 from .relief import plot_surface_3d as plot_surface_3d
 from .runs import plot_runs as plot_runs

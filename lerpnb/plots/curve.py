@@ -2,13 +2,11 @@
 
 import html
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from lerpnb.errors import RunError
 from lerpnb.plots import theme
 from lerpnb.plots.text_table import TextTable
 from lerpnb.plots.theme import Figure, escaped, faint, number, rounded
@@ -70,22 +68,6 @@ def plot_curve(curve: Curve) -> go.Figure:
         _add_crosses(fig, lines, 1 - (PLOT + AXIS) / paper)
     _add_here(fig, curve, lines, table, 1 - upper / paper, SLIDER / paper)
     return fig
-
-
-def save_image(curve: Curve, path: str | Path, width: int = 1000) -> Path:
-    """The main figure as a still picture on white, `width` pixels wide, drawn twice as fine; kaleido needs a Chrome.
-
-    Raises:
-        RunError: no Chrome or Chromium.
-    """
-    fig, path = plot_curve(curve), Path(path)
-    fig.update_layout(paper_bgcolor="white", plot_bgcolor="white")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        fig.write_image(path, width=width, scale=2)
-    except (ImportError, RuntimeError, ValueError) as error:
-        raise RunError(f"save_picture({str(path)!r}): {str(error).strip().splitlines()[0]}") from error
-    return path
 
 
 def _lines(curve: Curve) -> list[_Line]:

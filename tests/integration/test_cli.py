@@ -192,7 +192,7 @@ def test_accuracy_is_told_by_source(monkeypatch, capsys):
 def test_picture_draws_the_runs_curve(monkeypatch, folder, capsys):
     drawn = []
     monkeypatch.setattr(
-        "lerpnb.plots.curve.save_image", lambda curve, path: drawn.append((curve.quantities, path)) or path
+        "lerpnb.plots.image.save_image", lambda curve, path: drawn.append((curve.quantities, path)) or path
     )
     for arguments in ([], ["-o", "a.svg"]):
         with pytest.raises(SystemExit) as stop:

@@ -1,19 +1,21 @@
 """gallery.py: every file in notebooks/rendered tells its notebook, none is older than it, none too large."""
 
+import io
 import json
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from lerpnb import gallery
 from lerpnb.errors import RunError
+from lerpnb.plots import image
 from lerpnb.plots.curve import plot_curve
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs.execution import source_hash
-from lerpnb.runs.report import images
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 
@@ -21,7 +23,9 @@ NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 @pytest.fixture
 def house(tmp_path, monkeypatch):
     """A made-up project: notebooks/01_walk.ipynb, and a run of it in runs/one."""
-    monkeypatch.setattr(images, "browser", lambda: None)
+    png = io.BytesIO()
+    Image.new("RGB", (9, 9), "white").save(png, "PNG")
+    monkeypatch.setattr(image, "draw", lambda figures, *_: [png.getvalue()] * len(figures))
     curve = Curve.from_measures({a: {"loss/x": Measurement([a, a + 1])} for a in (0.0, 0.5, 1.0)})
     node = new_notebook(cells=[new_markdown_cell("# What?"), new_code_cell("curve", metadata={"tags": ["picture"]})])
     run = tmp_path / "runs" / "one"
@@ -66,6 +70,13 @@ def test_without_a_tagged_cell_there_is_no_picture(house):
     node.cells[1].metadata.tags = []
     nbformat.write(node, path)
     assert [file.name for file in renewed(house)] == ["01_walk.ipynb", "01_walk.html"]
+
+
+def test_without_a_browser_the_notebook_and_its_page_are_renewed(house, monkeypatch):
+    monkeypatch.setattr(image, "draw", lambda figures, *_: [None] * len(figures))
+    files = renewed(house)
+    assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html"]
+    assert "image/png" not in nbformat.read(files[0], 4).cells[1].outputs[0].data
 
 
 def test_a_changed_notebook_makes_all_three_stale(house):

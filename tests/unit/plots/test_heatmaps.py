@@ -75,19 +75,3 @@ def test_what_is_refused(quantities, said):
     with pytest.raises(CurveError) as error:
         plot_heatmaps(data, quantities)
     assert str(error.value) == said
-
-
-@pytest.mark.slow
-def test_without_a_browser_the_maps_lie_side_by_side_too():
-    import io
-    import json
-
-    from matplotlib.image import imread
-
-    from lerpnb.runs.report.drawing import drawing
-
-    picture = imread(io.BytesIO(drawing(json.loads(plot_heatmaps(crossing()).to_json()), 900, 1.0)))
-    row = picture[90, :, :3]  # through the uppermost cells: the left map changes along it, the right one does not
-    inside = [slice(a, b) for a, b in ((110, 170), (200, 240), (330, 370))], [slice(520, 560), slice(700, 740)]
-    left, right = ([np.median(row[part], axis=0) for part in parts] for parts in inside)
-    assert not np.allclose(left[0], left[2], atol=0.1) and np.allclose(right[0], right[1], atol=0.02)

@@ -1,4 +1,4 @@
-"""twins.py and drawing.py: a PNG beside every Plotly figure, with a browser or without."""
+"""images.py and plots/image.py: a PNG beside every Plotly figure where there is a browser, one message where not."""
 
 import base64
 import io
@@ -11,6 +11,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
+from lerpnb.errors import RunError
+from lerpnb.plots import image
 from lerpnb.plots.curve import plot_curve
 from lerpnb.plots.deltas import plot_deltas
 from lerpnb.plots.items import plot_items
@@ -19,7 +21,6 @@ from lerpnb.results.curve import Curve
 from lerpnb.results.deltas import WeightDeltas
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs.report import images
-from lerpnb.runs.report.drawing import card, drawing, plain
 
 GRID = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
@@ -33,8 +34,8 @@ def curve() -> Curve:
         }
         for a in GRID
     }
-    told = dict(draw=0, prompt="A film", n_tokens=3)
-    rows = [dict(told, alpha=a, prompt_id=i, continuation="$5 and $x^2$ <b>") for a in GRID for i in range(2)]
+    common = dict(draw=0, prompt="A film", n_tokens=3)
+    rows = [dict(common, alpha=a, prompt_id=i, continuation="$5 and $x^2$ <b>") for a in GRID for i in range(2)]
     return Curve.from_measures(points, pd.DataFrame(rows))
 
 
@@ -61,80 +62,78 @@ def inks(png: bytes) -> int:
 
 @pytest.fixture
 def no_browser(monkeypatch):
-    monkeypatch.delenv("BROWSER_PATH", raising=False)
-    monkeypatch.setattr(images.shutil, "which", lambda name: None)
+    monkeypatch.setattr(image, "find_chrome", lambda: None)
 
 
-def test_without_a_browser_matplotlib_draws_every_figure_of_ours(no_browser, monkeypatch):
-    monkeypatch.setattr("lerpnb.runs.report.drawing.card", lambda *_: pytest.fail("a figure of ours became a card"))
+def test_without_a_browser_figures_stay_and_one_message_says_how_to_get_one(no_browser, capsys):
     node = images.with_images(notebook(*bundles()))
-    drawn = [base64.b64decode(cell.outputs[0].data["image/png"]) for cell in node.cells]
-    for png, bundle in zip(drawn, bundles(), strict=True):
-        height = bundle[images.PLOTLY]["layout"]["height"]
-        assert opened(png).size == pytest.approx((840, height), abs=2)
-        assert inks(png) > 10_000
-        assert len(png) < 150_000
+    assert [cell.outputs[0].data for cell in node.cells] == bundles()
+    assert capsys.readouterr().err == (
+        "4 of 4 figures have no static image: they need Chrome or Chromium, and none was found.\n"
+        "Get one with `plotly_get_chrome`, or name yours in $BROWSER_PATH.\n"
+    )
 
 
-def test_outputs_without_a_figure_or_with_a_twin_stay(no_browser):
-    twin = {**bundles()[0], "image/png": "aGVsbG8="}
-    node = notebook(twin, {"text/plain": "7"})
+def test_outputs_without_a_figure_or_with_an_image_stay(no_browser, capsys):
+    drawn = {**bundles()[0], "image/png": "aGVsbG8="}
+    node = notebook(drawn, {"text/plain": "7"})
     before = [dict(cell.outputs[0].data) for cell in node.cells]
     assert [dict(cell.outputs[0].data) for cell in images.with_images(node).cells] == before
+    assert capsys.readouterr().err == ""
 
 
-def test_a_figure_of_someone_elses_becomes_a_card_of_words(no_browser):
-    pie = {images.PLOTLY: {"data": [{"type": "pie", "values": [1, 2]}], "layout": {"meta": {"alt": "A pie of two."}}}}
-    broken = {images.PLOTLY: {"data": [{"type": "scatter", "x": [[1]], "y": "?"}], "layout": {}}}
-    empty = {images.PLOTLY: {}}
-    for cell in images.with_images(notebook(pie, broken, empty)).cells:
-        assert inks(base64.b64decode(cell.outputs[0].data["image/png"])) > 500
+def test_a_figure_is_saved_as_an_image_or_the_error_says_how_to_get_a_browser(no_browser, tmp_path):
+    with pytest.raises(RunError) as error:
+        image.save_image(curve(), tmp_path / "curve.png")
+    assert str(error.value) == (
+        f"save_image('{tmp_path}/curve.png'): a static image needs Chrome or Chromium, and none was found.\n"
+        "Get one with `plotly_get_chrome`, or name yours in $BROWSER_PATH."
+    )
+    with pytest.raises(RunError) as error:
+        image.save_image(curve(), "curve.gif")
+    assert str(error.value) == (
+        "save_image('curve.gif'): no format '.gif'.\nPass a path that ends in one of: png, jpg, jpeg, webp, svg, pdf."
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["exit 1", "sleep 60"])
-def test_a_browser_that_does_not_answer_is_given_up(tmp_path, monkeypatch, script):
+def test_a_browser_that_does_not_answer_is_given_up(tmp_path, monkeypatch, script, capsys):
     program = tmp_path / "chromium"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("BROWSER_PATH", str(program))
-    monkeypatch.setattr(images, "PATIENCE", 1)
-    figure = bundles()[1][images.PLOTLY]
-    assert images.by_browser([figure], 900, 1.0) is None
-    assert inks(images.stills([figure])[0]) > 10_000
+    monkeypatch.setattr(image, "PATIENCE", 1)
+    node = images.with_images(notebook(bundles()[1]))
+    assert "image/png" not in node.cells[0].outputs[0].data
+    assert f"1 of 1 figures have no static image: {program} did not draw them.\n" in capsys.readouterr().err
+    with pytest.raises(RunError, match=f"{program} did not draw the figure"):
+        image.save_image(curve(), tmp_path / "curve.png")
+    assert not (tmp_path / "curve.png").exists()
 
 
-def test_a_browser_is_found_by_its_name_or_told(monkeypatch, tmp_path):
+def test_a_browser_is_found_by_its_name_or_its_variable(monkeypatch, tmp_path):
     monkeypatch.delenv("BROWSER_PATH", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert images.browser() is None
     (tmp_path / "chromium").write_text("")
     (tmp_path / "chromium").chmod(0o755)
-    assert images.browser() == str(Path(tmp_path / "chromium"))
+    assert image.find_chrome() == str(Path(tmp_path / "chromium"))
     monkeypatch.setenv("BROWSER_PATH", "/opt/chrome")
-    assert images.browser() == "/opt/chrome"
+    assert image.find_chrome() == "/opt/chrome"
 
 
 @pytest.mark.browser
-def test_chromium_draws_what_a_reader_of_the_page_sees():
-    if images.browser() is None:
+def test_chromium_draws_what_a_reader_of_the_page_sees(tmp_path):
+    if image.find_chrome() is None:
         (pytest.fail if os.environ.get("LERPNB_REQUIRE_BROWSER") == "1" else pytest.skip)("no Chromium")
-    figures = [bundle[images.PLOTLY] for bundle in bundles()]
-    drawn = images.by_browser(figures, 840, 1.0)
-    assert [opened(png).size for png in drawn] == [(840, f["layout"]["height"]) for f in figures]
-    assert all(inks(png) > 10_000 for png in drawn)
-
-
-def test_curves_are_drawn_where_they_lie():
-    line = dict(type="scatter", x=[0, 1], y=[0, 1], mode="lines", line=dict(color="#ff0000", width=4))
-    layout = dict(height=300, margin=dict(l=50, r=50, t=50, b=50), xaxis=dict(range=[0, 1]), yaxis=dict(range=[0, 1]))
-    picture = np.asarray(opened(drawing({"data": [line], "layout": layout}, 300, 1.0)).convert("RGB")).astype(int)
-    red = np.argwhere((picture[..., 0] > 200) & (picture[..., 1] < 80) & (picture[..., 2] < 80))
-    assert len(red) > 300
-    for down, across in red:  # from the lower left of the inner 200 x 200 pixels to its upper right
-        assert abs((300 - down) - across) < 8
-
-
-def test_words_lose_their_tags_and_are_no_formulas():
-    assert plain("<b>a</b> &lt;i&gt;<br>&#36;x&#36;") == "a <i>\n$x$"
-    assert inks(card("costs $5, or $x^{2$", 900, 1.0)) > 500  # half a formula would raise
+    pie = {"data": [{"type": "pie", "values": [1, 2]}], "layout": {}}
+    foreign = [{images.PLOTLY: pie}, {images.PLOTLY: {"data": [{"type": "no such trace"}]}}, {images.PLOTLY: {}}]
+    node = images.with_images(notebook(*bundles(), *foreign))
+    drawn = [base64.b64decode(cell.outputs[0].data["image/png"]) for cell in node.cells[:5]]
+    for png, bundle in zip(drawn, bundles(), strict=False):
+        assert opened(png).size == (840, bundle[images.PLOTLY]["layout"]["height"])
+        assert inks(png) > 10_000
+        assert len(png) < 150_000
+    assert inks(drawn[4]) > 500
+    assert opened(image.save_image(curve(), tmp_path / "new" / "curve.png").read_bytes()).width == 2000
+    assert image.save_image(plot_curve(curve()), tmp_path / "curve.svg").read_text().startswith("<svg")
