@@ -1,6 +1,7 @@
-"""The explorer: all alphas of a line write at once, in a live notebook.
+"""The explorer: all alphas of a line write side by side, in a live notebook.
 
-panel.py is what `ln.explore` returns; it talks with view.js, the face in the browser, which face.py puts there.
-engine.py computes; others.py fixes the other lines of a product; turns.py keeps the kernel free meanwhile; marks.py
-finds the words that differ; twin.py draws the figure for where nobody is at the kernel.
+`explorer.py` holds what `ln.explore` returns, and `messages.py` what it exchanges with the widget (`widget.py`, and
+`static/widget.js` in the browser). `engine.py` computes; `axes.py` holds the further lines of a `MultiLine` fixed;
+`background.py` runs jobs beside the kernel; `diff.py` finds the words that differ; `kept.py` records what is kept;
+`static_figure.py` draws the figure for non-interactive runs.
 """

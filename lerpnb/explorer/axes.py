@@ -1,4 +1,4 @@
-"""The other lines: where a product's second slider, and any further one, stands while the first is explored."""
+"""The fixed axes: where the further lines of a `MultiLine` stand while the first one is explored."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from lerpnb.utils.text import show
 
 
 class FixedAxes:
-    """The lines of a product besides its first, each at a step of the slider; of a single line there are none.
+    """The lines of a `MultiLine` besides its first, each at a step of its slider; none for a single line.
 
     Args:
-        path: a product, whose first line is explored, or a line.
+        path: a `MultiLine`, whose first line is explored, or a `Line`.
         alphas: the steps, the same for all lines.
 
     Attributes:
-        first: what the line that is explored is called; "" where it is the only one.
+        first: name of the line that is explored; "" where it is the only one.
         at: name -> alpha of the others.
     """
 
@@ -35,8 +35,8 @@ class FixedAxes:
             AlphaError: no such line, or the one that is explored.
         """
         if name not in self.at:
-            known = ", ".join(self.at) or "none, for the path is a single line"
-            raise AlphaError(f"explore(): no other line {name!r}. There are: {known}.")
+            known = ", ".join(self.at) or "none, since the path is a single line"
+            raise AlphaError(f"explore(): there is no other line {name!r}. The others are: {known}.")
         self.at = self.at | {name: min(self.alphas, key=lambda step: abs(step - alpha))}
 
     def line(self) -> Line:
@@ -48,8 +48,8 @@ class FixedAxes:
             self._line = at, self.path.line((None, *at.values()))
         return self._line[1]
 
-    def told(self) -> list[dict]:
-        """For the face: name and step of each."""
+    def steps(self) -> list[dict]:
+        """Name and step of each, for the widget."""
         return [{"name": name, "index": self.alphas.index(alpha)} for name, alpha in self.at.items()]
 
     def __str__(self) -> str:

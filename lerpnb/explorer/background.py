@@ -1,4 +1,4 @@
-"""Work in steps beside the kernel: the newest job wins, and jobs of several explorers take turns. It knows no torch."""
+"""Background jobs: work in steps beside the kernel. The newest job wins; those of several explorers take turns."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ ONE_AT_A_TIME = threading.Lock()  # two passes side by side on the same cores wo
 
 
 def in_turn(steps: Iterator) -> Iterator:
-    """The steps of a job that is waited for, each taken when it is its turn.
+    """The steps of a job that the caller waits for, each taken when no other job is at work.
 
     >>> list(in_turn(iter([1, 2])))
     [1, 2]
@@ -24,21 +24,21 @@ def in_turn(steps: Iterator) -> Iterator:
 class BackgroundJob:
     """Runs a job, which is an iterator of steps, in a thread; a newer job stops an older one before its next step.
 
-    A thread, and not a task on the kernel's loop: a task would hold the loop for a whole step, stand still while a cell
-    runs, and JupyterLab's messages to widgets are handled in a thread of their own (a subshell) anyway.
+    A thread, and not a task on the kernel's loop: a task would hold the loop for a whole step and stand still while a
+    cell runs; JupyterLab's messages to widgets are handled in a thread of their own (a subshell) anyway.
 
     Args:
-        failed: is given the exception that ended a job.
+        on_error: called with the exception that ended a job.
 
-    >>> turns = BackgroundJob(print)
-    >>> turns.start(iter([1, 2, 3]))
-    >>> turns.wait()
-    >>> turns.working
+    >>> job = BackgroundJob(print)
+    >>> job.start(iter([1, 2, 3]))
+    >>> job.wait()
+    >>> job.working
     False
     """
 
-    def __init__(self, failed: Callable[[Exception], None]):
-        self._failed = failed
+    def __init__(self, on_error: Callable[[Exception], None]):
+        self._on_error = on_error
         self._newest: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -47,23 +47,23 @@ class BackgroundJob:
         return self._newest is not None and self._newest.is_alive()
 
     def start(self, steps: Iterator) -> None:
-        """Stop what runs, and go through the steps of another job."""
+        """Stop the present job, and go through the steps of another one."""
         self._error = None
-        self._newest = threading.Thread(target=self._go, args=(steps,), name="lerpnb-explorer", daemon=True)
+        self._newest = threading.Thread(target=self._run, args=(steps,), name="lerpnb-explorer", daemon=True)
         self._newest.start()
 
     def stop(self) -> None:
-        """Let nothing run on; a step that has begun ends."""
+        """Stop the present job; a step that has begun ends."""
         self._newest = None
 
     def wait(self) -> None:
-        """Until the newest job has ended; raises what ended it."""
+        """Wait until the newest job has ended; raises what ended it."""
         while (thread := self._newest) is not None and thread.is_alive():
             thread.join(0.1)
         if self._error is not None:
             raise self._error
 
-    def _go(self, steps: Iterator) -> None:
+    def _run(self, steps: Iterator) -> None:
         try:
             while self._newest is threading.current_thread():
                 with ONE_AT_A_TIME:
@@ -72,4 +72,4 @@ class BackgroundJob:
         except Exception as error:
             if self._newest is threading.current_thread():
                 self._error = error
-                self._failed(error)
+                self._on_error(error)

@@ -1,4 +1,4 @@
-"""Which words of a text are not in another one. No torch."""
+"""Word differences: which words of a text are not in another one."""
 
 import difflib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BEFORE, AFTER, MINUS, PLUS = 1, 2, 4, 8  # what a word differs from: the neighbours on the grid, the ends
+BEFORE, AFTER, MINUS, PLUS = 1, 2, 4, 8  # what a word differs from: the neighbors on the grid, the ends
 
 
 def words(text: str) -> list[str]:
@@ -26,12 +26,11 @@ def changed(text: Sequence[str], other: Sequence[str]) -> list[bool]:
     """
     text, other = [word.strip() for word in text], [word.strip() for word in other]
     same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
-    found = [False] * same + [True] * (len(text) - same)
+    flags = [False] * same + [True] * (len(text) - same)
     matcher = difflib.SequenceMatcher(None, text[same:], other[same:], autojunk=False)
     for block in matcher.get_matching_blocks():
-        for i in range(block.a, block.a + block.size):
-            found[same + i] = False
-    return found
+        flags[same + block.a : same + block.a + block.size] = [False] * block.size
+    return flags
 
 
 def word_diff(texts: Sequence[Sequence[str]], ends: tuple[int, int]) -> list[list[int]]:
@@ -40,15 +39,14 @@ def word_diff(texts: Sequence[Sequence[str]], ends: tuple[int, int]) -> list[lis
     >>> word_diff([["a"], ["a"], ["b"]], (0, 2))
     [[8], [10], [5]]
     """
-    found = []
+    sums = []
     for i, text in enumerate(texts):
-        others = ((i - 1, BEFORE), (i + 1, AFTER), (ends[0], MINUS), (ends[1], PLUS))
-        sums = np.zeros(len(text), int)
-        for j, kind in others:
+        total = np.zeros(len(text), int)
+        for j, kind in ((i - 1, BEFORE), (i + 1, AFTER), (ends[0], MINUS), (ends[1], PLUS)):
             if 0 <= j < len(texts) and j != i:
-                sums += kind * np.array(changed(text, texts[j]), int)
-        found.append(sums.tolist())
-    return found
+                total += kind * np.array(changed(text, texts[j]), int)
+        sums.append(total.tolist())
+    return sums
 
 
 def ends(alphas: Sequence[float]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""What the explorer computes: the texts of all alphas, a token a step, and the next token's probabilities over alpha.
+"""The engine: computes the texts of all alphas, a token a step, and the next token's probabilities over alpha.
 
-The line's own live model is left to the cells of the notebook: rows have a structure of their own on the same weights,
-and where a model cannot be computed so, the explorer moves a second live model.
+The line's own live model is left to the cells of the notebook: a `BatchedLine` has a structure of its own on the same
+weights, and for a model that it does not support, the engine moves a second live model.
 """
 
 import inspect
@@ -10,21 +10,19 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lerpnb.errors import NotFiniteError
+from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batched_line import BatchedLine, unsupported_reason
 from lerpnb.generation.continuations import Continuations, context_ids
 from lerpnb.generation.sampling import Decoder
 from lerpnb.paths.line import Line
 
-TOKENS = 5  # of which the probabilities are shown
-
-
+N_TOKENS = 5  # whose probabilities are shown
 UNUSABLE = "No text: the weights at this alpha give NaN or infinite logits."
 
 
 @dataclass
 class Page:
-    """What stands written after a prompt: at alpha i texts[i], of tokens[i]; or notes[i], why there is none."""
+    """The texts after a prompt as far as they are written: at alpha i texts[i], of tokens[i]; or notes[i], why none."""
 
     spec: Continuations
     texts: list[str]
@@ -47,20 +45,27 @@ class Bars:
 
 
 class Engine:
-    """All alphas of a line at once, or one after the other where `unsupported_reason` says why.
+    """All alphas of a line side by side, or one after the other where `unsupported_reason` says why.
 
     Args:
         line: with a tokenizer.
         alphas: ascending, each once.
+
+    Raises:
+        ProbeError: the line has no tokenizer.
     """
 
     def __init__(self, line: Line, alphas: Sequence[float]):
+        if line.tokenizer is None:
+            raise ProbeError(
+                "explore(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+            )
         self.line, self.alphas, self.tokenizer = line, tuple(alphas), line.tokenizer
-        stood = line.here
-        self.refusal = unsupported_reason(line)
-        if line.here != stood:  # the check has moved it
-            line.at(0.0 if stood is None else stood)
-        self.rows = None if self.refusal else BatchedLine(line, check=False)
+        before = line.here
+        self.unsupported = unsupported_reason(line)
+        if line.here != before:  # the check has moved it
+            line.at(0.0 if before is None else before)
+        self.batched = None if self.unsupported else BatchedLine(line, check=False)
         self._own: Line | None = None
 
     def another_line(self) -> Line:
@@ -70,24 +75,24 @@ class Engine:
 
     def check(self, spec: Continuations) -> None:
         """Raise what `write` would, without work."""
-        Decoder(self.rows or self.line.model, self.tokenizer, spec, self.alphas if self.rows else (None,))
+        Decoder(self.batched or self.line.model, self.tokenizer, spec, self.alphas if self.batched else (None,))
 
     def write(self, spec: Continuations, first: int = 0) -> Iterator[Page]:
         """The page after each decoding step; one alpha at a time begins with alphas[first] and goes outwards."""
         page = Page.empty(spec, len(self.alphas))
-        if self.rows:
-            writing = Decoder(self.rows, self.tokenizer, spec, self.alphas)
-            for _ in writing:
+        if self.batched:
+            decoder = Decoder(self.batched, self.tokenizer, spec, self.alphas)
+            for _ in decoder:
                 for i, alpha in enumerate(self.alphas):
-                    self._put(page, i, writing, alpha)
+                    self._update(page, i, decoder, alpha)
                 yield page
         else:
             for i in sorted(range(len(self.alphas)), key=lambda i: abs(i - first)):
-                writing = Decoder(self._at(i), self.tokenizer, spec)
-                steps = iter(writing)
+                decoder = Decoder(self._at(i), self.tokenizer, spec)
+                steps = iter(decoder)
                 try:
                     while next(steps, self) is not self:
-                        self._put(page, i, writing, None)
+                        self._update(page, i, decoder, None)
                         yield page
                         self._at(i)  # bars may have moved it meanwhile
                 except NotFiniteError:
@@ -103,13 +108,13 @@ class Engine:
         n = max(k for k in range(len(written) + 1) if not k or len(self._text(prompt + written[:k])) <= start + letters)
         context = prompt + written[:n]
         ids = torch.tensor([context], device=self.line.device)
-        if self.rows:
-            self.rows.alphas = self.alphas
-            logits = _last_logits(self.rows.model, ids.expand(len(self.alphas), -1))
+        if self.batched:
+            self.batched.alphas = self.alphas
+            logits = _last_logits(self.batched.model, ids.expand(len(self.alphas), -1))
         else:
             logits = torch.cat([_last_logits(self._at(j), ids) for j in range(len(self.alphas))])
         p = torch.softmax(logits.float(), -1)
-        chosen = p.nan_to_num(0.0).amax(0).topk(min(TOKENS, p.shape[-1])).indices.tolist()
+        chosen = p.nan_to_num(0.0).amax(0).topk(min(N_TOKENS, p.shape[-1])).indices.tolist()
         if n < len(written) and written[n] not in chosen:
             chosen[-1] = written[n]  # what the text says next is always among them
         before = self._text(context)
@@ -123,14 +128,14 @@ class Engine:
         self._own = self._own or self.another_line()
         return self._own.model if self._own.here == self.alphas[i] else self._own.at(self.alphas[i])
 
-    def _put(self, page: Page, i: int, writing: Decoder, alpha: float | None) -> None:
-        page.texts[i] = writing.frame(alpha)["continuation"][0]
-        page.tokens[i] = list(writing.tokens[alpha, 0, 0])
-        if alpha in writing.unusable:
+    def _update(self, page: Page, i: int, decoder: Decoder, alpha: float | None) -> None:
+        page.texts[i] = decoder.frame(alpha)["continuation"][0]
+        page.tokens[i] = list(decoder.tokens[alpha, 0, 0])
+        if alpha in decoder.unusable:
             page.notes[i] = UNUSABLE
 
     def _text(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=True)
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _label(self, before: str, context: list[int], token: int) -> str:
         """A token as a person reads it: what it adds to the text, else its name."""

@@ -1,14 +1,15 @@
 """A partial line: the line in some kinds of tensor or layers, each with its own share of alpha."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Unpack
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import nn
 
-from lerpnb.checkpoints.checkpoint import ModelSource
-from lerpnb.checkpoints.devices import DeviceOptions
+from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.errors import AlphaError
-from lerpnb.paths.base import ScalarPath
+from lerpnb.paths.base import BasePath
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.tensor_names import KINDS, place_of
 from lerpnb.utils.text import listed, show
@@ -16,7 +17,7 @@ from lerpnb.utils.text import listed, show
 PARTS = tuple(dict.fromkeys(kind.split()[0] for kind in KINDS))
 
 
-class LayerwiseLine(ScalarPath):
+class LayerwiseLine(BasePath):
     """The line with an alpha of its own in each tensor, by kind and by depth; what it leaves out rests at one alpha.
 
     theta_t(alpha) = (1 - a_t) minus_t + a_t plus_t, a_t = rest + share_t (alpha - rest), for each tensor t; share_t is
@@ -32,7 +33,7 @@ class LayerwiseLine(ScalarPath):
             that is the head too is an embedding.
         depth: shares over the layers.
         rest: the alpha of what does not move.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
+        device, dtype, ends_device, device_map: as for a `BasePath`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -51,18 +52,22 @@ class LayerwiseLine(ScalarPath):
 
     def __init__(
         self,
-        minus: ModelSource,
-        plus: ModelSource,
-        base: ModelSource | None = None,
+        minus: str | Path | Checkpoint | nn.Module,
+        plus: str | Path | Checkpoint | nn.Module,
+        base: str | Path | Checkpoint | nn.Module | None = None,
         *,
         kinds: str | Sequence[str] | Mapping[str, float] | None = None,
         depth: Sequence[float] = (1.0,),
         rest: float = 0.0,
-        **options: Unpack[DeviceOptions],
+        device: str = "auto",
+        dtype: str = "float32",
+        ends_device: str | None = None,
+        device_map: str | Mapping[str, Any] | None = None,
     ):
         self.kinds, self.depth = _kinds(kinds), _depth(depth)
         self.rest = number(rest, "LayerwiseLine(rest)")
-        super().__init__({"minus": minus, "plus": plus}, base, **options)
+        named = {"minus": minus, "plus": plus}
+        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
         self.shares = self._shares(list(self.checkpoints["minus"].weights))
 
     def _shares(self, names: list[str]) -> dict[str, float]:
@@ -90,12 +95,15 @@ class LayerwiseLine(ScalarPath):
             return 1.0
         return self.kinds.get(kind, self.kinds.get(kind.split()[0], 0.0))
 
-    def coefficients(self, point: float) -> Callable[[str], tuple[float, float]]:
+    def checked(self, at: float, call: str) -> float:
+        return number(at, call)
+
+    def coefficients(self, at: float) -> Callable[[str], tuple[float, float]]:
         """From a tensor's name to what minus and plus are multiplied by there: (1 - a_t, a_t)."""
-        point = number(point, "LayerwiseLine.coefficients(alpha)")
+        at = number(at, "LayerwiseLine.coefficients(alpha)")
 
         def of(name: str) -> tuple[float, float]:
-            alpha = self.rest + self.shares[name] * (point - self.rest)
+            alpha = self.rest + self.shares[name] * (at - self.rest)
             return 1.0 - alpha, alpha
 
         return of
@@ -103,10 +111,10 @@ class LayerwiseLine(ScalarPath):
     def identity(self) -> dict:
         return super().identity() | {"settings": {"kinds": self.kinds, "depth": list(self.depth), "rest": self.rest}}
 
-    def _recipe(self, point: float) -> str:
+    def _recipe(self, at: float) -> str:
         kinds = ", ".join(f"{kind} x {show(share)}" for kind, share in self.kinds.items()) or "all tensors"
         over = f", times {', '.join(map(show, self.depth))} over the layers" if set(self.depth) != {1.0} else ""
-        return f"alpha {show(point)} in {kinds}{over}; what does not move at alpha {show(self.rest)}"
+        return f"alpha {show(at)} in {kinds}{over}; what does not move at alpha {show(self.rest)}"
 
 
 def _kinds(kinds: str | Sequence[str] | Mapping[str, float] | None) -> dict[str, float]:

@@ -57,18 +57,18 @@ def ends(tiny: bool, folder: Path) -> tuple[str, str, str]:
 
 
 def in_the_kernel(explorer, prompts: list[str]) -> dict:
-    """Without a browser: what is told, when; and how late an event loop beside it gets its turn."""
-    heard: list[tuple[float, dict]] = []
-    explorer.tell = lambda message: heard.append((time.perf_counter(), message))
-    settings = dict(max_new_tokens=explorer.spec.max_new_tokens, temperature=1.0, top_p=0.9)
+    """Without a browser: what is sent, when; and how late an event loop beside it gets its turn."""
+    messages: list[tuple[float, dict]] = []
+    explorer.send = lambda message: messages.append((time.perf_counter(), message))
+    settings = dict(max_new_tokens=explorer.session.spec.max_new_tokens, temperature=1.0, top_p=0.9)
     first, steps, rates, gaps = [], [], [], []
     for seed, prompt in enumerate(prompts):
-        heard.clear()
+        messages.clear()
         start = time.perf_counter()
-        explorer.hear({"kind": "write", "prompt": prompt, "seed": seed, **settings})
-        gaps.append(asyncio.run(longest_gap(explorer._writing)))
-        explorer._writing.wait()
-        pages = [(at, page) for at, page in heard if page["kind"] == "page"]
+        explorer.receive({"kind": "write", "prompt": prompt, "seed": seed, **settings})
+        gaps.append(asyncio.run(longest_gap(explorer.session.writing)))
+        explorer.session.writing.wait()
+        pages = [(at, page) for at, page in messages if page["kind"] == "page"]
         first.append(pages[0][0] - start)
         steps += [b[0] - a[0] for a, b in zip(pages[1:], pages[2:], strict=False)]
         rates.append((pages[-1][1]["tokens"] - pages[1][1]["tokens"]) / (pages[-1][0] - pages[1][0]))
@@ -82,10 +82,10 @@ def in_the_kernel(explorer, prompts: list[str]) -> dict:
     }
 
 
-async def longest_gap(turns, idle: float = 2.0) -> float:
+async def longest_gap(job, idle: float = 2.0) -> float:
     """The longest time between two ticks of a heartbeat, less the tick, while a job runs or for `idle` seconds."""
     longest, start = 0.0, time.perf_counter()
-    while turns.working if turns else time.perf_counter() - start < idle:
+    while job.working if job else time.perf_counter() - start < idle:
         before = time.perf_counter()
         await asyncio.sleep(TICK)
         longest = max(longest, time.perf_counter() - before - TICK)

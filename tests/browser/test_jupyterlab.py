@@ -91,7 +91,7 @@ def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, rea
     reader.page.wait_for_function(UNTRUSTED)
     see_and_press(reader, panel, found)
     if notebook.stem == "03_explore":
-        reader.expect(panel.get_by_text("It lives in a running notebook")).to_be_attached()
+        reader.expect(panel.get_by_text("It needs a running notebook")).to_be_attached()
     reader.shoot(f"lab_{notebook.stem}_untrusted")
     quiet(reader)
 
@@ -140,7 +140,7 @@ def use_the_explorer(seen, panel, name: str) -> None:
 
     box = text.bounding_box()
     explorer.locator("textarea").fill(" ")
-    seen.expect(explorer.locator(".error")).to_have_text("Type a word or more for the model to continue.")
+    seen.expect(explorer.locator(".error")).to_have_text("Type one or more words for the model to continue.")
     assert text.bounding_box() == box  # nothing jumps
     explorer.locator("[name=temperature]").fill("-1")
     explorer.locator("textarea").fill("the music")
@@ -151,14 +151,14 @@ def use_the_explorer(seen, panel, name: str) -> None:
     page.wait_for_function(IDLE)
 
     explorer.get_by_role("button", name="Keep this alpha").click()
-    seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is kept (1 in all)")
+    seen.expect(explorer.locator(".notice")).to_contain_text("Alpha -1 is kept (1 in all)")
     explorer.get_by_role("button", name="Save model…").click()
     explorer.locator("[name=to]").fill(".")  # a folder that is there
     explorer.get_by_role("button", name="Save", exact=True).click()
-    seen.expect(explorer.locator(".said.wrong")).to_contain_text("something lies in . already")
+    seen.expect(explorer.locator(".notice.wrong")).to_contain_text("there is something at . already")
     explorer.locator("[name=to]").fill("model")
     explorer.get_by_role("button", name="Save", exact=True).click()
-    seen.expect(explorer.locator(".said")).to_contain_text("Alpha -1 is saved in model")
+    seen.expect(explorer.locator(".notice")).to_contain_text("Alpha -1 is saved in model")
     seen.shoot(f"{name}_used")
     for theme, light in (("Dark", "false"), ("Light", "true")):
         page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
@@ -193,7 +193,7 @@ def use_the_second_slider(seen, panel, name: str, written: dict[float, str]) -> 
     page.wait_for_function(IDLE)
     seen.expect(alpha).to_have_text("sentiment α = 0")
     explorer.get_by_role("button", name="Keep this alpha").click()
-    seen.expect(explorer.locator(".said")).to_contain_text("kept_sentiment_voice.csv")
+    seen.expect(explorer.locator(".notice")).to_contain_text("kept_sentiment_voice.csv")
     seen.shoot(f"{name}_used")
 
 

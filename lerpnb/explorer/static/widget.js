@@ -1,11 +1,11 @@
-// The explorer's face: it draws what the kernel tells, and tells what a person does. The slider needs no kernel.
+// The explorer's widget: it draws what the kernel sends, and sends what a person does. The slider needs no kernel.
 // Texts from models are set as text, never as HTML.
 const SVG = "http://www.w3.org/2000/svg";
 const TOKENS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"];
 const LINES = { strength: ["#D55E00", "#E69F00"], loss: ["#0072B2", "#009E73", "#56B4E9", "#CC79A7"] };
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const LEFT = 44, RIGHT = 8, THUMB = 9; // pixels: the axis beside a chart, and half of the slider's knob
-const BEFORE = 1, AFTER = 2, MINUS = 4, PLUS = 8; // as marks.py has them
+const BEFORE = 1, AFTER = 2, MINUS = 4, PLUS = 8; // as diff.py has them
 const PAUSE = 300; // milliseconds without a key before a new prompt is written
 
 const make = (tag, attributes = {}, ...children) => {
@@ -60,7 +60,7 @@ function render({ model, el }) {
   const save = make("button", { type: "button", class: "save" }, "Save");
   const cancel = make("button", { type: "button" }, "Cancel");
   const form = make("div", { class: "form" }, to, save, cancel);
-  const said = make("div", { class: "said", role: "status" });
+  const notice = make("div", { class: "notice", role: "status" });
   const heading = make("div", { class: "heading" });
   const chart = document.createElementNS(SVG, "svg");
   chart.setAttribute("role", "img");
@@ -74,7 +74,7 @@ function render({ model, el }) {
       others),
     error,
     make("div", { class: "body" }, make("div", { class: "left" }, name, text, key,
-      make("div", { class: "buttons" }, keep, open), form, said), scale,
+      make("div", { class: "buttons" }, keep, open), form, notice), scale,
     make("div", { class: "charts" }, make("div", { class: "bars" }, heading, chart, legend), curves)));
   form.hidden = true;
   el.append(root);
@@ -130,10 +130,10 @@ function render({ model, el }) {
     const beside = side < index ? BEFORE : AFTER;
     const caret = () => make("span", { class: "caret", "aria-hidden": "true" });
     page.words[index].forEach((whole, i) => {
-      const marks = page.marks[index][i], bare = whole.trimStart();
+      const differs = page.diff[index][i], bare = whole.trimStart();
       parts.push(whole.slice(0, whole.length - bare.length));
       if (i === word) parts.push(caret());
-      const classes = [marks & beside && "beside", marks & MINUS && "minus", marks & PLUS && "plus"].filter(Boolean);
+      const classes = [differs & beside && "beside", differs & MINUS && "minus", differs & PLUS && "plus"].filter(Boolean);
       const span = make("span", { class: ["word", ...classes].join(" ") }, bare);
       span.dataset.word = i;
       parts.push(span);
@@ -198,32 +198,32 @@ function render({ model, el }) {
       draw(svg, "line", { x1: LEFT, x2: wide() - RIGHT, y1: y(v), y2: y(v), class: "grid" });
       draw(svg, "text", { x: LEFT - 6, y: y(v) + (v === low ? 0 : 8), class: "side" }, short(v));
     }
-    const told = make("div", { class: "heading" });
+    const title = make("div", { class: "heading" });
     for (const line of lines) {
       const kind = LINES[line.name.split("/")[0]] ? line.name.split("/")[0] : "other", k = count[kind]++;
-      const colour = (LINES[kind] ?? LINES.loss)[k % (LINES[kind] ?? LINES.loss).length];
+      const color = (LINES[kind] ?? LINES.loss)[k % (LINES[kind] ?? LINES.loss).length];
       const points = line.alpha.map((a, i) => [place(a), line.value[i], line.low[i], line.high[i]])
         .filter(([x, v]) => x != null && v != null);
       const sure = points.filter(([, , l, h]) => l != null && h != null);
       const band = [...sure.map(([x, , l]) => `${x},${y(l)}`), ...sure.map(([x, , , h]) => `${x},${y(h)}`).reverse()];
-      draw(svg, "polygon", { points: band.join(" "), fill: colour, class: "band" });
+      draw(svg, "polygon", { points: band.join(" "), fill: color, class: "band" });
       const dash = DASHES[k % DASHES.length];
-      draw(svg, "polyline", { points: points.map(([x, v]) => `${x},${y(v)}`).join(" "), stroke: colour,
+      draw(svg, "polyline", { points: points.map(([x, v]) => `${x},${y(v)}`).join(" "), stroke: color,
         "stroke-dasharray": dash, class: "line" });
       const value = valueAt(line, setup.alphas[index]);
       if (value != null)
-        draw(svg, "path", { d: `M${at(index)} ${y(value) - 6}l6 6l-6 6l-6 -6z`, fill: colour, class: "diamond" });
+        draw(svg, "path", { d: `M${at(index)} ${y(value) - 6}l6 6l-6 6l-6 -6z`, fill: color, class: "diamond" });
       const swatch = make("span", { class: "swatch" });
-      swatch.style.background = colour;
-      told.append(make("span", { class: "item" }, swatch, make("bdi", {}, line.name),
+      swatch.style.background = color;
+      title.append(make("span", { class: "item" }, swatch, make("bdi", {}, line.name),
         make("span", { class: "p" }, value == null ? "–" : short(value))));
     }
     here(svg, height + 8);
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", `${lines.map((line) => line.name).join(", ")} over alpha, in ${unit}`);
     svg.addEventListener("click", (event) => go(nearest(event, svg)));
-    told.append(make("span", { class: "unit" }, unit));
-    return make("div", { class: "panel" }, told, svg);
+    title.append(make("span", { class: "unit" }, unit));
+    return make("div", { class: "panel" }, title, svg);
   }
 
   function valueAt(line, alpha) { // measured there, or on the way between two that were
@@ -251,7 +251,7 @@ function render({ model, el }) {
   const sayAt = later(150, () => say({ kind: "at", index }));
   const look = later(120, () => say({ kind: "cursor", index, word }));
   const write = later(PAUSE, () => {
-    word = 0; busy = true; tell();
+    word = 0; busy = true; showStatus();
     const value = (input) => (Number.isNaN(input.valueAsNumber) ? null : input.valueAsNumber);
     say({ kind: "write", prompt: prompt.value, max_new_tokens: value(tokens), temperature: value(heat),
       top_p: value(mass), seed: value(seed) });
@@ -266,7 +266,7 @@ function render({ model, el }) {
       range.setAttribute("aria-valuetext", `alpha ${setup.labels[range.value]}`);
     };
     const ask = later(PAUSE, () => {
-      word = 0; busy = stale = true; tell(); drawBars();
+      word = 0; busy = stale = true; showStatus(); drawBars();
       say({ kind: "fix", name: line.name, index: Number(range.value) });
     });
     asked.push(ask);
@@ -297,7 +297,7 @@ function render({ model, el }) {
     if (prompt.value.trim()) return write();
     write.cancel();
     say({ kind: "stop" });
-    error.textContent = "Type a word or more for the model to continue.";
+    error.textContent = "Type one or more words for the model to continue.";
   });
   text.addEventListener("click", (event) => {
     const span = event.target.closest(".word");
@@ -314,66 +314,66 @@ function render({ model, el }) {
   cancel.addEventListener("click", () => { unfold(false); open.focus(); });
   const store = () => {
     save.disabled = true;
-    said.className = "said";
-    said.textContent = `Saving the model at alpha ${setup.labels[index]}…`;
+    notice.className = "notice";
+    notice.textContent = `Saving the model at alpha ${setup.labels[index]}…`;
     say({ kind: "save", index, to: to.value });
   };
   save.addEventListener("click", store);
   to.addEventListener("keydown", (event) => { if (event.key === "Enter" && !save.disabled) store(); });
 
-  // what the kernel tells
-  function tell(stopped = false) {
+  // what the kernel sends
+  function showStatus(stopped = false) {
     if (!setup) return;
     const n = setup.alphas.length;
     root.classList.toggle("busy", busy);
     stop.disabled = !busy;
     if (!page) { status.textContent = busy ? "Writing…" : ""; return; }
-    const done = setup.refusal ? `${page.tokens} of ${n * page.of} tokens` : `token ${page.step} of ${page.of}`;
+    const done = setup.unsupported ? `${page.tokens} of ${n * page.of} tokens` : `token ${page.step} of ${page.of}`;
     status.textContent = busy ? `Writing ${n} texts: ${done}` : stopped ? `Stopped: ${done}` : `${n} texts, ${page.tokens} tokens`;
   }
   const answers = {
-    setup(told) {
-      setup = told; index = told.index;
-      others.replaceChildren(...told.others.map(other));
-      slider.max = told.alphas.length - 1; slider.value = index;
-      prompt.value = told.prompt;
-      tokens.value = told.settings.max_new_tokens; heat.value = told.settings.temperature;
-      mass.value = told.settings.top_p; seed.value = told.settings.seed;
-      to.value = told.to;
-      if (told.refusal) {
-        said.textContent = `One alpha after the other: ${told.refusal}`;
+    setup(message) {
+      setup = message; index = message.index;
+      others.replaceChildren(...message.others.map(other));
+      slider.max = message.alphas.length - 1; slider.value = index;
+      prompt.value = message.prompt;
+      tokens.value = message.settings.max_new_tokens; heat.value = message.settings.temperature;
+      mass.value = message.settings.top_p; seed.value = message.settings.seed;
+      to.value = message.to;
+      if (message.unsupported) {
+        notice.textContent = `One alpha after the other: ${message.unsupported}`;
       }
       busy = true;
-      reserve(); drawAll(); tell();
+      reserve(); drawAll(); showStatus();
     },
-    page(told) {
-      stale ||= Boolean(page) && page.prompt !== told.prompt; // the bars are still of the prompt before
-      page = told;
-      busy = !told.done;
-      drawText(); tell();
+    page(message) {
+      stale ||= Boolean(page) && page.prompt !== message.prompt; // the bars are still of the prompt before
+      page = message;
+      busy = !message.done;
+      drawText(); showStatus();
       root.classList.toggle("stale", stale);
     },
-    bars(told) { bars = told; stale = false; drawBars(); },
-    stopped() { const stopped = busy; busy = false; tell(stopped); },
-    error(told) {
+    bars(message) { bars = message; stale = false; drawBars(); },
+    stopped() { const stopped = busy; busy = false; showStatus(stopped); },
+    error(message) {
       const stopped = busy && page && !page.done;
       busy = false;
-      error.textContent = told.text.replaceAll("\n", " ");
-      tell(stopped);
+      error.textContent = message.text.replaceAll("\n", " ");
+      showStatus(stopped);
     },
-    kept(told) {
-      said.className = "said";
-      said.textContent = `Alpha ${told.alpha} is kept (${told.count} in all): explorer.kept, and ${told.path}`;
+    kept(message) {
+      notice.className = "notice";
+      notice.textContent = `Alpha ${message.alpha} is kept (${message.count} in all): explorer.kept, and ${message.path}`;
     },
-    saved(told) { save.disabled = false; unfold(false); said.className = "said"; said.textContent = told.text; },
-    "not saved"(told) { save.disabled = false; said.className = "said wrong"; said.textContent = told.text; },
+    saved(message) { save.disabled = false; unfold(false); notice.className = "notice"; notice.textContent = message.text; },
+    "not saved"(message) { save.disabled = false; notice.className = "notice wrong"; notice.textContent = message.text; },
   };
-  const heard = (message) => { if (setup || message.kind === "setup") answers[message.kind]?.(message); };
-  model.on("msg:custom", heard);
+  const receive = (message) => { if (setup || message.kind === "setup") answers[message.kind]?.(message); };
+  model.on("msg:custom", receive);
   const watch = new ResizeObserver(() => drawAll());
   watch.observe(scale);
   say({ kind: "hello" });
-  return () => { model.off("msg:custom", heard); watch.disconnect(); [write, look, sayAt, ...asked].forEach((act) => act.cancel()); };
+  return () => { model.off("msg:custom", receive); watch.disconnect(); [write, look, sayAt, ...asked].forEach((act) => act.cancel()); };
 }
 
 export default { render };

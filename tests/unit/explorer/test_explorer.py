@@ -1,4 +1,4 @@
-"""The explorer without a browser: what it tells the face, what it answers, and what it leaves alone."""
+"""The explorer without a browser: what it sends the widget, what it answers, and what it leaves alone."""
 
 import json
 import time
@@ -13,8 +13,8 @@ from lerpnb.explorer.background import ONE_AT_A_TIME, BackgroundJob
 from lerpnb.explorer.diff import AFTER, BEFORE, MINUS, PLUS, changed, ends, word_diff, words
 from lerpnb.explorer.engine import UNUSABLE, Engine
 from lerpnb.explorer.explorer import explore
+from lerpnb.explorer.messages import curve_lines
 from lerpnb.explorer.static_figure import static_figure
-from lerpnb.explorer.widget import lines_of
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample
 from lerpnb.paths.multiline import MultiLine
@@ -33,36 +33,36 @@ def line(tiny_llama_pair) -> Line:
 
 @pytest.fixture
 def explorer(line, tmp_path):
-    """An explorer whose face is a list: explorer.said."""
+    """An explorer whose widget is a list: explorer.sent."""
     explorer = explore(line, alphas=GRID, out=tmp_path / "kept here", **ASK)
-    explorer.said = []
-    explorer.tell = lambda message: explorer.said.append(json.loads(json.dumps(message)))
+    explorer.sent = []
+    explorer.send = lambda message: explorer.sent.append(json.loads(json.dumps(message)))
     yield explorer
     explorer.close()
 
 
-def told(explorer, kind: str) -> list[dict]:
-    return [message for message in explorer.said if message["kind"] == kind]
+def messages(explorer, kind: str) -> list[dict]:
+    return [message for message in explorer.sent if message["kind"] == kind]
 
 
 def settle(explorer) -> None:
-    for turns in (explorer._writing, explorer._looking, explorer._saving):
-        turns.wait()
+    for job in (explorer.session.writing, explorer.session.looking, explorer.session.saving):
+        job.wait()
 
 
 def test_it_writes_what_sampling_writes_at_every_alpha_and_leaves_the_line_where_it_stood(line, explorer):
     line.at(0.25)
-    explorer.hear({"kind": "hello"})
+    explorer.receive({"kind": "hello"})
     settle(explorer)
     assert line.here == 0.25
     spec = Continuations(["the film was"], 1, 8, seed=3)
     expected = [sample(line.at(alpha), line.tokenizer, spec)["continuation"][0] for alpha in GRID]
-    pages = told(explorer, "page")
+    pages = messages(explorer, "page")
     assert ["".join(w) for w in pages[-1]["words"]] == expected == explorer.texts()["text"].tolist()
     assert [page["done"] for page in pages] == [False] * 8 + [True]
     assert [page["step"] for page in pages] == [1, 2, 3, 4, 5, 6, 7, 8, 8]  # a token a step, all alphas together
     assert [page["tokens"] for page in pages[:2]] == [4, 8]
-    assert pages[-1]["marks"] == word_diff([words(text) for text in expected], (1, 3))
+    assert pages[-1]["diff"] == word_diff([words(text) for text in expected], (1, 3))
 
 
 def test_a_line_that_was_never_moved_stands_at_minus(tiny, tiny_llama_pair):
@@ -71,11 +71,11 @@ def test_a_line_that_was_never_moved_stands_at_minus(tiny, tiny_llama_pair):
     assert line.here == 0.0
 
 
-def test_the_setup_says_all_that_the_face_needs(explorer):
-    explorer.hear({"kind": "hello"})
+def test_the_setup_holds_all_that_the_widget_needs(explorer):
+    explorer.receive({"kind": "hello"})
     settle(explorer)
     settings = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 0.9, "seed": 3}
-    assert explorer.said[0] == {
+    assert explorer.sent[0] == {
         "kind": "setup",
         "alphas": GRID,
         "labels": ["−0.5", "0", "0.5", "1"],
@@ -86,28 +86,28 @@ def test_the_setup_says_all_that_the_face_needs(explorer):
         "prompt": "the film was",
         "settings": settings,
         "curve": [],
-        "refusal": None,
+        "unsupported": None,
         "to": "out/alpha_0.5",
         "kept": 0,
     }
 
 
-def test_a_face_that_comes_again_is_told_all_without_new_work(explorer, monkeypatch):
-    explorer.hear({"kind": "hello"})
+def test_a_widget_that_comes_again_gets_all_without_new_work(explorer, monkeypatch):
+    explorer.receive({"kind": "hello"})
     settle(explorer)
-    page, bars = told(explorer, "page")[-1], told(explorer, "bars")[-1]
-    explorer.said.clear()
-    monkeypatch.setattr(explorer.engine, "write", None)
-    explorer.hear({"kind": "hello"})
-    assert explorer.said[1:] == [page, bars]
+    page, bars = messages(explorer, "page")[-1], messages(explorer, "bars")[-1]
+    explorer.sent.clear()
+    monkeypatch.setattr(explorer.session.engine, "write", None)
+    explorer.receive({"kind": "hello"})
+    assert explorer.sent[1:] == [page, bars]
 
 
 def test_bars_are_the_models_own_probabilities_at_every_alpha(line, explorer):
     import torch
 
-    explorer.hear({"kind": "hello"})
+    explorer.receive({"kind": "hello"})
     settle(explorer)
-    bars = told(explorer, "bars")
+    bars = messages(explorer, "bars")
     assert len(bars) == 1 and bars[0]["context"] == "the film was" and len(bars[0]["labels"]) == 5
     ids = torch.tensor([line.tokenizer("the film was")["input_ids"]])
     with torch.inference_mode():
@@ -117,43 +117,43 @@ def test_bars_are_the_models_own_probabilities_at_every_alpha(line, explorer):
 
 
 def test_bars_at_a_word_follow_the_text_up_to_it(line, explorer):
-    explorer.hear({"kind": "hello"})
+    explorer.receive({"kind": "hello"})
     settle(explorer)
-    text = told(explorer, "page")[-1]["words"][2]
-    explorer.hear({"kind": "cursor", "index": 2, "word": 1})
+    text = messages(explorer, "page")[-1]["words"][2]
+    explorer.receive({"kind": "cursor", "index": 2, "word": 1})
     settle(explorer)
-    bars = told(explorer, "bars")[-1]
+    bars = messages(explorer, "bars")[-1]
     assert (bars["index"], bars["word"]) == (2, 1)
     assert bars["context"] == "the film was" + text[0]
-    prompt, written = line.tokenizer("the film was")["input_ids"], explorer._page.tokens[2]
+    prompt, written = line.tokenizer("the film was")["input_ids"], explorer.session.page.tokens[2]
     decode = line.tokenizer.decode
     n = max(k for k in range(9) if decode(prompt + written[:k], skip_special_tokens=True) == bars["context"])
     assert (
-        explorer.engine._label(bars["context"], prompt + written[:n], written[n]) in bars["labels"]
+        explorer.session.engine._label(bars["context"], prompt + written[:n], written[n]) in bars["labels"]
     )  # what comes next
 
 
 def test_a_new_prompt_stops_the_old_work(explorer):
-    explorer.hear({"kind": "write", **ASK | {"max_new_tokens": 100}})
-    while not told(explorer, "page"):
+    explorer.receive({"kind": "write", **ASK | {"max_new_tokens": 100}})
+    while not messages(explorer, "page"):
         time.sleep(0.001)
-    explorer.hear({"kind": "write", **ASK | {"prompt": "nobody", "max_new_tokens": 5}})
+    explorer.receive({"kind": "write", **ASK | {"prompt": "nobody", "max_new_tokens": 5}})
     settle(explorer)
-    pages = told(explorer, "page")
+    pages = messages(explorer, "page")
     assert [page["of"] for page in pages] == sorted((page["of"] for page in pages), reverse=True)  # never back
     assert not any(page["done"] for page in pages if page["of"] == 100)
     assert pages[-1]["done"] and pages[-1]["prompt"] == explorer.texts()["prompt"][0] == "nobody"
 
 
 def test_stop_stops_and_texts_can_be_had_all_the_same(explorer):
-    explorer.hear({"kind": "write", **ASK | {"max_new_tokens": 60}})
-    while not told(explorer, "page"):
+    explorer.receive({"kind": "write", **ASK | {"max_new_tokens": 60}})
+    while not messages(explorer, "page"):
         time.sleep(0.001)
-    explorer.hear({"kind": "stop"})
-    assert explorer.said[-1]["kind"] in ("stopped", "page", "bars")
+    explorer.receive({"kind": "stop"})
+    assert explorer.sent[-1]["kind"] in ("stopped", "page", "bars")
     time.sleep(0.2)
-    assert not explorer._writing.working and not any(page["done"] for page in told(explorer, "page"))
-    assert explorer.texts()["n_tokens"].max() <= 60 and explorer._page.done
+    assert not explorer.session.writing.working and not any(page["done"] for page in messages(explorer, "page"))
+    assert explorer.texts()["n_tokens"].max() <= 60 and explorer.session.page.done
 
 
 def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
@@ -161,47 +161,49 @@ def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
     alone = [explorer.texts()["text"].tolist() for explorer in two]
     again = [explore(line, prompt, alphas=GRID, max_new_tokens=10) for prompt in ("the film", "nobody in this")]
     for explorer in again:
-        explorer.hear({"kind": "hello"})
+        explorer.receive({"kind": "hello"})
     line.at(0.75)  # a cell at work meanwhile
     assert [explorer.texts()["text"].tolist() for explorer in again] == alone
     assert line.here == 0.75
 
 
-def test_where_rows_cannot_be_computed_it_writes_one_alpha_after_the_other_and_says_so(line, explorer, monkeypatch):
+def test_where_a_batched_line_is_not_supported_it_writes_one_alpha_after_the_other_and_says_so(
+    line, explorer, monkeypatch
+):
     expected = explorer.texts()["text"].tolist()
     monkeypatch.setattr(engines, "unsupported_reason", lambda line: "this network does something odd.")
     other = explore(line, alphas=GRID, **ASK)
     line.at(0.75)
-    said = []
-    other.tell = said.append
-    other.hear({"kind": "hello"})
-    other.hear({"kind": "cursor", "index": 0, "word": 1})  # its pass moves the model between two steps
-    assert said[0]["refusal"] == "this network does something odd."
+    sent = []
+    other.send = sent.append
+    other.receive({"kind": "hello"})
+    other.receive({"kind": "cursor", "index": 0, "word": 1})  # its pass moves the model between two steps
+    assert sent[0]["unsupported"] == "this network does something odd."
     assert other.texts()["text"].tolist() == expected
     assert line.here == 0.75  # the caller's model is not the one that moved
-    first = next(m for m in said if m["kind"] == "page")
+    first = next(m for m in sent if m["kind"] == "page")
     assert [bool(text) for text in first["words"]] == [False, False, True, False]  # where the slider stands comes first
 
 
-def test_an_alpha_whose_weights_are_unusable_is_said_and_the_others_go_on(tiny_gpt2_pair, monkeypatch):
+def test_an_alpha_whose_weights_are_unusable_is_noted_and_the_others_go_on(tiny_gpt2_pair, monkeypatch):
     line = Line(*(str(path) for path in tiny_gpt2_pair[1:]), device="cpu")
-    for way in ("rows", "one by one"):
-        if way == "one by one":
+    for mode in ("batched", "one by one"):
+        if mode == "one by one":
             monkeypatch.setattr(engines, "unsupported_reason", lambda line: "no")
         explorer = explore(line, "the film", alphas=[0.0, 1.0, 1e38], max_new_tokens=3)
-        page = explorer._finished()
+        page = explorer.session.finished(None, 0)
         assert page.notes == ["", "", UNUSABLE] and page.texts[0] and page.texts[1]
-        assert [p[2] for p in explorer.engine.bars(page).p] == [None] * 5
+        assert [p[2] for p in explorer.session.engine.bars(page).p] == [None] * 5
 
 
 def test_keep_records_in_the_explorer_and_in_a_file_that_grows(explorer, tmp_path):
-    explorer.hear({"kind": "hello"})
+    explorer.receive({"kind": "hello"})
     settle(explorer)
     texts = explorer.texts()["text"]
     for index in (0, 3):
-        explorer.hear({"kind": "keep", "index": index})
+        explorer.receive({"kind": "keep", "index": index})
     path = tmp_path / "kept here" / "kept.csv"
-    assert explorer.said[-1] == {"kind": "kept", "count": 2, "path": str(path), "alpha": "1"}
+    assert explorer.sent[-1] == {"kind": "kept", "count": 2, "path": str(path), "alpha": "1"}
     expected = pd.DataFrame(
         {
             "alpha": [-0.5, 1.0],
@@ -219,14 +221,14 @@ def test_keep_records_in_the_explorer_and_in_a_file_that_grows(explorer, tmp_pat
 
 
 def test_keep_refuses_what_is_still_being_written(explorer):
-    explorer.hear({"kind": "hello"})
+    explorer.receive({"kind": "hello"})
     settle(explorer)
     with ONE_AT_A_TIME:
-        explorer.hear({"kind": "write", **ASK, "seed": 4})
-        explorer.hear({"kind": "keep", "index": 0})  # the page before, which is whole
-        explorer._page.done = False
-        explorer.hear({"kind": "keep", "index": 0})
-        assert explorer.said[-1]["text"].startswith("explore(): the texts are being written.")
+        explorer.receive({"kind": "write", **ASK, "seed": 4})
+        explorer.receive({"kind": "keep", "index": 0})  # the page before, which is whole
+        explorer.session.page.done = False
+        explorer.receive({"kind": "keep", "index": 0})
+        assert explorer.sent[-1]["text"].startswith("explore(): the texts are being written.")
     assert list(explorer.kept.seed) == [3]
 
 
@@ -241,33 +243,33 @@ def test_save_calls_line_save_on_a_line_of_its_own(line, explorer, tmp_path, mon
     line.at(0.25)
     saved = []
     monkeypatch.setattr(Line, "save", lambda self, alpha, to: saved.append((self is line, alpha, to)) or tmp_path)
-    explorer.hear({"kind": "save", "index": 3, "to": " out/model "})
+    explorer.receive({"kind": "save", "index": 3, "to": " out/model "})
     settle(explorer)
     assert saved == [(False, 1.0, "out/model")] and line.here == 0.25
-    assert explorer.said == [{"kind": "saved", "text": f"Alpha 1 is saved in {tmp_path} (0 MB)."}]
+    assert explorer.sent == [{"kind": "saved", "text": f"Alpha 1 is saved in {tmp_path} (0 MB)."}]
 
 
 def test_a_saved_model_is_the_lines(line, explorer, tmp_path, monkeypatch):
     import torch
 
-    explorer.hear({"kind": "save", "index": 2, "to": str(tmp_path / "model")})
+    explorer.receive({"kind": "save", "index": 2, "to": str(tmp_path / "model")})
     settle(explorer)
     weights = Checkpoint.load(tmp_path / "model").tensors
     assert all(torch.equal(weights[name], value) for name, value in line.at(0.5).named_parameters())
     monkeypatch.setenv("HOME", str(tmp_path))
     for to in (str(tmp_path / "model"), "~/model"):
-        explorer.hear({"kind": "save", "index": 2, "to": to})
-        with pytest.raises(LerpError, match="something lies in"):
+        explorer.receive({"kind": "save", "index": 2, "to": to})
+        with pytest.raises(LerpError, match="there is something at"):
             settle(explorer)
-        told = f"explore(): something lies in {to} already.\nName a new folder, such as out/model."
-        assert explorer.said[-1] == {"kind": "not saved", "text": told}
+        text = f"explore(): there is something at {to} already.\nName a new folder, such as out/model."
+        assert explorer.sent[-1] == {"kind": "not saved", "text": text}
 
 
 def test_saving_to_nowhere_is_refused(explorer):
-    explorer.hear({"kind": "save", "index": 0, "to": "  "})
+    explorer.receive({"kind": "save", "index": 0, "to": "  "})
     with pytest.raises(LerpError):
         settle(explorer)
-    assert explorer.said == [
+    assert explorer.sent == [
         {"kind": "not saved", "text": "explore(): no folder to save to.\nName a new one, such as out/model."}
     ]
 
@@ -275,10 +277,10 @@ def test_saving_to_nowhere_is_refused(explorer):
 @pytest.mark.parametrize(
     "change, text",
     [
-        ({"prompt": "  "}, "explore(prompt): got '  '.\nType a word or more for the model to continue."),
-        ({"max_new_tokens": None}, "explore(max_new_tokens): it takes a whole number."),
-        ({"seed": 1.5}, "explore(seed): it takes a whole number."),
-        ({"temperature": None}, "explore(temperature): it takes a number."),
+        ({"prompt": "  "}, "explore(prompt): got '  '.\nType one or more words for the model to continue."),
+        ({"max_new_tokens": None}, "explore(max_new_tokens): got None.\nIt takes a whole number."),
+        ({"seed": 1.5}, "explore(seed): got 1.5.\nIt takes a whole number."),
+        ({"temperature": None}, "explore(temperature): got None.\nIt takes a number."),
         ({"top_p": 1.5}, "Continuations(top_p): got 1.5.\nIt takes more than 0 and at most 1."),
         (
             {"prompt": "a film " * 40},
@@ -288,25 +290,25 @@ def test_saving_to_nowhere_is_refused(explorer):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_written_is_said_in_the_widget_and_stops_nothing_else(explorer, change, text):
-    explorer.hear({"kind": "write", **ASK | change})
-    assert explorer.said == [{"kind": "error", "text": text}]
-    explorer.said.clear()
-    explorer.hear({"kind": "write", **ASK})
+def test_what_cannot_be_written_is_shown_in_the_widget_and_stops_nothing_else(explorer, change, text):
+    explorer.receive({"kind": "write", **ASK | change})
+    assert explorer.sent == [{"kind": "error", "text": text}]
+    explorer.sent.clear()
+    explorer.receive({"kind": "write", **ASK})
     settle(explorer)
-    assert told(explorer, "page")[-1]["done"]
+    assert messages(explorer, "page")[-1]["done"]
 
 
-def test_an_error_in_the_work_is_told_and_raised_where_one_waits(explorer, monkeypatch):
+def test_an_error_in_the_work_is_sent_and_raised_where_one_waits(explorer, monkeypatch):
     def broken(spec, first):
         yield from ()
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(explorer.engine, "write", broken)
-    explorer.hear({"kind": "hello"})
+    monkeypatch.setattr(explorer.session.engine, "write", broken)
+    explorer.receive({"kind": "hello"})
     with pytest.raises(RuntimeError, match="out of memory"):
         explorer.texts()
-    assert told(explorer, "error")[-1] == {"kind": "error", "text": "RuntimeError: out of memory"}
+    assert messages(explorer, "error")[-1] == {"kind": "error", "text": "RuntimeError: out of memory"}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +330,7 @@ def test_an_error_in_the_work_is_told_and_raised_where_one_waits(explorer, monke
             "explore(alphas): got 1.\nIt takes two or more, such as alpha_grid(-1, 2, 13).",
         ),
         ({"alphas": [0.5, 1, 0.5]}, AlphaError, "explore(alphas): 0.5 is given twice.\nGive each alpha once."),
-        ({"prompt": ""}, ProbeError, "explore(prompt): got ''.\nType a word or more for the model to continue."),
+        ({"prompt": ""}, ProbeError, "explore(prompt): got ''.\nType one or more words for the model to continue."),
         (
             {"prompt": "a film " * 50},
             ProbeError,
@@ -365,18 +367,18 @@ def test_the_curve_gives_the_grid_and_is_drawn(line):
     }
     explorer = explore(line, curve=Curve.from_measures(points))
     assert explorer.alphas == [0.0, 0.5, 1.0] and explorer.alpha == 0.5
-    strength, loss = lines_of(explorer.curve)
+    strength, loss = curve_lines(explorer.curve)
     assert strength["name"] == "strength/y" and strength["value"] == [0.5, None, None]
     assert (loss["unit"], loss["alpha"], loss["value"]) == ("nats/token", [0.0, 0.5, 1.0], [0.5, 1.0, 1.5])
     json.dumps([strength, loss], allow_nan=False)
     only = Curve.from_measures({a: {"words": Measurement([1.0], unit="words")} for a in (0.0, 1.0)})
-    assert [found["name"] for found in lines_of(only)] == ["words"]
+    assert [line["name"] for line in curve_lines(only)] == ["words"]
 
 
-def test_where_nobody_is_at_the_kernel_it_is_a_figure_with_the_same_texts(line, explorer):
+def test_in_a_non_interactive_run_it_is_a_figure_with_the_same_texts(line, explorer):
     bundle = explorer._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.plotly.v1+json", "text/plain"}  # and no widget
-    assert explorer._face is None
+    assert explorer._widget is None
     figure = bundle["application/vnd.plotly.v1+json"]
     bars, table = [[t for t in figure["data"] if t["type"] == kind] for kind in ("bar", "table")]
     assert len(bars) == 5 and bars[0]["x"] == ["−0.5", "0", "0.5", "1"]
@@ -390,25 +392,25 @@ def test_where_nobody_is_at_the_kernel_it_is_a_figure_with_the_same_texts(line, 
 
 
 def test_another_prompts_texts_and_figure_leave_the_widget_alone(explorer):
-    explorer.hear({"kind": "hello"})
+    explorer.receive({"kind": "hello"})
     settle(explorer)
-    said = len(explorer.said)
+    n_sent = len(explorer.sent)
     other = explorer.texts("nobody")
-    assert other["prompt"].tolist() == ["nobody"] * 4 and len(explorer.said) == said
+    assert other["prompt"].tolist() == ["nobody"] * 4 and len(explorer.sent) == n_sent
     cells = explorer.plot("nobody").layout.sliders[0].steps[0].args[0]["cells.values"]
     assert cells[0][0][0].startswith("<i>nobody</i> ")
     assert explorer.texts()["prompt"][0] == "the film was"
 
 
-def test_hostile_texts_are_escaped_in_the_twin():
+def test_hostile_texts_are_escaped_in_the_static_figure():
     hostile = '<script>alert(1)</script> $x$ %{y} <img src=x onerror="a">'
     fig = static_figure(hostile, [0.0, 1.0], [hostile, ""], [hostile], [[0.5, None]])
-    told = json.dumps(fig.to_plotly_json(), default=str)
-    assert not [bad for bad in ("<script", "<img", "$", "%{") if bad in told]
-    assert "no text at this alpha" in told
+    content = json.dumps(fig.to_plotly_json(), default=str)
+    assert not [bad for bad in ("<script", "<img", "$", "%{") if bad in content]
+    assert "no text at this alpha" in content
 
 
-def test_words_and_marks():
+def test_words_and_their_differences():
     assert words("") == [] and words(" a\n\nb ") == [" a", "\n\nb", " "]
     assert changed(["a", "b", "c", "d"], ["a", "c", "d", "e"]) == [False, True, False, False]
     assert changed([], ["a"]) == [] and changed(["a"], []) == [True]
@@ -423,7 +425,7 @@ def test_words_and_marks():
     assert ends([0.25, 0.5, 1.0]) == (0, 2) and ends([-1.0, 0.0, 1.0, 2.0]) == (1, 2)
 
 
-def test_turns_stop_an_old_job_before_its_next_step():
+def test_jobs_stop_an_old_job_before_its_next_step():
     import threading
 
     began, go, done, errors = threading.Event(), threading.Event(), [], []
@@ -434,15 +436,15 @@ def test_turns_stop_an_old_job_before_its_next_step():
         yield
         done.append("old goes on")
 
-    turns = BackgroundJob(errors.append)
-    turns.start(old())
-    assert began.wait(5) and turns.working
-    first = turns._newest
-    turns.start(iter(done.append(i) for i in range(3)))
+    job = BackgroundJob(errors.append)
+    job.start(old())
+    assert began.wait(5) and job.working
+    first = job._newest
+    job.start(iter(done.append(i) for i in range(3)))
     go.set()
-    turns.wait()
+    job.wait()
     first.join(5)
-    assert done == [0, 1, 2] and errors == [] and not turns.working
+    assert done == [0, 1, 2] and errors == [] and not job.working
 
 
 @pytest.mark.slow
@@ -473,9 +475,9 @@ explorer"""
             if not allow_stdin:
                 assert kinds == ["execute_result"] and set(data) == {"application/vnd.plotly.v1+json", "text/plain"}
         assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
-        told = {c["comm_id"]: c["data"]["state"] for kind, c in heard if kind == "comm_open"}
+        states = {c["comm_id"]: c["data"]["state"] for kind, c in heard if kind == "comm_open"}
         comm = data["application/vnd.jupyter.widget-view+json"]["model_id"]
-        assert told[comm]["_model_module"] == "anywidget" and "function render(" in told[comm]["_esm"]
+        assert states[comm]["_model_module"] == "anywidget" and "function render(" in states[comm]["_esm"]
         hello = {"comm_id": comm, "data": {"method": "custom", "content": {"kind": "hello"}}}
         client.shell_channel.send(client.session.msg("comm_msg", hello))
         heard.clear()
@@ -489,61 +491,61 @@ explorer"""
 
 
 @pytest.fixture
-def product(tiny_adapter_pair) -> MultiLine:
+def multiline(tiny_adapter_pair) -> MultiLine:
     base, minus, plus = tiny_adapter_pair
     return MultiLine({"mood": (minus, plus), "a style": (plus, minus)}, base, weights=(1, 1), device="cpu")
 
 
 @pytest.fixture
-def two_sliders(product, tmp_path):
-    explorer = explore(product, alphas=GRID, out=tmp_path / "kept here", **ASK)
-    explorer.said = []
-    explorer.tell = lambda message: explorer.said.append(json.loads(json.dumps(message)))
+def two_sliders(multiline, tmp_path):
+    explorer = explore(multiline, alphas=GRID, out=tmp_path / "kept here", **ASK)
+    explorer.sent = []
+    explorer.send = lambda message: explorer.sent.append(json.loads(json.dumps(message)))
     yield explorer
     explorer.close()
 
 
-def written(product, style: float) -> list[str]:
+def written(multiline, style: float) -> list[str]:
     spec = Continuations(["the film was"], 1, 8, seed=3)
-    return [sample(product.at((alpha, style)), product.tokenizer, spec)["continuation"][0] for alpha in GRID]
+    return [sample(multiline.at((alpha, style)), multiline.tokenizer, spec)["continuation"][0] for alpha in GRID]
 
 
-def test_a_second_slider_writes_all_anew_at_another_alpha_of_the_other_line(product, two_sliders):
-    product.at((0.25, 0.25))
-    two_sliders.hear({"kind": "hello"})
+def test_a_second_slider_writes_all_anew_at_another_alpha_of_the_other_line(multiline, two_sliders):
+    multiline.at((0.25, 0.25))
+    two_sliders.receive({"kind": "hello"})
     settle(two_sliders)
-    assert product.here == (0.25, 0.25)  # the caller's model is not the one that moved
-    setup = two_sliders.said[0]
+    assert multiline.here == (0.25, 0.25)  # the caller's model is not the one that moved
+    setup = two_sliders.sent[0]
     assert setup["axis"] == "mood" and setup["others"] == [{"name": "a style", "index": 2}]
-    assert setup["refusal"] is None  # all alphas of the first line in one pass
+    assert setup["unsupported"] is None  # all alphas of the first line in one pass
     first = two_sliders.texts()
-    assert first["text"].tolist() == written(product, 0.5) and first["a style"].tolist() == [0.5] * 4
-    two_sliders.said.clear()
-    two_sliders.hear({"kind": "fix", "name": "a style", "index": 0})
+    assert first["text"].tolist() == written(multiline, 0.5) and first["a style"].tolist() == [0.5] * 4
+    two_sliders.sent.clear()
+    two_sliders.receive({"kind": "fix", "name": "a style", "index": 0})
     settle(two_sliders)
-    pages = told(two_sliders, "page")
-    assert ["".join(w) for w in pages[-1]["words"]] == written(product, -0.5) != first["text"].tolist()
-    assert [page["done"] for page in pages] == [False] * 8 + [True] and told(two_sliders, "bars")
+    pages = messages(two_sliders, "page")
+    assert ["".join(w) for w in pages[-1]["words"]] == written(multiline, -0.5) != first["text"].tolist()
+    assert [page["done"] for page in pages] == [False] * 8 + [True] and messages(two_sliders, "bars")
     assert two_sliders.texts()["a style"].tolist() == [-0.5] * 4
 
 
 @pytest.mark.slow
-def test_a_slider_that_moves_on_stops_the_old_work_and_the_last_place_counts(product, two_sliders):
-    two_sliders.hear({"kind": "write", **ASK | {"max_new_tokens": 100}})
-    while not told(two_sliders, "page"):
+def test_a_slider_that_moves_on_stops_the_old_work_and_the_last_place_counts(multiline, two_sliders):
+    two_sliders.receive({"kind": "write", **ASK | {"max_new_tokens": 100}})
+    while not messages(two_sliders, "page"):
         time.sleep(0.001)
-    two_sliders.hear({"kind": "fix", "name": "a style", "index": 0})
-    two_sliders.hear({"kind": "fix", "name": "a style", "index": 3})
-    two_sliders.hear({"kind": "write", **ASK})  # a prompt typed before a page of the new place
+    two_sliders.receive({"kind": "fix", "name": "a style", "index": 0})
+    two_sliders.receive({"kind": "fix", "name": "a style", "index": 3})
+    two_sliders.receive({"kind": "write", **ASK})  # a prompt typed before a page of the new place
     settle(two_sliders)
-    assert two_sliders.texts()["text"].tolist() == written(product, 1.0)
-    assert not any(page["done"] for page in told(two_sliders, "page") if page["of"] == 100)
+    assert two_sliders.texts()["text"].tolist() == written(multiline, 1.0)
+    assert not any(page["done"] for page in messages(two_sliders, "page") if page["of"] == 100)
     two_sliders.fix("a style", 0.4)  # as a cell would: the nearest step
-    assert two_sliders.others.at == {"a style": 0.5} and two_sliders.texts("nobody")["a style"][0] == 0.5
+    assert two_sliders.axes.at == {"a style": 0.5} and two_sliders.texts("nobody")["a style"][0] == 0.5
 
 
 @pytest.mark.slow
-def test_what_is_kept_and_drawn_of_a_product_says_where_all_sliders_stand(two_sliders, tmp_path):
+def test_what_is_kept_and_drawn_of_a_multiline_says_where_all_sliders_stand(two_sliders, tmp_path):
     two_sliders.texts()
     path = two_sliders.keep()
     assert path == tmp_path / "kept here" / "kept_mood_a-style.csv"
@@ -555,19 +557,23 @@ def test_what_is_kept_and_drawn_of_a_product_says_where_all_sliders_stand(two_sl
 
 
 @pytest.mark.slow
-def test_a_model_saved_of_a_product_is_the_products(product, two_sliders, tmp_path):
+def test_a_saved_model_of_a_multiline_is_its_own(multiline, two_sliders, tmp_path):
     import torch
 
     two_sliders.fix("a style", 1.0)
-    two_sliders.hear({"kind": "save", "index": 0, "to": str(tmp_path / "model")})
+    two_sliders.receive({"kind": "save", "index": 0, "to": str(tmp_path / "model")})
     settle(two_sliders)
-    weights, live = Checkpoint.load(tmp_path / "model").tensors, product.at((-0.5, 1.0))
+    weights, live = Checkpoint.load(tmp_path / "model").tensors, multiline.at((-0.5, 1.0))
     assert all(torch.allclose(weights[name], value, atol=1e-6) for name, value in live.named_parameters())
 
 
-def test_no_such_other_line_is_said(two_sliders, explorer):
-    two_sliders.hear({"kind": "fix", "name": "mood", "index": 0})
-    assert two_sliders.said == [{"kind": "error", "text": "explore(): no other line 'mood'. There are: a style."}]
+def test_no_such_other_line_is_refused(two_sliders, explorer):
+    two_sliders.receive({"kind": "fix", "name": "mood", "index": 0})
+    assert two_sliders.sent == [
+        {"kind": "error", "text": "explore(): there is no other line 'mood'. The others are: a style."}
+    ]
     with pytest.raises(AlphaError) as error:
         explorer.fix("mood", 0)
-    assert str(error.value) == ("explore(): no other line 'mood'. There are: none, for the path is a single line.")
+    assert str(error.value) == (
+        "explore(): there is no other line 'mood'. The others are: none, since the path is a single line."
+    )

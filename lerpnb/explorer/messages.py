@@ -1,0 +1,111 @@
+"""Messages between the explorer and its widget, as dictionaries of what JSON can hold; each has a "kind"."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lerpnb.errors import LerpError, ProbeError
+from lerpnb.explorer.axes import FixedAxes
+from lerpnb.explorer.diff import ends, word_diff, words
+from lerpnb.explorer.engine import Bars, Page
+from lerpnb.generation.continuations import Continuations
+from lerpnb.results.curve import Curve
+from lerpnb.utils.text import show
+
+MAX_LINES = 6  # of a curve, that are drawn
+
+
+def setup_message(
+    alphas: Sequence[float], index: int, axes: FixedAxes, spec: Continuations, curve: Curve | None
+) -> dict[str, Any]:
+    """What the widget shows before the first text: the slider, the sampling, the curve."""
+    return {
+        "kind": "setup",
+        "alphas": alphas,
+        "labels": [show(alpha).replace("-", "−") for alpha in alphas],
+        "index": index,
+        "axis": axes.first,
+        "others": axes.steps(),
+        "ends": ends(alphas),
+        "prompt": spec.prompts[0],
+        "settings": {name: getattr(spec, name) for name in ("max_new_tokens", "temperature", "top_p", "seed")},
+        "curve": curve_lines(curve),
+        "to": f"out/alpha_{show(alphas[index])}",
+    }
+
+
+def page_message(page: Page, alphas: Sequence[float]) -> dict[str, Any]:
+    """The texts as far as they are written, with the words that differ."""
+    split = [words(text) for text in page.texts]
+    return {
+        "kind": "page",
+        "prompt": page.spec.prompts[0],
+        "words": split,
+        "diff": word_diff(split, ends(alphas)),
+        "notes": page.notes,
+        "tokens": sum(map(len, page.tokens)),
+        "step": max(map(len, page.tokens)),
+        "of": page.spec.max_new_tokens,
+        "done": page.done,
+    }
+
+
+def bars_message(index: int, word: int, bars: Bars) -> dict[str, Any]:
+    """The next token's probabilities at a word of an alpha's text."""
+    return {"kind": "bars", "index": index, "word": word, "context": bars.context, "labels": bars.labels, "p": bars.p}
+
+
+def error_message(error: Exception, kind: str = "error") -> dict[str, Any]:
+    """What went wrong, in the words of the error."""
+    text = str(error) if isinstance(error, LerpError) else f"{type(error).__name__}: {error}"
+    return {"kind": kind, "text": text}
+
+
+def spec_from(message: dict[str, Any]) -> Continuations:
+    """The prompt and the sampling that the widget asks for.
+
+    Raises:
+        ProbeError: an empty prompt, a field that holds no number, or a number out of range.
+    """
+    prompt = checked_prompt(message["prompt"])
+    for name, whole in (("max_new_tokens", True), ("temperature", False), ("top_p", False), ("seed", True)):
+        value = message[name]
+        if not isinstance(value, int | float) or whole and value != int(value):
+            raise ProbeError(f"explore({name}): got {value!r}.\nIt takes a {'whole ' if whole else ''}number.")
+    return Continuations(
+        (prompt,),
+        n_samples=1,
+        max_new_tokens=int(message["max_new_tokens"]),
+        temperature=float(message["temperature"]),
+        top_p=float(message["top_p"]),
+        seed=int(message["seed"]),
+    )
+
+
+def checked_prompt(prompt: Any) -> str:
+    """A prompt without the space at its end: tokenizers put a word's space before it.
+
+    >>> checked_prompt("The film ")
+    'The film'
+    """
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ProbeError(f"explore(prompt): got {prompt!r}.\nType one or more words for the model to continue.")
+    return re.sub(r"\s+$", "", prompt)
+
+
+def curve_lines(curve: Curve | None) -> list[dict[str, Any]]:
+    """Strengths and losses of a curve, else its first quantity and those that share its unit, for the widget to draw.
+
+    Values that are not finite become None, as JSON has no NaN.
+    """
+    if curve is None:
+        return []
+    names = [q for kind in ("strength/", "loss/") for q in curve.quantities if q.startswith(kind)]
+    names = names or [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
+    lines = []
+    for name in names[:MAX_LINES]:
+        columns = {column: [v if np.isfinite(v) else None for v in curve[name][column]] for column in curve[name]}
+        lines.append({"name": name, "unit": curve.unit(name), **columns})
+    return lines
