@@ -118,22 +118,22 @@ def _whole(path: Path) -> Path:
 
 
 def _convert_gguf(path: Path) -> Path:
-    """A safetensors folder of the dequantised weights, made once and put in place by a rename."""
+    """A safetensors folder of the dequantized weights, made once and put in place by a rename."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return atomic_folder(
-        cache_dir() / f"{path.stem}-{digest[:16]}", "config.json", lambda folder: _dequantise(path, folder)
+        cache_dir() / f"{path.stem}-{digest[:16]}", "config.json", lambda folder: _dequantize(path, folder)
     )
 
 
-def _dequantise(path: Path, folder: Path) -> None:
+def _dequantize(path: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     print(f"Converting {path.name} to safetensors, once (about half a minute) ...", flush=True)
     where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    # The weights are dequantised: what still calls them quantised would make save_pretrained refuse.
+    # The weights are dequantized: what still calls them quantized would make save_pretrained refuse.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.config._name_or_path = path.stem

@@ -1,7 +1,6 @@
 from .checkpoint import Checkpoint as Checkpoint
 from .embeddings import embedding_shifts as embedding_shifts
 from .embeddings import purify_embeddings as purify_embeddings
-from .heads import with_head as with_head
 from .initialization import small_model as small_model
 from .initialization import untrained as untrained
 
@@ -11,5 +10,4 @@ __all__ = [
     "purify_embeddings",
     "small_model",
     "untrained",
-    "with_head",
 ]

@@ -27,7 +27,7 @@ class Checkpoint:
     It has the architecture that its configuration names: a causal language model, a sequence classifier, an encoder.
 
     Attributes:
-        header: what was known before the weights were read.
+        metadata: what its files say before any weight is read.
         tokenizer: a transformers tokenizer, or None.
         base: the base of an adapter, else None; tensors that the adapter leaves alone are the base's own storage.
         tied: {alias: name} of parameters that are one parameter under two names.
@@ -44,13 +44,13 @@ class Checkpoint:
 
     def __init__(
         self,
-        header: CheckpointMetadata,
+        metadata: CheckpointMetadata,
         model: nn.Module,
         tokenizer: Any = None,
         base: "Checkpoint | None" = None,
         low: Mapping[str, LowRank] | None = None,
     ):
-        self.header, self.tokenizer, self.base = header, tokenizer, base
+        self.metadata, self.tokenizer, self.base = metadata, tokenizer, base
         self._bare, self._low = model, low or {}  # where a weight is low-rank, the bare model has its base's tensor
         self.tied = ties(model)
         self.weights: dict[str, torch.Tensor | LowRank] = {
@@ -83,23 +83,23 @@ class Checkpoint:
             ```
         """
         loaded = base if isinstance(base, Checkpoint) else None
-        return cls.of_header(CheckpointMetadata.read(name, loaded.header if loaded else base), loaded, device)
+        return cls.from_metadata(CheckpointMetadata.read(name, loaded.metadata if loaded else base), loaded, device)
 
     @classmethod
-    def of_header(
-        cls, header: CheckpointMetadata, base: "Checkpoint | None" = None, device: str | torch.device = "cpu"
+    def from_metadata(
+        cls, metadata: CheckpointMetadata, base: "Checkpoint | None" = None, device: str | torch.device = "cpu"
     ) -> "Checkpoint":
-        """Load what a header announces; `load` is both steps, between which headers can be compared."""
-        call = f"Checkpoint.load({header.name!r})"
-        if header.base:
-            base = base or cls.of_header(header.base, None, device)
-            if (body := under_empty_head(base.model, header)) is not base.model:
-                base = cls(base.header, body, base.tokenizer)
-            model, low = add_adapter(base.model, header.folder, call)
+        """Load what the metadata announces; `load` is both steps, between which metadata can be compared."""
+        call = f"Checkpoint.load({metadata.name!r})"
+        if metadata.base:
+            base = base or cls.from_metadata(metadata.base, None, device)
+            if (body := under_empty_head(base.model, metadata)) is not base.model:
+                base = cls(base.metadata, body, base.tokenizer)
+            model, low = add_adapter(base.model, metadata.folder, call)
         else:
-            base, model, low = None, read_folder(header.folder, call).to(pick_device(device)), None
-        tokenizer = header.tokenizer if header.tokenizer is not None else base and base.tokenizer
-        made = cls(header, model, tokenizer, base, low)
+            base, model, low = None, read_folder(metadata.folder, call).to(pick_device(device)), None
+        tokenizer = metadata.tokenizer if metadata.tokenizer is not None else base and base.tokenizer
+        made = cls(metadata, model, tokenizer, base, low)
         refuse_not_finite(made.tensors, call)
         return made
 
@@ -111,7 +111,7 @@ class Checkpoint:
         `PeftModel` becomes its base with its active adapters on it.
 
         Raises:
-            CheckpointError: not a transformers model, quantised, on the meta device, or NaN or infinite weights.
+            CheckpointError: not a transformers model, quantized, on the meta device, or NaN or infinite weights.
         """
         call = "Checkpoint.from_model(model)"
         model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
@@ -123,8 +123,8 @@ class Checkpoint:
         kinds = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
         if any(p.is_meta or not p.is_floating_point() for p in model.parameters()):
             raise CheckpointError(
-                f"{call}: its weights are quantised or not in memory ({', '.join(sorted(kinds))}).\n"
-                "Load it dequantised, without offloading."
+                f"{call}: its weights are quantized or not in memory ({', '.join(sorted(kinds))}).\n"
+                "Load it dequantized, without offloading."
             )
         twin, low = shared_copy(model), None
         if hasattr(twin, "merge_and_unload"):
@@ -139,17 +139,17 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """What the user wrote."""
-        return self.header.name
+        return self.metadata.name
 
     @property
     def folder(self) -> Path | None:
         """Where its files are; None for a model that was live already."""
-        return self.header.folder
+        return self.metadata.folder
 
     @property
     def stored_dtypes(self) -> frozenset[str]:
         """The dtypes of the weights before they became float32, e.g. `frozenset({"bfloat16"})`."""
-        return self.header.dtypes
+        return self.metadata.dtypes
 
     @property
     def config(self) -> Any:
@@ -251,14 +251,40 @@ class Checkpoint:
         if all(a.data_ptr() == b.data_ptr() for a, b in zip(twin.parameters(), self._bare.parameters(), strict=True)):
             return self
         low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
-        return Checkpoint(self.header, twin, self.tokenizer, self.base, low)
+        return Checkpoint(self.metadata, twin, self.tokenizer, self.base, low)
 
     def untied(self) -> "Checkpoint":
         """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""
         twin = shared_copy(self._bare)
         untie(twin)
         admit_untied(twin)
-        return Checkpoint(self.header, twin, self.tokenizer, self.base, self._low)
+        return Checkpoint(self.metadata, twin, self.tokenizer, self.base, self._low)
+
+    def with_head(self, of: "Checkpoint") -> "Checkpoint":
+        """This body under another's head: a pre-trained encoder that can be mixed with a classifier made from it.
+
+        The head and the labels are `of`'s. The head is the very same memory, so no path between the two changes it. A
+        head that this checkpoint has is left out. Neither of the two is changed.
+
+        Args:
+            of: whose head it is; what is inside a head, transformers calls the base model.
+
+        Raises:
+            MismatchError: bodies of another class, shape, vocabulary or configuration.
+
+        Example:
+            >>> from transformers import BertModel
+            >>> classifier = tiny_classifier()
+            >>> encoder = BertModel(classifier.config)
+            >>> both = Checkpoint.from_model(encoder).with_head(Checkpoint.from_model(classifier)).model
+            >>> torch.equal(both.bert.pooler.dense.weight, encoder.pooler.dense.weight)
+            True
+            >>> both.classifier.weight.data_ptr() == classifier.classifier.weight.data_ptr()
+            True
+        """
+        from lerpnb.checkpoints.heads import with_head
+
+        return with_head(self, of)
 
     def with_weights(self, weights: Mapping[str, torch.Tensor | LowRank], name: str) -> "Checkpoint":
         """This network and tokenizer with other weights, by the names and of the shapes that `weights` has."""
@@ -267,12 +293,15 @@ class Checkpoint:
         for n, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
             if n in weights:
                 tensor.data = low[n].base if n in low else weights[n]
-        header = replace(self.header, name=name, folder=None)
-        return Checkpoint(header, twin, self.tokenizer, self.base, low)
+        metadata = replace(self.metadata, name=name, folder=None)
+        return Checkpoint(metadata, twin, self.tokenizer, self.base, low)
 
     def __repr__(self) -> str:
         dtypes = ", ".join(sorted(self.stored_dtypes))
         return f"Checkpoint({self.name!r}: {self.architecture}, {self.n_parameters:,} parameters, {dtypes})"
+
+
+ModelSource = Checkpoint | nn.Module | str | Path  # a checkpoint, a live transformers model, or a name
 
 
 def _named(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:

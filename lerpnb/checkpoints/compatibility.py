@@ -80,9 +80,7 @@ class CompatibilityCheck:
         """Refuse a model that lacks the head of the other: of each, its architecture and its body's."""
         for bare, of, name, other in ((a, b, self.first, self.second), (b, a, self.second, self.first)):
             if bare[0] == of[1] != of[0]:
-                way_out = (
-                    f"Give it that head: ln.checkpoints.with_head(Checkpoint.load(...), {other}), which no path changes"
-                )
+                way_out = f"Give it that head: Checkpoint.load(...).with_head({other}), which no path changes"
                 way_out += "; or leave the base out." if name == "base" else "."
                 self._refuse(f"{name} has no head.", [self._both("architecture", a[0], b[0])], way_out)
 

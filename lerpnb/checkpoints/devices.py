@@ -1,13 +1,52 @@
-"""Devices."""
+"""Devices: where a live model and its checkpoints lie, and how a model is spread over several devices."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError, LerpError
+
+
+class DeviceOptions(TypedDict, total=False):
+    """The keyword arguments that all paths and merging methods share: where their models lie, and in which dtype.
+
+    Attributes:
+        device: the live model's; "auto", the default, takes cuda, then mps, then cpu.
+        dtype: the live model's, "float32" by default; see `Line.resolution` before choosing "bfloat16".
+        ends_device: where the checkpoints lie; None, the default, puts each tensor where the live model has it. "cpu"
+            leaves them in the host's memory (float32 safetensors in memory-mapped files, which are read when needed),
+            and each point streams into the live model tensor by tensor: for models that do not fit several times.
+        device_map: spreads the live model over several devices, instead of `device`: "auto", or {module: device} as in
+            transformers. Each tensor is mixed where its checkpoints lie; what accelerate offloads to the host is mixed
+            there.
+    """
+
+    device: str
+    dtype: str
+    ends_device: str | None
+    device_map: str | Mapping[str, Any] | None
+
+
+def checked_options(options: DeviceOptions, call: str) -> DeviceOptions:
+    """The options, if there are no others among them.
+
+    Raises:
+        TypeError: an argument that is none of `DeviceOptions`.
+
+    Example:
+        >>> checked_options({"devise": "cpu"}, "Line")
+        Traceback (most recent call last):
+            ...
+        TypeError: Line(devise): no such argument.
+        Besides its own it takes: device, dtype, ends_device, device_map.
+    """
+    known = DeviceOptions.__annotations__
+    if odd := [key for key in options if key not in known]:
+        raise TypeError(f"{call}({odd[0]}): no such argument.\nBesides its own it takes: {', '.join(known)}.")
+    return options
 
 
 def writable_tensors(model: nn.Module) -> dict[str, torch.Tensor]:

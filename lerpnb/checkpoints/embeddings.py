@@ -77,8 +77,8 @@ def purify_embeddings(fine_tuned: Checkpoint, pretrained: Checkpoint, tokens: It
     twin = shared_copy(fine_tuned.model)
     twin.get_input_embeddings().weight.data = clean
     shapes = {name: tuple(tensor.shape) for name, tensor in twin.named_parameters()}
-    header = CheckpointMetadata(f"{fine_tuned.name}, purified", None, twin.config, shapes, fine_tuned.stored_dtypes)
-    return Checkpoint(header, twin, fine_tuned.tokenizer)
+    metadata = CheckpointMetadata(f"{fine_tuned.name}, purified", None, twin.config, shapes, fine_tuned.stored_dtypes)
+    return Checkpoint(metadata, twin, fine_tuned.tokenizer)
 
 
 def _embeddings(fine_tuned: Checkpoint, pretrained: Checkpoint, call: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,45 +7,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.compatibility import CompatibilityCheck
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.utils.progress import track
 
-Named = Checkpoint | nn.Module | str | Path
-
 
 def load_checkpoints(
-    minus: Named,
-    plus: Named,
-    base: Named | None = None,
+    sources: Mapping[str, ModelSource],
+    base: ModelSource | None = None,
     device: str | torch.device = "cpu",
-    call: str = "Line(minus, plus)",
-) -> tuple[Checkpoint, Checkpoint, Checkpoint | None]:
-    """Load the ends of a line and their base: `load_all` of two.
-
-    Returns:
-        minus, plus and base (or None), mixable, with the same ties.
-
-    Raises:
-        AssetError, CheckpointError, MismatchError: as `load_all` says.
-    """
-    ends, base = load_all({"minus": minus, "plus": plus}, base, device, call)
-    return (*ends.values(), base)
-
-
-def load_all(
-    named: Mapping[str, Named],
-    base: Named | None = None,
-    device: str | torch.device = "cpu",
-    call: str = "load_all(named)",
+    call: str = "load_checkpoints(sources)",
 ) -> tuple[dict[str, Checkpoint], Checkpoint | None]:
-    """Load checkpoints and their base, after their headers alone refused what they can refuse.
+    """Load checkpoints and their base, once their metadata alone has shown no mismatch.
 
     What they share is loaded once: two adapters on one base hold that base's own tensors wherever they leave it alone.
 
     Args:
-        named: role -> a name, a `Checkpoint` or a live model; an error calls each by its role.
+        sources: role -> a name, a `Checkpoint` or a live model; an error calls each by its role.
         base: the model that all were fine-tuned from; None takes the one that they share, if they do.
         device: where what is loaded goes.
         call: what the first line of an error names.
@@ -58,48 +37,48 @@ def load_all(
         CheckpointError: a checkpoint cannot be read.
         MismatchError: they cannot be mixed.
     """
-    given = {role: Checkpoint.from_model(end) if isinstance(end, nn.Module) else end for role, end in named.items()}
-    base = Checkpoint.from_model(base) if isinstance(base, nn.Module) else base
-    of_base = None if base is None else _header(base, None)
-    (first, of_first), *others = ((role, _header(end, of_base)) for role, end in given.items())
-    headers = {first: of_first}
-    for role, header in others:
-        compare = CompatibilityCheck(call, first, role)
-        _compare_headers(of_first, header, compare)
-        compare.tokenizers(of_first.tokenizer, header.tokenizer)
-        if of_first.base and header.base and of_first.base.folder and header.base.folder:
-            header = dataclasses.replace(header, base=of_first.base)  # seen to be the same: load it once
-        headers[role] = header
+    given = {role: _wrapped(source) for role, source in sources.items()}
+    given_base = None if base is None else _wrapped(base)
+    of_base = None if given_base is None else _metadata(given_base, None)
+    (first, of_first), *others = ((role, _metadata(end, of_base)) for role, end in given.items())
+    metadata = {first: of_first}
+    for role, other in others:
+        check = CompatibilityCheck(call, first, role)
+        _compare_metadata(of_first, other, check)
+        check.tokenizers(of_first.tokenizer, other.tokenizer)
+        if of_first.base and other.base and of_first.base.folder and other.base.folder:
+            other = dataclasses.replace(other, base=of_first.base)  # seen to be the same: load it once
+        metadata[role] = other
     if of_base:
-        _compare_headers(of_base, of_first, CompatibilityCheck(call, "base", first))
+        _compare_metadata(of_base, of_first, CompatibilityCheck(call, "base", first))
 
     loaded: dict[tuple, Checkpoint] = {}
-    for end in (base, *given.values()):
-        while isinstance(end, Checkpoint):
-            loaded.setdefault(_key(end.header), end)
-            end = end.base
+    for source in (given_base, *given.values()):
+        while isinstance(source, Checkpoint):
+            loaded.setdefault(_key(source.metadata), source)
+            source = source.base
 
-    def get(header: CheckpointMetadata) -> Checkpoint:
-        if _key(header) not in loaded:
-            loaded[_key(header)] = Checkpoint.of_header(header, get(header.base) if header.base else None, device)
-        return loaded[_key(header)]
+    def get(wanted: CheckpointMetadata) -> Checkpoint:
+        if _key(wanted) not in loaded:
+            base = get(wanted.base) if wanted.base else None
+            loaded[_key(wanted)] = Checkpoint.from_metadata(wanted, base, device)
+        return loaded[_key(wanted)]
 
-    wanted = [(base, of_base), *((given[role], header) for role, header in headers.items())]
-    base, *found = (
-        end if end is None or isinstance(end, Checkpoint) else get(header)
-        for end, header in track(wanted, label="load checkpoints")
-    )
-    ends = dict(zip(headers, found, strict=True))
+    steps = track([None, *given] if of_base else list(given), label="load checkpoints")
+    wanted = ((given_base, of_base) if role is None else (given[role], metadata[role]) for role in steps)
+    found = [source if isinstance(source, Checkpoint) else get(which) for source, which in wanted if which]
+    loaded_base = found.pop(0) if of_base else None
+    ends = dict(zip(given, found, strict=True))
     shared = found[0].base
-    if base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in found):
-        base = shared
+    if loaded_base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in found):
+        loaded_base = shared
     for role in list(ends)[1:]:
         ends[first], ends[role] = check_mixable(ends[first], ends[role], call, (first, role))
-    if base is not None:
+    if loaded_base is not None:
         # Not its tokenizer: fine-tuning often adds a padding token, and only the ends must read a text alike.
-        _compare_tensors(base, ends[first], CompatibilityCheck(call, "base", first))
-    alike = same_ties(*ends.values(), *([base] if base else []))
-    return dict(zip(ends, alike, strict=False)), alike[-1] if base else None
+        _compare_tensors(loaded_base, ends[first], CompatibilityCheck(call, "base", first))
+    alike = same_ties(*ends.values(), *([loaded_base] if loaded_base else []))
+    return dict(zip(ends, alike, strict=False)), alike[-1] if loaded_base else None
 
 
 def check_mixable(
@@ -116,9 +95,9 @@ def check_mixable(
     Raises:
         MismatchError: other architecture, bases, tensors, shapes, configuration, tokenizer or integer buffers.
     """
-    compare = CompatibilityCheck(call, *names)
-    minus, plus = _compare_tensors(minus, plus, compare)
-    compare.tokenizers(minus.tokenizer, plus.tokenizer)
+    check = CompatibilityCheck(call, *names)
+    minus, plus = _compare_tensors(minus, plus, check)
+    check.tokenizers(minus.tokenizer, plus.tokenizer)
     return minus, plus
 
 
@@ -129,38 +108,41 @@ def same_ties(*checkpoints: Checkpoint) -> tuple[Checkpoint, ...]:
     return tuple(checkpoint.untied() if checkpoint.tied else checkpoint for checkpoint in checkpoints)
 
 
-def _header(end: Checkpoint | str | Path, base: CheckpointMetadata | None) -> CheckpointMetadata:
-    return end.header if isinstance(end, Checkpoint) else CheckpointMetadata.read(end, base)
+def _wrapped(source: ModelSource) -> Checkpoint | str | Path:
+    return Checkpoint.from_model(source) if isinstance(source, nn.Module) else source
 
 
-def _key(header: CheckpointMetadata) -> tuple:
-    where = header.folder.resolve() if header.folder else id(header)
-    return where, header.base and _key(header.base)
+def _metadata(source: Checkpoint | str | Path, base: CheckpointMetadata | None) -> CheckpointMetadata:
+    return source.metadata if isinstance(source, Checkpoint) else CheckpointMetadata.read(source, base)
 
 
-def _compare_headers(a: CheckpointMetadata, b: CheckpointMetadata, compare: CompatibilityCheck) -> None:
-    """Refuse before the slow load what two headers show."""
-    compare.architectures(a.config.model_type, b.config.model_type)
-    bases = a.base, b.base
-    if all(base and base.folder for base in bases) and bases[0].folder.resolve() != bases[1].folder.resolve():
-        if bases[0].weights_digest != bases[1].weights_digest:
-            compare.bases(bases[0].name, bases[1].name)
+def _key(metadata: CheckpointMetadata) -> tuple:
+    where = metadata.folder.resolve() if metadata.folder else id(metadata)
+    return where, metadata.base and _key(metadata.base)
+
+
+def _compare_metadata(a: CheckpointMetadata, b: CheckpointMetadata, check: CompatibilityCheck) -> None:
+    """Refuse before the slow load what their metadata shows."""
+    check.architectures(a.config.model_type, b.config.model_type)
+    if a.base and b.base and a.base.folder and b.base.folder and a.base.folder.resolve() != b.base.folder.resolve():
+        if a.base.weights_digest != b.base.weights_digest:
+            check.bases(a.base.name, b.base.name)
     shapes = [(end.base or end).shapes for end in (a, b)]
-    compare.shapes(*shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
-    compare.configs(a.config, b.config)
+    check.shapes(*shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
+    check.configs(a.config, b.config)
 
 
-def _compare_tensors(a: Checkpoint, b: Checkpoint, compare: CompatibilityCheck) -> tuple[Checkpoint, Checkpoint]:
-    compare.heads((a.architecture, a.body), (b.architecture, b.body))
-    compare.architectures(a.architecture, b.architecture)
+def _compare_tensors(a: Checkpoint, b: Checkpoint, check: CompatibilityCheck) -> tuple[Checkpoint, Checkpoint]:
+    check.heads((a.architecture, a.body), (b.architecture, b.body))
+    check.architectures(a.architecture, b.architecture)
     if a.base and b.base and a.base is not b.base and a.base.sha256 != b.base.sha256:
-        compare.bases(a.base.name, b.base.name)
+        check.bases(a.base.name, b.base.name)
     a, b = same_ties(a, b)
     shapes = [{name: tuple(weight.shape) for name, weight in end.weights.items()} for end in (a, b)]
-    compare.shapes(*shapes, (_vocabulary(a), _vocabulary(b)))
-    compare.configs(a.config, b.config)
-    compare.labels(a.labels, b.labels)
-    compare.integer_buffers(a.buffers, b.buffers)
+    check.shapes(*shapes, (_vocabulary(a), _vocabulary(b)))
+    check.configs(a.config, b.config)
+    check.labels(a.labels, b.labels)
+    check.integer_buffers(a.buffers, b.buffers)
     return a, b
 
 

@@ -94,7 +94,7 @@ class DenseView(Mapping[str, torch.Tensor]):
         return len(self._weights)
 
 
-def under_empty_head(base: nn.Module, header: CheckpointMetadata) -> nn.Module:
+def under_empty_head(base: nn.Module, metadata: CheckpointMetadata) -> nn.Module:
     """The base as an adapter needs it: a bare encoder gets an empty head where the adapter is a classifier's.
 
     The head is zeros, so that the base alone finds all labels equally likely; peft puts the adapter's in place. The
@@ -102,17 +102,17 @@ def under_empty_head(base: nn.Module, header: CheckpointMetadata) -> nn.Module:
 
     Args:
         base: a float32 model; it is not changed, and its tensors are shared.
-        header: the adapter's.
+        metadata: the adapter's.
     """
-    if read_json(header.folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
+    if read_json(metadata.folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
         return base
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    if (header.folder / "config.json").is_file():
-        config = AutoConfig.from_pretrained(header.folder, local_files_only=True)
+    if (metadata.folder / "config.json").is_file():
+        config = AutoConfig.from_pretrained(metadata.folder, local_files_only=True)
     else:
         config = copy.deepcopy(base.config)
-        heads = [shape[0] for name, shape in header.shapes.items() if re.search(r"(classifier|score)\.weight$", name)]
+        heads = [shape[0] for name, shape in metadata.shapes.items() if re.search(r"(classifier|score)\.weight$", name)]
         config.num_labels = heads[0] if heads else config.num_labels
     with quiet(), torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)

@@ -47,7 +47,7 @@ class CheckpointMetadata:
         config: the transformers configuration (that of the base for an adapter).
         shapes: {tensor name: shape} as stored; the factors of an adapter.
         dtypes: the stored dtypes, e.g. `frozenset({"bfloat16"})`.
-        base: the header of an adapter's base, else None.
+        base: the metadata of an adapter's base, else None.
     """
 
     name: str
@@ -59,7 +59,7 @@ class CheckpointMetadata:
 
     @classmethod
     def read(cls, name: str | Path, base: "CheckpointMetadata | str | Path | None" = None) -> "CheckpointMetadata":
-        """Read the header of a checkpoint or an adapter.
+        """Read the metadata of a checkpoint or an adapter.
 
         Args:
             name: any name that `assets.resolve` knows.
@@ -67,7 +67,7 @@ class CheckpointMetadata:
 
         Raises:
             AssetError: the name leads nowhere.
-            CheckpointError: pickles only, a damaged or missing file, quantised weights, a model that needs code of
+            CheckpointError: pickles only, a damaged or missing file, quantized weights, a model that needs code of
                 its own, an adapter that is not LoRA or whose base is not here.
         """
         folder = assets.resolve(name)
@@ -76,7 +76,7 @@ class CheckpointMetadata:
             raise CheckpointError(f"{call}: a single file.\n" + _way_out_of_a_file(folder))
         if assets.is_adapter(folder):
             shapes, dtypes = _tensors(folder, "adapter_model", call)
-            base = _base_header(folder, base, call)
+            base = _base_metadata(folder, base, call)
             return cls(str(name), folder, base.config, shapes, dtypes, base)
         config = _config(folder, call)
         shapes, dtypes = _tensors(folder, "model", call)
@@ -85,7 +85,7 @@ class CheckpointMetadata:
         if strange:
             raise CheckpointError(
                 f"{call}: weights stored as {', '.join(strange)}, expected {', '.join(DTYPES.values())}.\n"
-                "Save the model dequantised first."
+                "Save the model dequantized first."
             )
         return cls(str(name), folder, config, shapes, dtypes)
 
@@ -135,8 +135,8 @@ def _config(folder: Path, call: str) -> Any:
         if raw.get("quantization_config"):
             method = raw["quantization_config"].get("quant_method", "unknown")
             raise CheckpointError(
-                f"{call}: quantised weights ({method}), expected float ones.\n"
-                "Save the model dequantised first: model.dequantize().save_pretrained(folder)."
+                f"{call}: quantized weights ({method}), expected float ones.\n"
+                "Save the model dequantized first: model.dequantize().save_pretrained(folder)."
             )
         with quiet():
             return AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -146,7 +146,7 @@ def _config(folder: Path, call: str) -> Any:
         ) from error
 
 
-def _base_header(folder: Path, base: CheckpointMetadata | str | Path | None, call: str) -> CheckpointMetadata:
+def _base_metadata(folder: Path, base: CheckpointMetadata | str | Path | None, call: str) -> CheckpointMetadata:
     settings = assets.read_json(folder / "adapter_config.json")
     kind = settings.get("peft_type")
     if kind != "LORA":

@@ -202,7 +202,7 @@ class Evaluator:
         return {
             "ends": {key: end.name for key, end in ends.items()},
             "coordinate": line.coordinate,
-            "named": [list(mark) for mark in line.named],
+            "named": [list(mark) for mark in line.landmarks],
             "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in ends.items()},
             "hashes": hashes,
             "dtype": line.dtype,

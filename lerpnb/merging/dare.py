@@ -1,13 +1,14 @@
 """DARE: task vectors with most of their numbers dropped at random, and the rest rescaled (arXiv 2311.03099)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.errors import AlphaError
 from lerpnb.generation.noise import BITS, noise_key, random_bits
-from lerpnb.merging.task_arithmetic import Named
 from lerpnb.merging.task_vector import TaskVectorPath
 from lerpnb.merging.ties import disjoint_mean
 from lerpnb.paths.mixer import BLOCK
@@ -31,7 +32,7 @@ class Dare(TaskVectorPath):
         drop: p, in [0, 1).
         seed: another seed, other numbers.
         elect: whether signs are elected.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -50,21 +51,18 @@ class Dare(TaskVectorPath):
 
     def __init__(
         self,
-        base: Named,
-        tuned: Mapping[str, Named],
+        base: ModelSource,
+        tuned: Mapping[str, ModelSource],
         *,
         drop: float = 0.9,
         seed: int = 0,
         elect: bool = False,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
         self.drop, self.seed, self.elect = number(drop, "Dare(drop)"), seed, elect
         if not 0 <= self.drop < 1:
             raise AlphaError(f"Dare(drop): {show(drop)}, expected a probability from 0 to below 1, such as 0.9.")
-        super().__init__(base, tuned, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        super().__init__(base, tuned, **options)
 
     @property
     def settings(self) -> dict[str, Any]:

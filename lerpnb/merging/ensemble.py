@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.errors import AlphaError, CheckpointError
 from lerpnb.generation.noise import WIDTHS
-from lerpnb.paths.base import DTYPES, BasePath
+from lerpnb.paths.base import DTYPES, ScalarPath
 from lerpnb.paths.mixer import Mixer
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.text import show
-
-Named = str | Path | Checkpoint | nn.Module
 
 
 class EnsembleModel(nn.Module):
@@ -75,7 +73,7 @@ class Caches:
             cache.reorder_cache(rows)
 
 
-class Ensemble(BasePath):
+class Ensemble(ScalarPath):
     """A path in what models predict, not in their weights: all of them are held and run at every token.
 
     `walk`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it as they take a `Line`. It is
@@ -85,7 +83,7 @@ class Ensemble(BasePath):
     truncates = False  # whether it cuts a nucleus of its own
 
     @abstractmethod
-    def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
+    def mixed(self, point: float, logits: list[Tensor], writing: bool) -> Tensor:
         """(rows, tokens, vocabulary) logits of the whole from those of each checkpoint, float32.
 
         Args:
@@ -101,10 +99,10 @@ class Ensemble(BasePath):
     def _new_mixer(self, model: nn.Module) -> None:
         return None
 
-    def _put(self, model: EnsembleModel, mixer: Mixer | None, at: float) -> None:
-        model.mix = lambda logits, writing: self.mixed(at, logits, writing)
+    def _put(self, model: EnsembleModel, mixer: Mixer | None, point: float) -> None:
+        model.mix = lambda logits, writing: self.mixed(point, logits, writing)
 
-    def save(self, at: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+    def save(self, point: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
         """Refuse: an ensemble is several models.
 
         Raises:
@@ -140,13 +138,13 @@ class DExperts(Ensemble):
         True
     """
 
-    kind, coordinate, named, truncates = "dexperts", "alpha", ((0.0, "base"),), True
+    kind, coordinate, landmarks, truncates = "dexperts", "alpha", ((0.0, "base"),), True
 
     def __init__(
         self,
-        minus: Named,
-        plus: Named,
-        base: Named,
+        minus: ModelSource,
+        plus: ModelSource,
+        base: ModelSource,
         *,
         top_p: float = 0.9,
         device: str = "auto",
@@ -157,23 +155,20 @@ class DExperts(Ensemble):
             raise AlphaError(f"DExperts(top_p): {show(top_p)}, expected a mass above 0 and at most 1, such as 0.9.")
         super().__init__({"base": base, "minus": minus, "plus": plus}, base, device=device, dtype=dtype)
 
-    def checked(self, at: float, call: str) -> float:
-        return number(at, call)
-
-    def coefficients(self, at: float) -> tuple[float, float, float]:
+    def coefficients(self, point: float) -> tuple[float, float, float]:
         """What the logits of base, minus and plus are multiplied by: (1, -alpha, alpha)."""
-        at = number(at, "DExperts.coefficients(alpha)")
-        return 1.0, 0.0 - at, at
+        point = number(point, "DExperts.coefficients(alpha)")
+        return 1.0, 0.0 - point, point
 
-    def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
+    def mixed(self, point: float, logits: list[Tensor], writing: bool) -> Tensor:
         base, minus, plus = logits
-        return (nucleus(base, self.top_p) if writing else base) + at * (plus - minus)
+        return (nucleus(base, self.top_p) if writing else base) + point * (plus - minus)
 
     def identity(self) -> dict:
         return super().identity() | {"settings": {"top_p": self.top_p}}
 
-    def _recipe(self, at: float) -> str:
-        return f"logits: {super()._recipe(at)}, written from the base's nucleus of {show(self.top_p)}"
+    def _recipe(self, point: float) -> str:
+        return f"logits: {super()._recipe(point)}, written from the base's nucleus of {show(self.top_p)}"
 
 
 class ProbabilityEnsemble(Ensemble):
@@ -197,33 +192,39 @@ class ProbabilityEnsemble(Ensemble):
         True
     """
 
-    kind, coordinate, named = "probability mix", "alpha", ((0.0, "minus"), (1.0, "plus"))
+    kind, coordinate, landmarks = "probability mix", "alpha", ((0.0, "minus"), (1.0, "plus"))
 
     def __init__(
-        self, minus: Named, plus: Named, base: Named | None = None, *, device: str = "auto", dtype: str = "float32"
+        self,
+        minus: ModelSource,
+        plus: ModelSource,
+        base: ModelSource | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "float32",
     ):
         super().__init__({"minus": minus, "plus": plus}, base, device=device, dtype=dtype)
 
-    def checked(self, at: float, call: str) -> float:
-        at = number(at, call)
-        if not 0 <= at <= 1:
+    def checked(self, point: float, call: str) -> float:
+        point = number(point, call)
+        if not 0 <= point <= 1:
             raise AlphaError(
-                f"{call}: {show(at)}, expected 0 to 1.\nBeyond them a probability would be negative; a Line goes on."
+                f"{call}: {show(point)}, expected 0 to 1.\nBeyond them a probability would be negative; a Line goes on."
             )
-        return at
+        return point
 
-    def coefficients(self, at: float) -> tuple[float, float]:
+    def coefficients(self, point: float) -> tuple[float, float]:
         """What the probabilities of minus and plus are multiplied by: (1 - alpha, alpha)."""
-        at = self.checked(at, "ProbabilityEnsemble.coefficients(alpha)")
-        return 1.0 - at, at
+        point = self.checked(point, "ProbabilityEnsemble.coefficients(alpha)")
+        return 1.0 - point, point
 
-    def mixed(self, at: float, logits: list[Tensor], writing: bool) -> Tensor:
+    def mixed(self, point: float, logits: list[Tensor], writing: bool) -> Tensor:
         minus, plus = (torch.log_softmax(one, -1) for one in logits)
-        shares = torch.tensor(self.coefficients(at), dtype=torch.float64).log().tolist()  # log 0 is -inf
+        shares = torch.tensor(self.coefficients(point), dtype=torch.float64).log().tolist()  # log 0 is -inf
         return torch.logaddexp(minus + shares[0], plus + shares[1])
 
-    def _recipe(self, at: float) -> str:
-        return f"probabilities: {super()._recipe(at)}"
+    def _recipe(self, point: float) -> str:
+        return f"probabilities: {super()._recipe(point)}"
 
 
 def nucleus(logits: Tensor, top_p: float) -> Tensor:

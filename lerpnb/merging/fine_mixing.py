@@ -58,20 +58,20 @@ class FineMixing(BasePath):
         self.model = first.new_model(self.device, next(path.model.parameters()).dtype)
         self._mixer = None
 
-    def checked(self, at: Any, call: str) -> Any:
-        return self.path.checked(at, call)
+    def checked(self, point: Any, call: str) -> Any:
+        return self.path.checked(point, call)
 
-    def coefficients(self, at: Any) -> Any:
+    def coefficients(self, point: Any) -> Any:
         """Those of the path, before the training."""
-        return self.path.coefficients(at)
+        return self.path.coefficients(point)
 
     def identity(self) -> dict:
         recipe = {key: value for key, value in asdict(self.recipe).items() if key not in ("base", "rank")}
         return self.path.identity() | {"then": {"texts": self.clean.sha256, "recipe": recipe}}
 
-    def _put(self, model: nn.Module, mixer: Mixer | None, at: Any) -> None:
+    def _put(self, model: nn.Module, mixer: Mixer | None, point: Any) -> None:
         # A new mixer: one that was used before believes that what all checkpoints share, a head, is still in place.
-        self.path._put(model, self.path._new_mixer(model), at)
+        self.path._put(model, self.path._new_mixer(model), point)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), tempfile.TemporaryDirectory() as work:
             model.requires_grad_(True)
@@ -80,5 +80,5 @@ class FineMixing(BasePath):
             finally:
                 model.requires_grad_(False).eval()
 
-    def _recipe(self, at: Any) -> str:
-        return f"{self.path._recipe(at)}, then fine-tuned on {len(self.clean)} texts"
+    def _recipe(self, point: Any) -> str:
+        return f"{self.path._recipe(point)}, then fine-tuned on {len(self.clean)} texts"

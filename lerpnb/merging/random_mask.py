@@ -1,38 +1,36 @@
 """Random-mask mixing: each number from one of two checkpoints, drawn by lot (Fine-mixing, arXiv 2210.09545)."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import nn
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.devices import writable_tensors
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions, writable_tensors
 from lerpnb.checkpoints.lora import LowRank
 from lerpnb.errors import AlphaError
 from lerpnb.generation.noise import BITS, noise_key, random_bits
-from lerpnb.paths.base import BasePath
+from lerpnb.paths.base import ScalarPath
 from lerpnb.paths.mixer import BLOCK, Mixer
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.text import show
 
 
-class RandomMask(BasePath):
+class RandomMask(ScalarPath):
     """Each number of the weights is the fine-tuned one with probability `ratio`, else the pre-trained one.
 
     theta(ratio) = m * theta_fine_tuned + (1 - m) * theta_pretrained, m_i ~ Bernoulli(ratio): the first step of
     Fine-mixing (arXiv 2210.09545), a defence against backdoors. Nothing is averaged: every number is one that a
     checkpoint has. The mask is a hash of seed, tensor's name and place in it alone, so it is the same on every device,
     and it grows with the ratio: what is fine-tuned at 0.3 is so at 0.4. Both ends are met bit for bit. Tied tensors are
-    one. What both checkpoints share stays as it is, such as the head that `with_head` lends: Fine-mixing
+    one. What both checkpoints share stays as it is, such as the head that `Checkpoint.with_head` gives: Fine-mixing
     keeps the fine-tuned head, for the pre-trained model has none.
 
     Args:
         pretrained, fine_tuned: what lies at 0 and 1: a name, a `Checkpoint`, or a live transformers model.
         base: as for a `BasePath`.
         seed: of the mask.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -50,49 +48,45 @@ class RandomMask(BasePath):
 
     def __init__(
         self,
-        pretrained: str | Path | Checkpoint | nn.Module,
-        fine_tuned: str | Path | Checkpoint | nn.Module,
-        base: str | Path | Checkpoint | nn.Module | None = None,
+        pretrained: ModelSource,
+        fine_tuned: ModelSource,
+        base: ModelSource | None = None,
         *,
         seed: int = 0,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
-        named = {"pretrained": pretrained, "fine_tuned": fine_tuned}
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        super().__init__({"pretrained": pretrained, "fine_tuned": fine_tuned}, base, **options)
         self.seed = seed
 
-    def checked(self, at: float, call: str) -> float:
-        at = number(at, call)
-        if not 0 <= at <= 1:
-            raise AlphaError(f"{call}: {show(at)}, expected a probability.\nPass a ratio from 0 to 1, such as 0.3.")
-        return at
+    def checked(self, point: float, call: str) -> float:
+        point = number(point, call)
+        if not 0 <= point <= 1:
+            raise AlphaError(f"{call}: {show(point)}, expected a probability.\nPass a ratio from 0 to 1, such as 0.3.")
+        return point
 
-    def coefficients(self, at: float) -> tuple[float, float]:
+    def coefficients(self, point: float) -> tuple[float, float]:
         """The probabilities with which a number is the pre-trained and the fine-tuned one: (1 - ratio, ratio)."""
-        at = self.checked(at, "RandomMask.coefficients(ratio)")
-        return 1.0 - at, at
+        point = self.checked(point, "RandomMask.coefficients(ratio)")
+        return 1.0 - point, point
 
     def identity(self) -> dict:
         return super().identity() | {"seed": self.seed}
 
     @torch.no_grad()
-    def _put(self, model: nn.Module, mixer: Mixer, at: float) -> None:
+    def _put(self, model: nn.Module, mixer: Mixer, point: float) -> None:
         ends = [end.weights for end in self.checkpoints.values()]
-        if at in (0.0, 1.0):
-            mixer.put(self.coefficients(at))
+        if point in (0.0, 1.0):
+            mixer.put(self.coefficients(point))
             return
         for name, live in writable_tensors(model).items():
             a, b = (end[name].tensor() if isinstance(end[name], LowRank) else end[name] for end in ends)
             key, start = noise_key(self.seed, name), 0
             for x, y, out in zip(*(tensor.view(-1).split(BLOCK) for tensor in (a, b, live)), strict=True):
-                out.copy_(torch.where(mask(key, start, len(x), at, x.device), y, x))
+                out.copy_(torch.where(mask(key, start, len(x), point, x.device), y, x))
                 start += len(x)
 
-    def _recipe(self, at: float) -> str:
-        return f"{show(at)} of fine_tuned and the rest of pretrained, number by number by lot (seed {self.seed})"
+    def _recipe(self, point: float) -> str:
+        return f"{show(point)} of fine_tuned and the rest of pretrained, number by number by lot (seed {self.seed})"
 
 
 def mask(key: int, start: int, n: int, ratio: float, device: torch.device | str = "cpu") -> torch.Tensor:

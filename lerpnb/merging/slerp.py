@@ -2,24 +2,25 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Unpack
 
 import torch
-from torch import nn
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
+from lerpnb.checkpoints.vectors import dot
 from lerpnb.errors import MismatchError
-from lerpnb.paths.base import BasePath
+from lerpnb.paths.base import ScalarPath
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.progress import track
 
 # As mergekit has them: a cosine nearer to 1 or -1 than this is a line, a norm below this is none.
 STRAIGHT, NOTHING = 0.9995, 1e-8
+BLOCK = 2**22  # numbers multiplied at once, in float64: near 1 a cosine's rounding is the angle's
 
 
-class Slerp(BasePath):
+class Slerp(ScalarPath):
     """Spherical interpolation of each tensor: theta(a) = [sin((1 - a) W) minus + sin(a W) plus] / sin W.
 
     W is the angle between the tensor at the two ends, taken whole (Shoemake 1985, doi 10.1145/325165.325242; as in
@@ -33,7 +34,7 @@ class Slerp(BasePath):
         minus, plus: what lies at 0 and 1, both bit for bit.
         base: as for a `Line`; with `weight_deltas`, what the task vectors start from.
         deltas: whether the arc is between the task vectors.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -47,25 +48,22 @@ class Slerp(BasePath):
         [0.7071, 0.7071]
     """
 
-    kind, coordinate, named = "slerp", "alpha", ((0.0, "minus"), (1.0, "plus"))
+    kind, coordinate, landmarks = "slerp", "alpha", ((0.0, "minus"), (1.0, "plus"))
 
     def __init__(
         self,
-        minus: str | Path | Checkpoint | nn.Module,
-        plus: str | Path | Checkpoint | nn.Module,
-        base: str | Path | Checkpoint | nn.Module | None = None,
+        minus: ModelSource,
+        plus: ModelSource,
+        base: ModelSource | None = None,
         *,
         deltas: bool = False,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
         if deltas and base is None:
             raise MismatchError("Slerp(deltas=True): no base.\nA task vector starts at one: pass base=...")
         self.deltas = deltas
-        named = {"minus": minus, "plus": plus, **({"base": base} if deltas else {})}
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        checkpoints = {"minus": minus, "plus": plus, **({"base": base} if deltas else {})}
+        super().__init__(checkpoints, base, **options)
 
     @functools.cached_property
     def angles(self) -> dict[str, float | None]:
@@ -73,16 +71,13 @@ class Slerp(BasePath):
         ends = [end.tensors for end in self.checkpoints.values()]
         return {name: angle(*(end[name] for end in ends)) for name in track(list(ends[0]), label="angles")}
 
-    def checked(self, at: float, call: str) -> float:
-        return number(at, call)
-
-    def coefficients(self, at: float) -> Callable[[str], tuple[float, ...]]:
+    def coefficients(self, point: float) -> Callable[[str], tuple[float, ...]]:
         """From a tensor's name to what minus, plus and, with deltas, the base are multiplied by there."""
-        at = number(at, "Slerp.coefficients(alpha)")
+        point = number(point, "Slerp.coefficients(alpha)")
 
         def of(name: str) -> tuple[float, ...]:
             wide = self.angles[name]
-            minus, plus = 1.0 - at, at
+            minus, plus = 1.0 - point, point
             if wide is not None:
                 minus, plus = (math.sin(share * wide) / math.sin(wide) for share in (minus, plus))
             return (minus, plus, 1.0 - minus - plus) if self.deltas else (minus, plus)
@@ -92,10 +87,12 @@ class Slerp(BasePath):
     def identity(self) -> dict:
         return super().identity() | {"settings": {"deltas": self.deltas}}
 
-    def _recipe(self, at: float) -> str:
+    def _recipe(self, point: float) -> str:
         arcs = sum(wide is not None for wide in self.angles.values())
         what = "the task vectors" if self.deltas else "minus and plus"
-        return f"alpha {at:.10g} between {what}: {arcs} of {len(self.angles)} tensors on an arc, the others on the line"
+        return (
+            f"alpha {point:.10g} between {what}: {arcs} of {len(self.angles)} tensors on an arc, the others on the line"
+        )
 
 
 def angle(minus: torch.Tensor, plus: torch.Tensor, base: torch.Tensor | None = None) -> float | None:
@@ -108,14 +105,8 @@ def angle(minus: torch.Tensor, plus: torch.Tensor, base: torch.Tensor | None = N
         45.0
     """
     a, b = (minus, plus) if base is None else (minus - base, plus - base)
-    norms = [math.sqrt(_dot(x, x)) for x in (a, b)]
+    norms = [math.sqrt(dot(x, x, block=BLOCK)) for x in (a, b)]
     if max(norms) <= NOTHING:
         return None
-    cosine = _dot(a, b) / math.prod(norm if norm > NOTHING else 1.0 for norm in norms)
+    cosine = dot(a, b, block=BLOCK) / math.prod(norm if norm > NOTHING else 1.0 for norm in norms)
     return None if abs(cosine) > STRAIGHT else math.acos(cosine)
-
-
-def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    # in float64, a part at a time: near 1 a cosine's rounding is the angle's
-    parts = zip(a.reshape(-1).split(2**22), b.reshape(-1).split(2**22), strict=True)
-    return sum(torch.dot(x.double(), y.double()).item() for x, y in parts)

@@ -2,26 +2,24 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
-from torch import nn
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.errors import AlphaError, ProbeError
 from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.evaluator import Evaluator
-from lerpnb.paths.base import BasePath
+from lerpnb.paths.base import BasePath, ScalarPath
+from lerpnb.paths.simplex import Simplex
 from lerpnb.probes.base import as_probe
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.progress import track
 from lerpnb.utils.text import show
 
-Named = str | Path | Checkpoint | nn.Module
 
-
-class ModelSoup(BasePath):
+class ModelSoup(ScalarPath):
     """The mean of the first x fine-tunes: a soup while its ingredients are added, one after the other.
 
     theta(x) = (theta_1 + ... + theta_x) / x, the uniform soup of Wortsman et al., arXiv 2203.05482, at x = n, of all n
@@ -31,7 +29,7 @@ class ModelSoup(BasePath):
     Args:
         ingredients: {role: fine-tune} in the order in which they are added.
         base: as for a `BasePath`.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Attributes:
         steps: how `greedy_soup` found it, a row an ingredient that was tried; None for a soup of one's own.
@@ -50,53 +48,43 @@ class ModelSoup(BasePath):
 
     def __init__(
         self,
-        ingredients: Mapping[str, Named],
-        base: Named | None = None,
-        *,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        ingredients: Mapping[str, ModelSource],
+        base: ModelSource | None = None,
+        **options: Unpack[DeviceOptions],
     ):
         if not isinstance(ingredients, Mapping) or not ingredients:
             raise AlphaError(
                 "ModelSoup(ingredients): expected fine-tunes by role.\nPass {'one': model, 'two': another}."
             )
         self.steps: pd.DataFrame | None = None
-        super().__init__(ingredients, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        super().__init__(ingredients, base, **options)
 
-    def checked(self, at: float, call: str) -> float:
-        at = number(at, call)
-        if not 1 <= at <= len(self.checkpoints):
-            raise AlphaError(f"{call}: {show(at)}, expected a number of ingredients from 1 to {len(self.checkpoints)}.")
-        return at
+    def checked(self, point: float, call: str) -> float:
+        point = number(point, call)
+        if not 1 <= point <= len(self.checkpoints):
+            raise AlphaError(
+                f"{call}: {show(point)}, expected a number of ingredients from 1 to {len(self.checkpoints)}."
+            )
+        return point
 
-    def coefficients(self, at: float) -> tuple[float, ...]:
+    def coefficients(self, point: float) -> tuple[float, ...]:
         """What each ingredient is multiplied by: 1 / x, the last one begun less, and 0 from there on."""
-        at = self.checked(at, "ModelSoup.coefficients(x)")
-        return tuple(min(1.0, max(0.0, at - i)) / at for i in range(len(self.checkpoints)))
+        point = self.checked(point, "ModelSoup.coefficients(x)")
+        return tuple(min(1.0, max(0.0, point - i)) / point for i in range(len(self.checkpoints)))
 
     def identity(self) -> dict:
         return super().identity() | {"settings": {"order": list(self.checkpoints)}}
 
 
-class _Pot(BasePath):
-    """Any mean of some ingredients; the coordinate is the coefficients."""
-
-    def coefficients(self, at: tuple[float, ...]) -> tuple[float, ...]:
-        return at
-
-
 def greedy_soup(
-    ingredients: Mapping[str, Named],
+    ingredients: Mapping[str, ModelSource],
     probe: Any,
     quantity: str | None = None,
     *,
     higher_is_better: bool = False,
-    base: Named | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
+    base: ModelSource | None = None,
     store: Cache | None = None,
+    **options: Unpack[DeviceOptions],
 ) -> ModelSoup:
     """The greedy soup: ingredients in the order of their own scores, each kept where the mean gets no worse by it.
 
@@ -109,8 +97,9 @@ def greedy_soup(
         probe: what scores, on validation data: a `Loss`, say.
         quantity: which of the probe's quantities; by default the first.
         higher_is_better: for an accuracy; a loss is better when lower.
-        base, device, dtype: as for a `BasePath`.
-        store: keeps what was measured, as in `walk`; None keeps nothing.
+        base: as for a `BasePath`.
+        store: keeps what was measured, as in `evaluate`; None keeps nothing.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Returns:
         The `ModelSoup` of what was kept, best first; at x = n it is the greedy soup.
@@ -130,12 +119,16 @@ def greedy_soup(
         >>> list(soup.checkpoints)
         ['a', 'b']
     """
-    pot, roles, sign = _Pot(ingredients, base, device=device, dtype=dtype), list(ingredients), 1 - 2 * higher_is_better
+    roles, sign = list(ingredients), 1 - 2 * higher_is_better
+    alone_at_all = len(roles) < 2  # a simplex has two corners or more
+    kind: type[BasePath] = ModelSoup if alone_at_all else Simplex
+    means = kind(ingredients, base, **options)
     probe = as_probe(probe)
-    points = Evaluator(pot, [probe.prepare(pot.base) if hasattr(probe, "prepare") else probe], store)
+    evaluator = Evaluator(means, [probe.prepare(means.base) if hasattr(probe, "prepare") else probe], store)
 
     def cost(chosen: list[str]) -> float:
-        measures = points.point(tuple(1.0 / len(chosen) if role in chosen else 0.0 for role in roles))[0]
+        weights = tuple(1.0 / len(chosen) if role in chosen else 0.0 for role in roles)
+        measures = evaluator.point(1.0 if alone_at_all else weights)[0]
         name = quantity or next(iter(measures), None)
         value = measures[name].value() if name in measures else math.nan
         if math.isnan(value):
@@ -148,14 +141,14 @@ def greedy_soup(
     alone = {role: cost([role]) for role in track(roles, label="ingredients")}
     kept: list[str] = []
     steps, lowest = [], math.inf
-    for role in sorted(roles, key=alone.get):
-        found = cost([*kept, role])
-        better = found <= lowest
-        steps.append((role, sign * alone[role], sign * found, better))
+    for role in sorted(roles, key=lambda role: alone[role]):
+        together = cost([*kept, role])
+        better = together <= lowest
+        steps.append((role, sign * alone[role], sign * together, better))
         if better:
-            kept, lowest = [*kept, role], found
-    said = [f"{role} {found:.4g}, {'kept' if better else 'left out'}" for role, _, found, better in steps]
-    print(f"greedy_soup: {'; with '.join(said)}.")
-    soup = ModelSoup({role: pot.checkpoints[role] for role in kept}, pot.base, device=device, dtype=dtype)
+            kept, lowest = [*kept, role], together
+    lines = [f"{role} {together:.4g}, {'kept' if better else 'left out'}" for role, _, together, better in steps]
+    print(f"greedy_soup: {'; with '.join(lines)}.")
+    soup = ModelSoup({role: means.checkpoints[role] for role in kept}, means.base, **options)
     soup.steps = pd.DataFrame(steps, columns=["ingredient", "alone", "in the soup", "kept"])
     return soup

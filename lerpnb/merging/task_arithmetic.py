@@ -1,35 +1,31 @@
 """Task arithmetic: the base and task vectors, added or taken away (arXiv 2212.04089)."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-from torch import nn
-
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.errors import AlphaError
-from lerpnb.paths.base import BasePath
+from lerpnb.paths.base import ScalarPath
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.text import listed
 
-Named = str | Path | Checkpoint | nn.Module
 
-
-class TaskArithmetic(BasePath):
+class TaskArithmetic(ScalarPath):
     """The base and scaled task vectors of its fine-tunes: theta(lambda) = theta_base + lambda sum_i w_i tau_i.
 
     tau_i = theta_i - theta_base (Ilharco et al., arXiv 2212.04089): adding several learns several tasks; lambda < 0, or
     a weight < 0, forgets one. Lambda has no unit: 0 is the base, bit for bit, and 1 with one fine-tune of weight 1 is
     that fine-tune.
 
-    The coefficients are 1 - lambda sum_i w_i of the base and lambda w_i of each fine-tune; nothing is renormalised, and
+    The coefficients are 1 - lambda sum_i w_i of the base and lambda w_i of each fine-tune; nothing is renormalized, and
     no task vector is held.
 
     Args:
         base: the pre-trained model that all were fine-tuned from; also the default judge of fluency.
         tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
         weights: {role: w_i}, 1 where left out.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -42,20 +38,17 @@ class TaskArithmetic(BasePath):
         (1.0, 0.5, -0.5)
     """
 
-    kind, coordinate, named = "task arithmetic", "lambda", ((0.0, "base"),)
+    kind, coordinate, landmarks = "task arithmetic", "lambda", ((0.0, "base"),)
 
     def __init__(
         self,
-        base: Named,
-        tuned: Mapping[str, Named],
+        base: ModelSource,
+        tuned: Mapping[str, ModelSource],
         *,
         weights: Mapping[str, float] | None = None,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
-        named = with_base(base, tuned, "TaskArithmetic(tuned)")
+        checkpoints = with_base(base, tuned, "TaskArithmetic(tuned)")
         odd = [role for role in weights or {} if role not in tuned]
         if odd:
             raise AlphaError(
@@ -64,22 +57,19 @@ class TaskArithmetic(BasePath):
             )
         given = {role: number(w, f"TaskArithmetic(weights[{role!r}])") for role, w in (weights or {}).items()}
         self.weights = {role: given.get(role, 1.0) for role in tuned}
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        super().__init__(checkpoints, base, **options)
 
-    def checked(self, at: float, call: str) -> float:
-        return number(at, call)
-
-    def coefficients(self, at: float) -> tuple[float, ...]:
+    def coefficients(self, point: float) -> tuple[float, ...]:
         """What the base and each fine-tune are multiplied by: (1 - lambda sum_i w_i, lambda w_1, ...)."""
-        at = number(at, "TaskArithmetic.coefficients(lambda)")
-        parts = [at * weight + 0.0 for weight in self.weights.values()]
+        point = number(point, "TaskArithmetic.coefficients(lambda)")
+        parts = [point * weight + 0.0 for weight in self.weights.values()]
         return 1.0 - sum(parts), *parts
 
     def identity(self) -> dict:
         return super().identity() | {"settings": {"weights": self.weights}}
 
 
-def with_base(base: Named, tuned: Mapping[str, Named], call: str) -> dict[str, Named]:
+def with_base(base: ModelSource, tuned: Mapping[str, ModelSource], call: str) -> dict[str, ModelSource]:
     """The base and its fine-tunes, each by its role.
 
     Raises:

@@ -2,20 +2,22 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
 
-from lerpnb.merging.task_arithmetic import Named, with_base
-from lerpnb.paths.base import BasePath
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
+from lerpnb.merging.task_arithmetic import with_base
+from lerpnb.paths.base import ScalarPath
 from lerpnb.paths.mixer import Mixer
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.progress import track
 from lerpnb.utils.text import show
 
 
-class TaskVectorPath(BasePath):
+class TaskVectorPath(ScalarPath):
     """theta(lambda) = theta_base + lambda tau; a method says how tau is made of the fine-tunes' task vectors.
 
     Such a tau is no sum of checkpoints with one number a tensor. It is made once, tensor by tensor, when the path is,
@@ -25,21 +27,17 @@ class TaskVectorPath(BasePath):
     Lambda has no unit; 0 is the base, bit for bit.
     """
 
-    coordinate, named = "lambda", ((0.0, "base"),)
+    coordinate, landmarks = "lambda", ((0.0, "base"),)
 
     def __init__(
         self,
-        base: Named,
-        tuned: Mapping[str, Named],
-        *,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        base: ModelSource,
+        tuned: Mapping[str, ModelSource],
+        **options: Unpack[DeviceOptions],
     ):
         self.tau: dict[str, torch.Tensor] = {}
-        named = with_base(base, tuned, f"{type(self).__name__}(tuned)")
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        checkpoints = with_base(base, tuned, f"{type(self).__name__}(tuned)")
+        super().__init__(checkpoints, base, **options)
 
     @abstractmethod
     def derived(self, name: str, vectors: list[torch.Tensor]) -> torch.Tensor:
@@ -57,17 +55,14 @@ class TaskVectorPath(BasePath):
                 self.tau[name] = origin.new_zeros(()).expand(origin.shape)
         return Mixer(model, [base.weights, self.tau])
 
-    def checked(self, at: float, call: str) -> float:
-        return number(at, call)
-
-    def coefficients(self, at: float) -> tuple[float, float]:
+    def coefficients(self, point: float) -> tuple[float, float]:
         """What the base and tau are multiplied by: (1, lambda)."""
-        return 1.0, number(at, f"{type(self).__name__}.coefficients(lambda)")
+        return 1.0, number(point, f"{type(self).__name__}.coefficients(lambda)")
 
-    def _recipe(self, at: float) -> str:
+    def _recipe(self, point: float) -> str:
         base, *tuned = self.checkpoints
         settings = ", ".join(f"{key}={value!r}" for key, value in self.settings.items())
-        return f"1 x {base} + {show(at)} x tau, tau of {', '.join(tuned)} by {type(self).__name__}({settings})"
+        return f"1 x {base} + {show(point)} x tau, tau of {', '.join(tuned)} by {type(self).__name__}({settings})"
 
     @property
     @abstractmethod

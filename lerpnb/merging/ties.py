@@ -1,12 +1,13 @@
 """TIES: task vectors trimmed, their signs elected, the agreeing ones averaged (arXiv 2306.01708)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.errors import AlphaError
-from lerpnb.merging.task_arithmetic import Named
 from lerpnb.merging.task_vector import TaskVectorPath
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.text import show
@@ -26,7 +27,7 @@ class Ties(TaskVectorPath):
         base: the pre-trained model that all were fine-tuned from; also the default judge of fluency.
         tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
         density: the share that is kept, in (0, 1]; the paper's k % as a fraction, 0.2 by its default.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -44,19 +45,16 @@ class Ties(TaskVectorPath):
 
     def __init__(
         self,
-        base: Named,
-        tuned: Mapping[str, Named],
+        base: ModelSource,
+        tuned: Mapping[str, ModelSource],
         *,
         density: float = 0.2,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
         self.density = number(density, "Ties(density)")
         if not 0 < self.density <= 1:
             raise AlphaError(f"Ties(density): {show(density)}, expected a share above 0 and at most 1, such as 0.2.")
-        super().__init__(base, tuned, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        super().__init__(base, tuned, **options)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from lerpnb.paths.base import BasePath
 Weight = torch.Tensor | LowRank
 
 
-def checkpoint_at(mixture: BasePath, at: Any) -> Checkpoint:
-    """theta(at) of a path as a checkpoint, from the path's own checkpoints; its live model stays where it stands.
+def checkpoint_at(path: BasePath, point: Any) -> Checkpoint:
+    """theta(point) of a path as a checkpoint, from the path's own checkpoints; its live model stays where it is.
 
     A tensor whose checkpoints are all low-rank changes of one tensor, or that tensor itself, stays low-rank: factors
     side by side, base + [c_1 s_1 up_1, c_2 s_2 up_2, ...] @ [down_1; down_2; ...], of rank r_1 + r_2 + .... All
@@ -26,15 +26,15 @@ def checkpoint_at(mixture: BasePath, at: Any) -> Checkpoint:
         >>> torch.allclose(quarter.tensors["lm_head.weight"], line.at(0.25).lm_head.weight)
         True
     """
-    at = mixture.checked(at, "checkpoint_at(at)")
-    coefficients, ends = mixture.coefficients(at), list(mixture.checkpoints.values())
+    point = path.checked(point, "checkpoint_at(point)")
+    coefficients, ends = path.coefficients(point), list(path.checkpoints.values())
     weights = {
         name: combined(
             [end.weights[name] for end in ends], coefficients(name) if callable(coefficients) else coefficients
         )
         for name in ends[0].weights
     }
-    return ends[0].with_weights(weights, mixture._recipe(at))
+    return ends[0].with_weights(weights, path._recipe(point))
 
 
 @torch.no_grad()

@@ -1,11 +1,12 @@
-"""Directions in parameter space: random ones that are filter-normalised, and a checkpoint moved along one."""
+"""Directions in parameter space: random ones that are filter-normalized, and a checkpoint moved along one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.vectors import _same_shape, norm
+from lerpnb.checkpoints.vectors import norm
+from lerpnb.errors import MismatchError
 
 Direction = dict[str, torch.Tensor]
 
@@ -13,7 +14,7 @@ Direction = dict[str, torch.Tensor]
 def random_direction(
     checkpoint: Checkpoint, seed: int = 0, orthogonal_to: Sequence[Mapping[str, torch.Tensor]] = ()
 ) -> Direction:
-    """A random direction, filter-normalised: |d_ij| = |theta_ij| for every filter (Li et al., arXiv 1712.09913).
+    """A random direction, filter-normalized: |d_ij| = |theta_ij| for every filter (Li et al., arXiv 1712.09913).
 
     A filter is the weights into one neuron: a row of a linear layer, a column of a `Conv1D`, a token's embedding.
     Biases and norms, all that is no matrix, are left out: the direction is zero there. Without this a network that
@@ -39,6 +40,7 @@ def random_direction(
         >>> checkpoint = Checkpoint.from_model(tiny_llama())
         >>> one = random_direction(checkpoint, seed=1)
         >>> two = random_direction(checkpoint, seed=2, orthogonal_to=[one])
+        >>> from lerpnb.checkpoints.vectors import cosine
         >>> abs(cosine(one, two)) < 1e-6
         True
         >>> name = "model.layers.0.mlp.up_proj.weight"
@@ -46,18 +48,18 @@ def random_direction(
         True
     """
     generator = torch.Generator().manual_seed(seed)
-    found: Direction = {}
+    direction: Direction = {}
     for name, counted in checkpoint.filters.items():
         theta = checkpoint.tensors[name]
         noise = torch.randn(theta.shape, generator=generator).to(theta.device)
         others = [_same_shape(other[name], theta, name) for other in orthogonal_to if name in other]
         rows = [tensor.movedim(counted, 0).flatten(1) for tensor in (noise, theta, *others)]
-        made = _normalised(*rows[:2], rows[2:])
-        found[name] = made.view(noise.movedim(counted, 0).shape).movedim(0, counted).contiguous()
-    return found
+        made = _normalized(*rows[:2], rows[2:])
+        direction[name] = made.view(noise.movedim(counted, 0).shape).movedim(0, counted).contiguous()
+    return direction
 
 
-def _normalised(noise: torch.Tensor, theta: torch.Tensor, others: list[torch.Tensor]) -> torch.Tensor:
+def _normalized(noise: torch.Tensor, theta: torch.Tensor, others: list[torch.Tensor]) -> torch.Tensor:
     """Rows of noise, each orthogonal to its row of the others, and as long as its row of theta; in place."""
     if others and theta.shape[1] <= len(others):
         return noise.zero_()
@@ -65,14 +67,23 @@ def _normalised(noise: torch.Tensor, theta: torch.Tensor, others: list[torch.Ten
     for other in others:
         other = other.clone()
         for _ in range(2):  # once more, since what is left of a large part would be a rounding error
-            for known in basis:
-                other -= (other * known).sum(1, keepdim=True) * known
+            for unit in basis:
+                other -= (other * unit).sum(1, keepdim=True) * unit
         size = other.norm(dim=1, keepdim=True)
         basis.append(torch.where(size > 0, other / size, 0.0))
     for _ in range(2):
-        for known in basis:
-            noise -= (noise * known).sum(1, keepdim=True) * known
+        for unit in basis:
+            noise -= (noise * unit).sum(1, keepdim=True) * unit
     return noise.mul_(theta.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True))
+
+
+def _same_shape(other: torch.Tensor, theta: torch.Tensor, name: str) -> torch.Tensor:
+    if other.shape != theta.shape:
+        raise MismatchError(
+            f"random_direction(orthogonal_to): {name} has shape {tuple(other.shape)} against {tuple(theta.shape)}.\n"
+            "Pass directions of the same network."
+        )
+    return other.to(theta.device)
 
 
 class Delta(Mapping[str, torch.Tensor]):

@@ -1,15 +1,14 @@
 """A partial line: the line in some kinds of tensor or layers, each with its own share of alpha."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
-from torch import nn
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.errors import AlphaError
-from lerpnb.paths.base import BasePath
+from lerpnb.paths.base import ScalarPath
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.tensor_names import KINDS, place_of
 from lerpnb.utils.text import listed, show
@@ -17,7 +16,7 @@ from lerpnb.utils.text import listed, show
 PARTS = tuple(dict.fromkeys(kind.split()[0] for kind in KINDS))
 
 
-class LayerwiseLine(BasePath):
+class LayerwiseLine(ScalarPath):
     """The line with an alpha of its own in each tensor, by kind and by depth; what it leaves out rests at one alpha.
 
     theta_t(alpha) = (1 - a_t) minus_t + a_t plus_t, a_t = rest + share_t (alpha - rest), for each tensor t; share_t is
@@ -33,7 +32,7 @@ class LayerwiseLine(BasePath):
             that is the head too is an embedding.
         depth: shares over the layers.
         rest: the alpha of what does not move.
-        device, dtype, ends_device, device_map: as for a `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -52,22 +51,18 @@ class LayerwiseLine(BasePath):
 
     def __init__(
         self,
-        minus: str | Path | Checkpoint | nn.Module,
-        plus: str | Path | Checkpoint | nn.Module,
-        base: str | Path | Checkpoint | nn.Module | None = None,
+        minus: ModelSource,
+        plus: ModelSource,
+        base: ModelSource | None = None,
         *,
         kinds: str | Sequence[str] | Mapping[str, float] | None = None,
         depth: Sequence[float] = (1.0,),
         rest: float = 0.0,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
         self.kinds, self.depth = _kinds(kinds), _depth(depth)
         self.rest = number(rest, "LayerwiseLine(rest)")
-        named = {"minus": minus, "plus": plus}
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        super().__init__({"minus": minus, "plus": plus}, base, **options)
         self.shares = self._shares(list(self.checkpoints["minus"].weights))
 
     def _shares(self, names: list[str]) -> dict[str, float]:
@@ -95,15 +90,12 @@ class LayerwiseLine(BasePath):
             return 1.0
         return self.kinds.get(kind, self.kinds.get(kind.split()[0], 0.0))
 
-    def checked(self, at: float, call: str) -> float:
-        return number(at, call)
-
-    def coefficients(self, at: float) -> Callable[[str], tuple[float, float]]:
+    def coefficients(self, point: float) -> Callable[[str], tuple[float, float]]:
         """From a tensor's name to what minus and plus are multiplied by there: (1 - a_t, a_t)."""
-        at = number(at, "LayerwiseLine.coefficients(alpha)")
+        point = number(point, "LayerwiseLine.coefficients(alpha)")
 
         def of(name: str) -> tuple[float, float]:
-            alpha = self.rest + self.shares[name] * (at - self.rest)
+            alpha = self.rest + self.shares[name] * (point - self.rest)
             return 1.0 - alpha, alpha
 
         return of
@@ -111,10 +103,10 @@ class LayerwiseLine(BasePath):
     def identity(self) -> dict:
         return super().identity() | {"settings": {"kinds": self.kinds, "depth": list(self.depth), "rest": self.rest}}
 
-    def _recipe(self, at: float) -> str:
+    def _recipe(self, point: float) -> str:
         kinds = ", ".join(f"{kind} x {show(share)}" for kind, share in self.kinds.items()) or "all tensors"
         over = f", times {', '.join(map(show, self.depth))} over the layers" if set(self.depth) != {1.0} else ""
-        return f"alpha {show(at)} in {kinds}{over}; what does not move at alpha {show(self.rest)}"
+        return f"alpha {show(point)} in {kinds}{over}; what does not move at alpha {show(self.rest)}"
 
 
 def _kinds(kinds: str | Sequence[str] | Mapping[str, float] | None) -> dict[str, float]:

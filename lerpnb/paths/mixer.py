@@ -79,7 +79,7 @@ class Mixer:
         """Overwrite the live model with sum_i coefficients[i] * theta_i.
 
         Args:
-            coefficients: one number an end, without unit, never renormalised; or a function from a tensor's name to
+            coefficients: one number an end, without unit, never renormalized; or a function from a tensor's name to
                 them.
         """
         if callable(coefficients):

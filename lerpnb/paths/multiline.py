@@ -1,20 +1,16 @@
-"""The product of lines: an alpha for each attribute."""
+"""Several lines at once: an alpha for each attribute."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-from torch import nn
-
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.errors import AlphaError
 from lerpnb.paths.base import BasePath
 from lerpnb.paths.combine import checkpoint_at
 from lerpnb.paths.line import Line
 from lerpnb.utils.coordinates import coordinates
 from lerpnb.utils.text import show
-
-Named = str | Path | Checkpoint | nn.Module
 
 
 class MultiLine(BasePath):
@@ -23,7 +19,7 @@ class MultiLine(BasePath):
     This is continuous language model interpolation (arXiv 2404.07117), where the l_i add up to 1 and no base is left
     over; by default each is 1/n. Each line then pulls with a share of its delta alone. With `weights=(1, 1, ...)` each
     has the whole of it, and the base is taken away as often as it was counted too much:
-    base + sum_i (line_i(a_i) - base), task arithmetic's way (arXiv 2212.04089). Coefficients are never renormalised.
+    base + sum_i (line_i(a_i) - base), task arithmetic's way (arXiv 2212.04089). Coefficients are never renormalized.
 
     The coordinate is a tuple of alphas, one a line in their order: any finite numbers, without unit; at 0 a line is at
     its minus, at 1 at its plus.
@@ -32,7 +28,7 @@ class MultiLine(BasePath):
         lines: what an attribute is called -> its two ends, (minus, plus) as of `Line`, or a `Line`.
         base: the pre-trained model that all share; needed where the weights do not add up to 1.
         weights: l_i, one a line.
-        device, dtype, ends_device, device_map: as of `BasePath`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Attributes:
         names: what the attributes are called.
@@ -41,29 +37,26 @@ class MultiLine(BasePath):
     Raises:
         AlphaError: no lines, weights that are not one a line, or that do not add up to 1 without a base; at a
             coordinate, alphas that are not one a line or not finite.
-        AssetError, CheckpointError, MismatchError: as `load_all` says, before any long work.
+        AssetError, CheckpointError, MismatchError: as `load_checkpoints` says, before any long work.
 
     Example:
         >>> sad, glad, plain, ornate = (tiny_llama() for _ in range(4))
-        >>> product = MultiLine({"mood": (sad, glad), "style": (plain, ornate)}, device="cpu")
-        >>> product.coefficients((0.25, 1))
+        >>> both = MultiLine({"mood": (sad, glad), "style": (plain, ornate)}, device="cpu")
+        >>> both.coefficients((0.25, 1))
         (0.375, 0.125, 0.0, 0.5)
-        >>> product
-        Product: mood, style; weights 0.5, 0.5
+        >>> both
+        MultiLine: mood, style; weights 0.5, 0.5
     """
 
     kind, coordinate = "product", "alphas"
 
     def __init__(
         self,
-        lines: Mapping[str, Line | tuple[Named, Named]],
-        base: Named | None = None,
+        lines: Mapping[str, Line | tuple[ModelSource, ModelSource]],
+        base: ModelSource | None = None,
         *,
         weights: Sequence[float] | None = None,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        **options: Unpack[DeviceOptions],
     ):
         if not lines:
             raise AlphaError(
@@ -81,43 +74,43 @@ class MultiLine(BasePath):
                 f"MultiLine(weights): {', '.join(map(show, self.weights))} add up to {show(sum(self.weights))}, "
                 "and no base takes the rest.\nName the base, or give weights that add up to 1."
             )
-        named: dict[str, Named] = {}
+        checkpoints: dict[str, ModelSource] = {}
         for name, line in lines.items():
             minus, plus = (line.minus, line.plus) if isinstance(line, Line) else line
-            named |= {f"{name} minus": minus, f"{name} plus": plus}
+            checkpoints |= {f"{name} minus": minus, f"{name} plus": plus}
         if self._rest:
-            named["base"] = base
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+            checkpoints["base"] = base
+        super().__init__(checkpoints, base, **options)
 
-    def checked(self, at: Sequence[float], call: str) -> tuple[float, ...]:
-        return coordinates(at, self.names, call)
+    def checked(self, point: Sequence[float], call: str) -> tuple[float, ...]:
+        return coordinates(point, self.names, call)
 
-    def coefficients(self, at: Sequence[float]) -> tuple[float, ...]:
+    def coefficients(self, point: Sequence[float]) -> tuple[float, ...]:
         """What each checkpoint is multiplied by: minus and plus of each line, then the base where it has a share."""
-        alphas = self.checked(at, "MultiLine.coefficients(alphas)")
+        alphas = self.checked(point, "MultiLine.coefficients(alphas)")
         pairs = [(w * (1.0 - alpha), w * alpha) for w, alpha in zip(self.weights, alphas, strict=True)]
         return (*(c for pair in pairs for c in pair), *((self._rest,) if self._rest else ()))
 
-    def line(self, at: Sequence[float | None]) -> Line:
+    def line(self, point: Sequence[float | None]) -> Line:
         """The line along one attribute, the others' alphas fixed, with a live model of its own.
 
-        Its ends are derived (`checkpoint_at`): low-rank on the base where all of the product's are, else dense copies.
-        Its alpha is the attribute's, so that theta is this product's, to rounding.
+        Its ends are made by `checkpoint_at`: low-rank on the base where all checkpoints here are, else dense.
+        Its alpha is the attribute's, so that theta is the same as here, to rounding.
 
         Args:
-            at: an alpha a line, and None for the one to move along.
+            point: an alpha for each line, and None for the one to move along.
 
         Raises:
             AlphaError: not one None, or not one alpha a line.
         """
-        at = list(at)
-        if len(at) != len(self.names) or at.count(None) != 1:
+        point = list(point)
+        if len(point) != len(self.names) or point.count(None) != 1:
             raise AlphaError(
-                f"MultiLine.line(at): got {tuple(at)!r}, expected an alpha for each of {', '.join(self.names)}, and "
-                "None for the one to move along."
+                f"MultiLine.line(point): got {tuple(point)!r}, expected an alpha for each of {', '.join(self.names)}, "
+                "and None for the one to move along."
             )
-        free = at.index(None)
-        minus, plus = (checkpoint_at(self, (*at[:free], end, *at[free + 1 :])) for end in (0.0, 1.0))
+        free = point.index(None)
+        minus, plus = (checkpoint_at(self, (*point[:free], end, *point[free + 1 :])) for end in (0.0, 1.0))
         return Line(minus, plus, self.base, device=str(self.device), dtype=self.dtype)
 
     def identity(self) -> dict:
@@ -125,4 +118,4 @@ class MultiLine(BasePath):
 
     def __repr__(self) -> str:
         rest = f", base {show(self._rest)}" if self._rest else ""
-        return f"Product: {', '.join(self.names)}; weights {', '.join(map(show, self.weights))}{rest}"
+        return f"MultiLine: {', '.join(self.names)}; weights {', '.join(map(show, self.weights))}{rest}"

@@ -1,23 +1,21 @@
 """The plane through three checkpoints, with coordinates true to scale."""
 
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import Unpack
 
 import torch
 from torch import nn
 
-from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
+from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.vectors import dot
 from lerpnb.errors import MismatchError
 from lerpnb.paths.base import BasePath
 from lerpnb.utils.coordinates import Window, lattice, pair
 from lerpnb.utils.progress import track
 from lerpnb.utils.text import show
-
-Named = str | Path | Checkpoint | nn.Module
-
 
 FLAT = 1e-3  # of the longest side: a lower triangle is a line, whose height is rounding
 
@@ -26,23 +24,23 @@ class Plane(BasePath):
     """The plane through base, minus and plus, in the orthonormal frame of Garipov et al. (arXiv 1802.10026).
 
     theta(x, y) = theta_minus + x u + y v, with u = (theta_plus - theta_minus) / |theta_plus - theta_minus|, and v the
-    part of theta_base - theta_minus that is orthogonal to u, normalised. Minus is the origin and the line minus -> plus
+    part of theta_base - theta_minus that is orthogonal to u, normalized. Minus is the origin and the line minus -> plus
     the x axis, so that alpha on `Line` is x / |theta_plus - theta_minus|; base lies above it (y > 0). Distances in
     (x, y) are the Euclidean ones between weights, without unit. Any three checkpoints make a plane: `base` need not be
     the one that both others were fine-tuned from.
 
-    As a mixture: c_base = y / y_base, c_plus = x / x_plus - c_base x_base / x_plus, c_minus = 1 - c_base - c_plus. All
-    three are met bit for bit at their coordinates. Low-rank adapters stay low-rank.
+    Its coefficients: c_base = y / y_base, c_plus = x / x_plus - c_base x_base / x_plus, c_minus = 1 - c_base - c_plus.
+    All three are met bit for bit at their coordinates. Low-rank adapters stay low-rank.
 
     Args:
         base, minus, plus: names (`assets.resolve`), `Checkpoint`s, or live transformers models.
-        device, dtype, ends_device, device_map: as for `Line`.
+        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Attributes:
         marks: the checkpoints' coordinates, {"minus": (0, 0), "plus": (x, 0), "base": (x, y)}, to nine digits.
 
     Raises:
-        AssetError, CheckpointError, MismatchError: as `load_all` says, before any long work.
+        AssetError, CheckpointError, MismatchError: as `load_checkpoints` says, before any long work.
         MismatchError: two of the three are equal, or all lie on one line.
 
     Example:
@@ -58,18 +56,14 @@ class Plane(BasePath):
 
     def __init__(
         self,
-        base: Named,
-        minus: Named,
-        plus: Named,
-        *,
-        device: str = "auto",
-        dtype: str = "float32",
-        ends_device: str | None = None,
-        device_map: str | Mapping[str, Any] | None = None,
+        base: ModelSource,
+        minus: ModelSource,
+        plus: ModelSource,
+        **options: Unpack[DeviceOptions],
     ):
         base = Checkpoint.from_model(base) if isinstance(base, nn.Module) else base
-        named = {"minus": minus, "plus": plus, "base": base}
-        super().__init__(named, base, device=device, dtype=dtype, ends_device=ends_device, device_map=device_map)
+        checkpoints = {"minus": minus, "plus": plus, "base": base}
+        super().__init__(checkpoints, base, **options)
         self.marks = self._frame()
 
     def _frame(self) -> dict[str, tuple[float, float]]:
@@ -77,7 +71,7 @@ class Plane(BasePath):
         aa = ab = bb = 0.0
         for minus, plus, base in self._blocks():
             a, b = plus.double() - minus, base.double() - minus
-            aa, ab, bb = aa + _dot(a, a), ab + _dot(a, b), bb + _dot(b, b)
+            aa, ab, bb = aa + dot(a, a), ab + dot(a, b), bb + dot(b, b)
         sides = {"minus and plus": aa, "minus and base": bb, "plus and base": aa - 2 * ab + bb}
         call, way_out = "Plane(base, minus, plus)", "A plane needs three different checkpoints that are on no line."
         longest = math.sqrt(max(sides.values()))
@@ -120,28 +114,26 @@ class Plane(BasePath):
         """n x n even points over `window(margin)`."""
         return lattice(self.window(margin), n)
 
-    def checked(self, at: tuple[float, float], call: str) -> tuple[float, float]:
-        return pair(at, call)
+    def checked(self, point: tuple[float, float], call: str) -> tuple[float, float]:
+        return pair(point, call)
 
-    def coefficients(self, at: tuple[float, float]) -> tuple[float, float, float]:
+    def coefficients(self, point: tuple[float, float]) -> tuple[float, float, float]:
         """What minus, plus and base are multiplied by at (x, y).
 
         Raises:
             AlphaError: not a pair of finite numbers.
         """
-        (x, y), across, (bx, by) = pair(at, "Plane.coefficients(point)"), self.marks["plus"][0], self.marks["base"]
+        (x, y), across, (bx, by) = pair(point, "Plane.coefficients(point)"), self.marks["plus"][0], self.marks["base"]
         of_base = y / by
         of_plus = x / across - of_base * (bx / across)
         return 1.0 - of_base - of_plus, of_plus, of_base
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{role} {self.checkpoints[role].name} at {_short(at)}" for role, at in self.marks.items())
-        return f"Plane: {told}; computed in {self.dtype} on {self.device}"
+        places = ", ".join(
+            f"{role} {self.checkpoints[role].name} at {_short(point)}" for role, point in self.marks.items()
+        )
+        return f"Plane: {places}; computed in {self.dtype} on {self.device}"
 
 
-def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    return torch.dot(a.flatten(), b.flatten()).item()
-
-
-def _short(at: tuple[float, float]) -> str:
-    return show(tuple(float(f"{number:.4g}") for number in at))
+def _short(point: tuple[float, float]) -> str:
+    return show(tuple(float(f"{number:.4g}") for number in point))

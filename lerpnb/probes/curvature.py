@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, jvp, vjp
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lerpnb.checkpoints.vectors import dot
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.probes import loss as loss_
@@ -26,9 +27,6 @@ from lerpnb.probes.slopes import Texts
 from lerpnb.results.measurement import Measurement
 
 Product = Callable[[Tensor], Tensor]
-
-
-BLOCK = 2**20  # numbers whose dot product is added up in the vectors' own dtype; further sums are float64
 
 
 class Sharpness(Loss):
@@ -234,7 +232,7 @@ def top_eigenvalues(
             )
         made += 1
         found = product(torch.from_numpy(np.ascontiguousarray(v)).to(start.device))
-        if not math.isfinite(dot(found, found)):
+        if not math.isfinite(dot(found, found, dtype=None)):
             raise NotFiniteError("top_eigenvalues(product): it gives NaN or infinity.")
         return found.cpu().numpy()
 
@@ -270,7 +268,7 @@ def trace_draws(product: Product, n: int, draws: int, seed: int = 0, like: Tenso
     like, found = torch.empty(0) if like is None else like, []
     for i in range(draws):
         v = random_signs(n, seed + i, like)
-        found.append(dot(v, product(v)))
+        found.append(dot(v, product(v), dtype=None))
     return np.array(found)
 
 
@@ -278,11 +276,6 @@ def random_signs(n: int, seed: int, like: Tensor) -> Tensor:
     """(n,) of 1 and -1, of the dtype and on the device of `like`; the same signs for the same seed everywhere."""
     signs = torch.empty(n, dtype=like.dtype).bernoulli_(0.5, generator=torch.Generator().manual_seed(seed))
     return signs.mul_(2).sub_(1).to(like.device)
-
-
-def dot(a: Tensor, b: Tensor) -> float:
-    """Their product, added up in float64 over blocks, without a copy of either."""
-    return sum(torch.dot(x, y).item() for x, y in zip(a.split(BLOCK), b.split(BLOCK), strict=True))
 
 
 def _need_scipy(call: str) -> None:

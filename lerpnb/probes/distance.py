@@ -5,6 +5,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.devices import writable_tensors
+from lerpnb.checkpoints.vectors import dot_by_rows
 from lerpnb.errors import ProbeError
 from lerpnb.results.measurement import Measurement
 
@@ -54,5 +55,5 @@ class WeightDistance:
             return {NAME: Measurement([float("nan")], items="values")}
         for name, tensor in live.items():
             gap = tensor.float() - self.base.tensors[name].to(tensor.device)
-            total += torch.linalg.vecdot(gap, gap).double().sum().item() if gap.dim() else float(gap * gap)
+            total += dot_by_rows(gap, gap)
         return {NAME: Measurement([total**0.5], items="values")}

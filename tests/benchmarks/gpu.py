@@ -63,7 +63,7 @@ def low_rank_ends(base: Checkpoint, words: Any) -> tuple[Checkpoint, Checkpoint]
             if ".h." in name and weight.dim() == 2:
                 up, down = (0.03 * torch.randn(n, 8, device=weight.device) for n in weight.T.shape)
                 low[name] = LowRank(weight, up, down.T.contiguous(), 2.0, transposed=True)
-        ends.append(Checkpoint(base.header, shared_copy(base.model), words, base, low))
+        ends.append(Checkpoint(base.metadata, shared_copy(base.model), words, base, low))
     return tuple(ends)
 
 

@@ -51,7 +51,7 @@ def two_adapters(base: Checkpoint) -> tuple[Checkpoint, Checkpoint]:
             if ".h." in name and weight.dim() == 2:
                 up, down = (0.03 * torch.randn(n, 8, generator=generator).to(DEVICE) for n in weight.T.shape)
                 low[name] = LowRank(weight, up, down.T.contiguous(), 2.0, transposed=True)
-        ends.append(Checkpoint(base.header, shared_copy(base.model), None, base, low))
+        ends.append(Checkpoint(base.metadata, shared_copy(base.model), None, base, low))
     return tuple(ends)
 
 

@@ -282,8 +282,8 @@ def test_what_is_no_live_model_is_refused(tiny):
     with pytest.raises(CheckpointError) as caught:
         Checkpoint.from_model(tiny.llama().to("meta"))
     assert str(caught.value) == (
-        "Checkpoint.from_model(model): its weights are quantised or not in memory (float32).\n"
-        "Load it dequantised, without offloading."
+        "Checkpoint.from_model(model): its weights are quantized or not in memory (float32).\n"
+        "Load it dequantized, without offloading."
     )
 
 

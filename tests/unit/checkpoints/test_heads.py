@@ -8,7 +8,6 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification, BertModel
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.heads import with_head
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import CheckpointError, MismatchError
 from lerpnb.paths.line import Line
@@ -87,7 +86,7 @@ def test_a_mixed_classifier_is_saved_and_loads_again(pair, tmp_path):
 
 def test_an_encoder_under_a_borrowed_head(encoder, pair):
     bare, fine = Checkpoint.load(encoder), Checkpoint.load(pair[0])
-    both = with_head(bare, fine)
+    both = bare.with_head(fine)
     assert (both.architecture, both.labels, both.name) == (fine.architecture, fine.labels, str(encoder))
     for name, tensor in bare.tensors.items():
         assert both.tensors[f"bert.{name}"].data_ptr() == tensor.data_ptr()
@@ -98,7 +97,7 @@ def test_an_encoder_under_a_borrowed_head(encoder, pair):
 
 def test_no_mixture_changes_the_head_that_was_lent(encoder, pair):
     fine = Checkpoint.load(pair[0])
-    line = Line(with_head(Checkpoint.load(encoder), fine), fine, device="cpu")
+    line = Line(Checkpoint.load(encoder).with_head(fine), fine, device="cpu")
     for alpha in (0.0, 0.37, 1.0, 2.5):
         assert torch.equal(line.at(alpha).classifier.weight, fine.tensors["classifier.weight"])
     word, name = "bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"
@@ -107,29 +106,29 @@ def test_no_mixture_changes_the_head_that_was_lent(encoder, pair):
 
 def test_a_head_that_was_there_is_left_out(pair):
     one, other = (Checkpoint.load(folder) for folder in pair)
-    both = with_head(one, other)
+    both = one.with_head(other)
     assert torch.equal(both.tensors["classifier.weight"], other.tensors["classifier.weight"])
     assert torch.equal(both.tensors["bert.pooler.dense.weight"], one.tensors["bert.pooler.dense.weight"])
 
 
 def test_a_language_models_body_keeps_its_ties(tiny_llama_pair):
     one, other = (Checkpoint.load(folder) for folder in (tiny_llama_pair.base, tiny_llama_pair.minus))
-    assert with_head(one, other).sha256 == one.sha256  # the tied head is the body's own embedding
+    assert one.with_head(other).sha256 == one.sha256  # the tied head is the body's own embedding
 
 
 def test_bodies_that_differ_are_refused(tiny, encoder, pair, tiny_llama_pair):
     fine = Checkpoint.load(pair[0])
-    call = f"of={str(pair[0])!r}): "
-    assert refusal(lambda: with_head(Checkpoint.load(tiny_llama_pair.base), fine)) == (
-        f"with_head({str(tiny_llama_pair.base)!r}, {call}other architectures.\n"
-        f"  architecture: the first LlamaModel, of BertModel\n{ONE_BASE}"
+    call = f".with_head({str(pair[0])!r}): "
+    assert refusal(lambda: Checkpoint.load(tiny_llama_pair.base).with_head(fine)) == (
+        f"Checkpoint({str(tiny_llama_pair.base)!r}){call}other architectures.\n"
+        f"  architecture: body LlamaModel, head's BertModel\n{ONE_BASE}"
     )
     shallow = BertModel(BertConfig(**(fine.config.to_dict() | {"intermediate_size": 40})))
-    assert refusal(lambda: with_head(Checkpoint.from_model(shallow), fine)) == (
-        f"with_head('model', {call}3 of 25 tensors do not match.\n"
-        "  encoder.layer.0.intermediate.dense.weight: the first (40, 32), of (48, 32)\n"
-        "  encoder.layer.0.intermediate.dense.bias: the first (40,), of (48,)\n"
-        f"  encoder.layer.0.output.dense.weight: the first (32, 40), of (32, 48)\n{ONE_BASE}"
+    assert refusal(lambda: Checkpoint.from_model(shallow).with_head(fine)) == (
+        f"Checkpoint('model'){call}3 of 25 tensors do not match.\n"
+        "  encoder.layer.0.intermediate.dense.weight: body (40, 32), head's (48, 32)\n"
+        "  encoder.layer.0.intermediate.dense.bias: body (40,), head's (48,)\n"
+        f"  encoder.layer.0.output.dense.weight: body (32, 40), head's (32, 48)\n{ONE_BASE}"
     )
 
 
@@ -137,16 +136,16 @@ def test_a_base_without_a_head_is_refused_with_the_way_out(encoder, pair):
     assert refusal(lambda: Line(*pair, encoder, device="cpu")) == (
         "Line(minus, plus): base has no head.\n"
         "  architecture: base BertModel, minus BertForSequenceClassification\n"
-        "Give it that head: ln.checkpoints.with_head(Checkpoint.load(...), minus), which no path changes; "
+        "Give it that head: Checkpoint.load(...).with_head(minus), which no path changes; "
         "or leave the base out."
     )
     assert refusal(lambda: Line(encoder, pair[0], device="cpu")) == (
         "Line(minus, plus): minus has no head.\n"
         "  architecture: minus BertModel, plus BertForSequenceClassification\n"
-        "Give it that head: ln.checkpoints.with_head(Checkpoint.load(...), plus), which no mixture changes."
+        "Give it that head: Checkpoint.load(...).with_head(plus), which no path changes."
     )
     fine = Checkpoint.load(pair[0])
-    assert Line(fine, pair[1], with_head(Checkpoint.load(encoder), fine), device="cpu").base.name == str(encoder)
+    assert Line(fine, pair[1], Checkpoint.load(encoder).with_head(fine), device="cpu").base.name == str(encoder)
 
 
 def adapters(encoder: Path, to: Path, labels: tuple[str, ...] = ("negative", "positive")) -> list[Path]:

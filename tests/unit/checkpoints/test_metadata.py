@@ -196,18 +196,18 @@ def test_code_inside_a_checkpoint_is_never_run(folder, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_quantised_weights_are_refused(folder):
+def test_quantized_weights_are_refused(folder):
     edit(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
     assert refusal(folder) == (
-        "quantised weights (gptq), expected float ones.\n"
-        "Save the model dequantised first: model.dequantize().save_pretrained(folder)."
+        "quantized weights (gptq), expected float ones.\n"
+        "Save the model dequantized first: model.dequantize().save_pretrained(folder)."
     )
 
 
 def test_weights_stored_as_integers_are_refused(folder):
     save_file({"model.embed_tokens.weight": torch.zeros(100, 32, dtype=torch.int8)}, folder / "model.safetensors")
     assert refusal(folder) == (
-        "weights stored as I8, expected float64, float32, float16, bfloat16.\nSave the model dequantised first."
+        "weights stored as I8, expected float64, float32, float16, bfloat16.\nSave the model dequantized first."
     )
 
 
@@ -255,7 +255,7 @@ def test_a_folder_without_a_tokenizer_has_none(folder):
 
 
 def test_counters_among_the_tensors_are_no_weights(tiny, tmp_path):
-    """MiniLM's files hold BERT's position_ids, int64: an integer buffer, and no sign of quantised weights."""
+    """MiniLM's files hold BERT's position_ids, int64: an integer buffer, and no sign of quantized weights."""
     folder = tiny.save(tiny.classifier().bert, tmp_path / "encoder", None)
     tensors = load_file(folder / "model.safetensors") | {"embeddings.position_ids": torch.arange(512)[None]}
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.heads import with_head
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import CheckpointError
 from lerpnb.evaluation.loop import walk
@@ -23,7 +22,7 @@ RECIPE = FineTuneConfig("", "classifier", rank=0, steps=3, batch_size=8, learnin
 @pytest.fixture(scope="module")
 def path(tiny) -> RandomMask:
     fine = Checkpoint.from_model(tiny.moved(tiny.classifier(), 3), tiny.tokenizer())
-    return RandomMask(with_head(Checkpoint.from_model(tiny.classifier().bert), fine), fine, device="cpu")
+    return RandomMask(Checkpoint.from_model(tiny.classifier().bert).with_head(fine), fine, device="cpu")
 
 
 def weights(model) -> dict[str, torch.Tensor]:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.heads import with_head
 from lerpnb.errors import AlphaError
 from lerpnb.generation.noise import noise_key, random_bits
 from lerpnb.merging import random_mask
@@ -90,7 +89,7 @@ def test_a_live_model_of_another_dtype_is_rounded_once(tiny_llama_pair):
 def test_the_head_that_was_lent_stays(tiny):
     fine = Checkpoint.from_model(tiny.classifier(), tiny.tokenizer())
     bare = Checkpoint.from_model(tiny.moved(tiny.classifier().bert, 5))
-    path = RandomMask(with_head(bare, fine), fine, device="cpu")
+    path = RandomMask(bare.with_head(fine), fine, device="cpu")
     for ratio in (0.0, 0.4, 1.0):
         assert torch.equal(path.at(ratio).classifier.weight, fine.tensors["classifier.weight"])
 

@@ -41,7 +41,7 @@ def test_the_same_seed_is_the_same_direction(checkpoint):
 )
 def test_orthogonal_is_orthogonal_after_normalisation_too(request, kind):
     base, minus, plus = request.getfixturevalue(kind)
-    minus, plus, _ = load_checkpoints(minus, plus, base)
+    minus, plus = load_checkpoints({"minus": minus, "plus": plus}, base)[0].values()
     line, first = Delta(minus, plus), random_direction(minus, 1)
     second = random_direction(minus, 2, orthogonal_to=[line, first])
     third = random_direction(minus, 3, orthogonal_to=[line, first, second])
@@ -71,7 +71,7 @@ def test_a_filter_with_no_room_is_left_out(tiny):
 
 def test_moved_goes_the_length_and_leaves_its_start_alone(tiny_adapter_pair):
     base, minus, plus = tiny_adapter_pair
-    minus, plus, _ = load_checkpoints(minus, plus, base)
+    minus, plus = load_checkpoints({"minus": minus, "plus": plus}, base)[0].values()
     before = {name: tensor.clone() for name, tensor in minus.tensors.items()}
     direction = random_direction(minus, 0)
     there = moved(minus, direction, 1.5, "there")

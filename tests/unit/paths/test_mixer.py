@@ -1,4 +1,4 @@
-"""The mixer: exact ends, float32 mixing, nothing renormalised, no memory a point."""
+"""The mixer: exact ends, float32 mixing, nothing renormalized, no memory a point."""
 
 import pytest
 import torch

@@ -64,7 +64,7 @@ def test_its_coefficients_are_the_simplexs_and_printed(adapters):
     product = two_lines(adapters)
     assert product.coefficients((0.25, 1)) == (0.375, 0.125, 0.0, 0.5)
     assert two_lines(adapters, weights=(1, 1)).coefficients((0, 1)) == (1.0, 0.0, 0.0, 1.0, -1.0)
-    assert repr(two_lines(adapters, weights=(1, 1))) == "Product: mood, style; weights 1, 1, base -1"
+    assert repr(two_lines(adapters, weights=(1, 1))) == "MultiLine: mood, style; weights 1, 1, base -1"
     base, ends = adapters
     simplex = Simplex(dict(zip("abcd", ends, strict=True)), base, device="cpu")
     assert far(product.at((0.25, 1)), dict(simplex.at((0.375, 0.125, 0.0, 0.5)).named_parameters())) == 0
@@ -161,7 +161,7 @@ def test_what_cannot_stay_low_rank_is_dense():
         ),
         (
             lambda p: p.line((0.5, 0.5)),
-            "MultiLine.line(at): got (0.5, 0.5), expected an alpha for each of mood, style, and None for the one to "
+            "MultiLine.line(point): got (0.5, 0.5), expected an alpha for each of mood, style, and None for the one to "
             "move along.",
         ),
         (

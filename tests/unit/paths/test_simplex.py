@@ -48,7 +48,7 @@ def test_a_lattice_holds_every_share_once(simplex):
         (
             (0.5, 0.5, 0.5),
             "Simplex.at(weights): 0.5, 0.5, 0.5 add up to 1.5, expected 1.\n"
-            "They are never renormalised: change them, or allow any sum with Simplex(affine=False).",
+            "They are never renormalized: change them, or allow any sum with Simplex(affine=False).",
         ),
         ((0.5, 0.5), "Simplex.at(weights): got 2 numbers, expected 3, in this order: sad, glad, plain."),
         (0.5, "Simplex.at(weights): got 0.5, expected 3, in this order: sad, glad, plain."),
@@ -75,7 +75,7 @@ def test_one_checkpoint_is_no_simplex(tiny_llama_pair):
     with pytest.raises(AlphaError) as error:
         Simplex({"sad": tiny_llama_pair.minus})
     assert str(error.value) == (
-        "Simplex(named): 1 checkpoint, expected two or more.\n"
+        "Simplex(checkpoints): 1, expected two or more.\n"
         'Pass a dict of them, such as {"kind": "my/kind", "short": "my/short"}.'
     )
 
