@@ -1,6 +1,7 @@
 """Every notebook, by papermill, at a tiny size, into a temporary folder."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,24 @@ from lerpnb.results.measurement import Measurement
 from lerpnb.runs.execution import run
 
 PLOTLY = "application/vnd.plotly.v1+json"
-NOTEBOOKS = sorted((Path(__file__).parents[3] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = {
+    path.relative_to(FOLDER).with_suffix("").as_posix(): path
+    for path in sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("studies/*.ipynb")])
+}
+COURSE = [
+    "00_quickstart",
+    "01_fine_tune",
+    "02_interpolate",
+    "03_explore",
+    "04_loss_landscape",
+    "05_curvature",
+    "06_merging_methods",
+    "07_several_attributes",
+    "08_compare_runs",
+    "studies/linear_connectivity",
+    "studies/backdoor_defence",
+]
 
 
 @pytest.fixture
@@ -27,26 +45,34 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
         points = {a: {"loss/x": Measurement([a, a + seed]), "strength/y": Measurement([a, a])} for a in (0.0, 0.5, 1.0)}
         folder = Curve.from_measures(points).save(tmp_path / "compared" / f"seed{seed}")
         (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
-    scorer = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
+    classifier = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
     encoder = str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer()))
     data, prompts = {"data": str(tmp_path / "texts.csv")}, {"prompts": str(tmp_path / "prompts.txt")}
     line = {"minus": minus, "plus": plus, "base": base, "device": "cpu"}
-    judged = line | data | prompts | {"classifier": scorer}
-    second = {"second_minus": plus, "second_plus": minus, "second_scorer": scorer, "second_label": "negative"}
+    measured = line | data | prompts | {"classifier": classifier}
+    second = {"second_minus": plus, "second_plus": minus, "second_classifier": classifier, "second_label": "negative"}
     return {
-        "00_quickstart": judged | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(tmp_path / "saved")},
+        "00_quickstart": measured | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(tmp_path / "saved")},
         "01_fine_tune": data
         | {"base": str(tiny_llama_pair[0]), "steps": 2, "batch_size": 4, "out": str(tmp_path / "adapter")},
-        "02_interpolate": judged | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
+        "02_interpolate": measured | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
         "08_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
         "03_explore": line | {"prompt": "the film was", "another": "nobody", "n_points": 4, "max_new_tokens": 12},
-        "04_loss_landscape": judged
+        "04_loss_landscape": measured
         | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "max_new_tokens": 4}
         | {"n_directions": 2, "n_alphas": 4},
-        "06_merging_methods": judged | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 5, "rounds": 1},
+        "06_merging_methods": measured
+        | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 5, "rounds": 1},
         "studies/linear_connectivity": data
         | prompts
-        | {"minus": minus, "plus": plus, "pair_base": base, "device": "cpu", "classifier": scorer, "encoder": encoder}
+        | {
+            "minus": minus,
+            "plus": plus,
+            "pair_base": base,
+            "device": "cpu",
+            "classifier": classifier,
+            "encoder": encoder,
+        }
         | {"pretrain_data": data["data"], "width": 16, "layers": 2, "pretrain_steps": 2, "steps": 1}
         | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4}
         | {"n_points": 3, "cache": str(tmp_path / "made")},
@@ -55,16 +81,16 @@ def parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) 
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(tmp_path / "fine_tunes")},
         "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "draws": 2},
         "07_several_attributes": prompts
-        | {"first_minus": minus, "first_plus": plus, "first_scorer": scorer, "base": base, "device": "cpu"}
+        | {"first_minus": minus, "first_plus": plus, "first_classifier": classifier, "base": base, "device": "cpu"}
         | second
         | {"n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
     }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs(notebook, parameters, tmp_path):
-    folder = run(notebook, parameters[notebook.stem], to=tmp_path / "runs")
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_runs(name, parameters, tmp_path):
+    folder = run(NOTEBOOKS[name], parameters[name], to=tmp_path / "runs")
     executed = nbformat.read(folder / "executed.ipynb", 4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
@@ -78,8 +104,7 @@ def test_it_runs(notebook, parameters, tmp_path):
 
 @pytest.mark.slow
 def test_the_main_one_records_its_curve(parameters, tmp_path):
-    notebook = next(path for path in NOTEBOOKS if path.stem == "02_interpolate")
-    folder = run(notebook, parameters[notebook.stem], to=tmp_path / "runs")
+    folder = run(NOTEBOOKS["02_interpolate"], parameters["02_interpolate"], to=tmp_path / "runs")
     assert {p.name for p in folder.iterdir()} >= {
         "executed.ipynb",
         "curve.parquet",
@@ -122,33 +147,42 @@ def test_the_main_one_gives_the_same_numbers_twice(parameters, tmp_path):
     pd.testing.assert_frame_equal(one.samples, two.samples, check_exact=True)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_reads_as_a_notebook_should(notebook):
-    cells = nbformat.read(notebook, 4).cells
-    assert (
-        cells[0].cell_type == "markdown" and cells[0].source.startswith("# ") and "?" in cells[0].source.splitlines()[0]
-    )
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_reads_as_a_notebook_should(name):
+    cells = nbformat.read(NOTEBOOKS[name], 4).cells
+    first, last = cells[0], cells[-1]
+    assert first.cell_type == "markdown" and first.source.startswith("# ") and "?" in first.source.splitlines()[0]
+    assert "**Hypothesis.**" in first.source
     assert cells[1].metadata.get("tags") == ["parameters"]
     assert all("  # " in line for line in cells[1].source.splitlines() if line.strip())  # a word of help each
-    assert cells[-1].cell_type == "markdown" and "What we doubt" in cells[-1].source
+    assert last.cell_type == "markdown" and last.source.startswith("## Limitations") and "\n**Next:** " in last.source
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in code)
     assert not any("def " in cell.source for cell in code)
 
 
-def test_the_guide_is_short():
-    cells = nbformat.read(NOTEBOOKS[0].with_name("00_quickstart.ipynb"), 4).cells
-    assert sum(len(cell.source.splitlines()) for cell in cells) <= 200
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_file_that_it_names_is_there(name):
+    prose = "\n".join(cell.source for cell in nbformat.read(NOTEBOOKS[name], 4).cells if cell.cell_type == "markdown")
+    for link in re.findall(r"`((?:studies\/|data\/|\d\d)[\w/]+\.(?:ipynb|yaml))`", prose):
+        assert (FOLDER / link).is_file() or (FOLDER.parent / link).is_file(), link
 
 
-def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"00_quickstart", "01_fine_tune", "02_interpolate", "08_compare_runs"}
+def test_the_notebooks_are_a_course():
+    assert sorted(COURSE) == sorted(NOTEBOOKS)
+    for name, following in zip(COURSE, COURSE[1:], strict=False):
+        last = nbformat.read(NOTEBOOKS[name], 4).cells[-1].source
+        assert f"`{following}.ipynb`" in last.partition("**Next:**")[2], name
+
+
+def test_the_quickstart_is_short():
+    cells = nbformat.read(NOTEBOOKS["00_quickstart"], 4).cells
+    assert len(cells) <= 14 and sum(len(cell.source.splitlines()) for cell in cells) <= 130
 
 
 @pytest.mark.slow
 def test_the_main_one_places_its_alphas(parameters, tmp_path):
-    notebook = next(path for path in NOTEBOOKS if path.stem == "02_interpolate")
-    folder = run(notebook, parameters[notebook.stem] | {"tol": 0.05}, to=tmp_path / "runs")
+    folder = run(NOTEBOOKS["02_interpolate"], parameters["02_interpolate"] | {"tol": 0.05}, to=tmp_path / "runs")
     curve = Curve.load(folder)
     told = curve.provenance["placement"]
     assert told["points"] == len(curve.alphas) >= 7 and told["quantities"] == ["loss/negative", "loss/positive"]
