@@ -121,9 +121,11 @@ def _convert_gguf(path: Path) -> Path:
     """A safetensors folder of the dequantized weights, made once and put in place by a rename."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return atomic_folder(
-        cache_dir() / f"{path.stem}-{digest[:16]}", "config.json", lambda folder: _dequantize(path, folder)
-    )
+    folder, mark = cache_dir() / f"{path.stem}-{digest[:16]}", "config.json"
+    if not (folder / mark).is_file():
+        with atomic_folder(folder, keep=mark) as work:
+            _dequantize(path, work)
+    return folder
 
 
 def _dequantize(path: Path, folder: Path) -> None:

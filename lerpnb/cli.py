@@ -1,5 +1,6 @@
 """The command line, `lerpnb --help`. What is heavy is imported inside a command."""
 
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from lerpnb import cli_runs
 from lerpnb.errors import LerpError, RunError
 
 ROWS = 20  # of a curve, in the terminal
@@ -52,6 +52,12 @@ TimeLimit = Annotated[str | None, typer.Option(metavar="TIME", help="End it afte
 MemoryLimit = Annotated[float | None, typer.Option(metavar="GIB", help="End it when it holds more than this many GiB.")]
 
 
+Runs = Annotated[str, typer.Option("--to", help="The folder of runs, or a URL such as s3://bucket/runs.")]
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
+
+
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to; by default beside its source.")]
 
 
@@ -68,9 +74,6 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-cli_runs.add_to(app)
 
 
 @app.command()
@@ -141,8 +144,6 @@ def accuracy(
     n: Annotated[int, typer.Option(help="Texts a label and source.")] = 500,
 ) -> None:
     """Print a scorer's accuracy on held-out reviews of the demo, by source."""
-    from lerpnb.probes.classifier import held_out_accuracy
-
     for source, value in held_out_accuracy(scorer, n).items():
         print(f"{source}: {value:.3f} of {2 * n:,} held-out texts")
 
@@ -168,6 +169,124 @@ def store(clear: Annotated[bool, typer.Option("--clear", help="Delete every fini
     if clear:
         kept.clear()
     print(f"{kept.folder}: {kept!r}")
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="SWEEP.YAML", help="Which notebook, which parameters.")],
+    to: Runs = "runs",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the table of runs, and run nothing.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; by default one a GPU, else one.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed.")] = False,
+    dask: Annotated[str | None, typer.Option(help="A Dask scheduler, such as tcp://127.0.0.1:8786.")] = None,
+) -> None:
+    """Execute every run of a sweep that is not done yet; exit code 1 unless all are done."""
+    from lerpnb.runs.sweeps.config import read_sweep
+    from lerpnb.runs.sweeps.display import summary
+    from lerpnb.runs.sweeps.scheduler import known, passed, perform
+
+    plan = read_sweep(file, to)
+    if dry_run:
+        return print(_planned(plan, known(plan, to, retry_failed)))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to end a job
+    rows = perform(plan, to, jobs=jobs, retry_failed=retry_failed, dask=dask)
+    print(f"{summary(rows)}\n{_counted(rows)}")
+    if not passed(rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ls(
+    to: Runs = "runs",
+    where: Annotated[str | None, typer.Option(help='Which of them, as pandas\' query: "seed == 0".')] = None,
+) -> None:
+    """List the runs of a folder: status, when, how long, and the parameters in which they differ."""
+    import warnings
+
+    from lerpnb.runs.table import differing, read_runs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame = read_runs(to, where)
+    if len(frame):
+        table = frame[["status", "notebook", "started", "seconds", *differing(frame)]].copy()
+        table["started"] = table["started"].dt.strftime("%Y-%m-%d %H:%M")
+        print(table.to_string(max_colwidth=40))
+    print(f"{len(frame)} runs in {to}")
+    for name, why in frame.attrs["unreadable"].items():
+        print(f"no whole run: {name} ({why})")
+
+
+@app.command()
+def show(name: Run, to: Runs = "runs") -> None:
+    """Print what is recorded of a run: status, parameters, chief numbers, versions, hashes."""
+    import yaml
+
+    from lerpnb.runs.directory import RunDirectory
+
+    shelf = RunDirectory(to)
+    facts = None if "/" in name or name in ("", ".", "..") else shelf.facts(name)
+    if facts is None:
+        raise RunError(f"lerpnb show {name}: no such run in {to}.\n`lerpnb ls --to {to}` lists them.")
+    print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120).rstrip())
+    if shelf.local and (Path(shelf.root) / name / "report.html").exists():
+        print(f"page: {Path(to) / name / 'report.html'}")
+
+
+@app.command()
+def rm(
+    name: Run, to: Runs = "runs", yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
+    """Delete a run, after asking."""
+    from lerpnb.runs.directory import RunDirectory
+
+    shelf = RunDirectory(to)
+    shelf.removable(name)
+    if not yes:
+        typer.confirm(f"Delete the run {name} in {to}?", abort=True)
+    shelf.remove(name)
+    print(f"deleted {name}")
+
+
+def _planned(plan: Any, rows: list) -> str:
+    """The table of --dry-run: each run, what it differs in, and what would become of it."""
+    from lerpnb.runs.sweeps.display import columns
+
+    would = {"waiting": "run", "skipped": "be skipped: done", "failed before": "be left: failed before"}
+    table = [["run", *plan.varying, "would"]]
+    for row in rows:
+        values = (str(row.spec.parameters.get(key, "")) for key in plan.varying)
+        table.append([row.spec.name, *values, would.get(row.status, row.status)])
+    if plan.then:
+        table.append([plan.then["name"], *("" for _ in plan.varying), "look at all of them"])
+    return columns(table)
+
+
+def _counted(rows: list) -> str:
+    counts = {status: sum(row.status == status for row in rows) for status in dict.fromkeys(r.status for r in rows)}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    failed = counts.get("failed before")
+    return told + ("; --retry-failed runs again what failed before" if failed else "")
+
+
+def held_out_accuracy(name: str, n: int = 500) -> dict[str, float]:
+    """A classifier's accuracy on `n` held-out texts a label of each source, cut at 256 tokens: {source: accuracy}.
+
+    The texts are of the demo's "held-out" split, on which neither the adapters nor the classifier were trained: its
+    reviews, or its sentences in either voice where the classifier's labels are those of `voices`.
+    """
+    from lerpnb.data.demo import VOICES
+    from lerpnb.data.splits import held_out
+    from lerpnb.probes.classifier import Classifier
+
+    classifier = Classifier.load(name)
+    voices = {label.lower() for label in classifier.labels} == set(VOICES.values())
+    accuracies = {}
+    for source in ("voices",) if voices else ("rotten_tomatoes", "imdb"):
+        corpus = held_out(source, n)
+        labels = [corpus.label_names[label] for label in corpus.labels]
+        accuracies[source] = classifier.accuracy(corpus.texts, labels)
+    return accuracies
 
 
 def _paired(arguments: list[str]) -> list[str]:

@@ -41,4 +41,7 @@ def kept_fine_tune(
     told |= {"labels": corpus.label_names, "held_out": held_out and held_out.sha256}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     to = assets.place(folder) / f"{recipe.task}-{digest[:16]}"
-    return atomic_folder(to, "training.json", lambda work: fine_tune(recipe, corpus, work, held_out))
+    if not (to / "training.json").is_file():
+        with atomic_folder(to, keep="training.json") as work:
+            fine_tune(recipe, corpus, work, held_out)
+    return to

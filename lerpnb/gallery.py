@@ -20,7 +20,7 @@ from lerpnb.runs.execution import source_hash
 from lerpnb.runs.report.exporter import render
 from lerpnb.runs.report.images import PLOTLY, static_images, with_images
 from lerpnb.runs.report.sanitize import redact
-from lerpnb.utils.atomic import atomic_write
+from lerpnb.utils.atomic import atomic_file
 
 MOST = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}  # bytes
 
@@ -51,8 +51,10 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     node.metadata[KEY] = told
     file = notebooks / "rendered" / told["name"]
     page, picture = file.with_suffix(".html"), file.with_suffix(".png")
-    atomic_write(file, nbformat.writes(node) + "\n")
-    atomic_write(page, render(node, redact(facts), run))
+    for path, text in ((file, nbformat.writes(node) + "\n"), (page, render(node, redact(facts), run))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     tagged = [cell.outputs for cell in node.cells if PICTURE in cell.metadata.get("tags", [])]
     figures = [out.data[PLOTLY] for outputs in tagged for out in outputs if PLOTLY in out.get("data", {})]
     drawn = [png for png in static_images(figures[:1], width=1000, scale=2) if png is not None]

@@ -138,7 +138,11 @@ def untrained(like: str | Path, seed: int = 0, *, folder: str | Path = "out/fine
 def _once(key: dict, make: Callable[[Path], Any], folder: str | Path) -> Path:
     """The folder of a key, made or found."""
     name = "blank-" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return atomic_folder((assets.place(folder) / name).absolute(), "config.json", make)
+    to, mark = (assets.place(folder) / name).absolute(), "config.json"
+    if not (to / mark).is_file():
+        with atomic_folder(to, keep=mark) as work:
+            make(work)
+    return to
 
 
 def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:

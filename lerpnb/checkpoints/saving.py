@@ -1,8 +1,5 @@
 """A model in an ordinary Hugging Face folder: reading it, and writing one whole or not at all."""
 
-import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from torch import nn
 from lerpnb.checkpoints.memory import admit_untied, shared_copy
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
+from lerpnb.utils.atomic import atomic_folder
 from lerpnb.utils.text import few, first_line
 
 
@@ -115,24 +113,14 @@ def write_folder(
         )
     given, to = to, to.resolve()  # through a link: what it points to is replaced, and the link stays
     twin = shared_copy(model, kind or next(model.parameters()).dtype)
-    work, old = (to.parent / f".{to.name}-{uuid.uuid4().hex[:8]}{end}" for end in (".new", ".old"))
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with quiet():
+        with atomic_folder(to) as work, quiet():
             twin.save_pretrained(work)
             if tokenizer is not None:
                 tokenizer.save_pretrained(work)
-        if card:
-            (work / "README.md").write_text(card, encoding="utf-8")
-        if to.is_dir():
-            os.replace(to, old)
-        os.replace(work, to)
+            if card:
+                (work / "README.md").write_text(card, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"{call}: {reason}.\nNothing was changed there.") from error
-    finally:
-        if old.is_dir() and not to.exists():
-            os.replace(old, to)
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return given

@@ -1,11 +1,9 @@
 """Finished points on disk, so that a walk resumes and never pays twice."""
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import uuid
 import warnings
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pandas as pd
 from lerpnb import assets
 from lerpnb.errors import LerpError
 from lerpnb.results.measurement import Measurement
+from lerpnb.utils.atomic import atomic_file
 
 
 class Cache:
@@ -87,19 +86,15 @@ class Cache:
         }
         body = json.dumps(record)
         path = self._path(key)
-        work = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            work.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")
-            os.replace(work, path)
+            with atomic_file(path) as temporary:
+                temporary.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")
         except OSError as error:
             raise LerpError(
                 f"Store: cannot write {path.name} in {self.folder.name}: {error.strerror}.\n"
                 "Finished points stay. Make room, or give walk(store=...) another folder."
             ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                work.unlink()
 
     def clear(self) -> None:
         """Delete every record."""

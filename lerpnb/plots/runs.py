@@ -18,18 +18,10 @@ SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-FLUENCY = "perplexity/continuations"
-
-
 BANDS = 4  # runs up to which intervals are drawn as bands
 
 
 PANEL, BETWEEN = 250, 50  # pixels
-
-
-def _at(curve: pd.DataFrame, quantity: str, alpha: float) -> float:
-    rows = curve[(curve["quantity"] == quantity) & (curve["alpha"] == alpha)]
-    return float(rows["value"].iloc[0]) if len(rows) else np.nan
 
 
 def plot_runs(comparison: RunComparison) -> go.Figure:

@@ -16,8 +16,6 @@ from lerpnb import assets
 from lerpnb.checkpoints.compatibility import tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.quiet import quiet
-from lerpnb.data.demo import VOICES
-from lerpnb.data.splits import held_out
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.utils.progress import track
@@ -145,20 +143,6 @@ class Classifier:
             own = labels[start : start + batch]
             right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(found, own, strict=True))
         return right / len(texts)
-
-
-def held_out_accuracy(name: str | Path, n: int = 500) -> dict[str, float]:
-    """A scorer's accuracy on `n` held-out texts a label of each source, cut at 256 tokens: {source: accuracy}.
-
-    The texts are of the demo's "held-out" split, which trained neither adapters nor scorer: its reviews, or where the
-    scorer's labels are those of `voices`, its sentences in either voice.
-    """
-    scorer, found = Classifier.load(name), {}
-    voices = {label.lower() for label in scorer.labels} == set(VOICES.values())
-    for source in ("voices",) if voices else ("rotten_tomatoes", "imdb"):
-        corpus = held_out(source, n)
-        found[source] = scorer.accuracy(corpus.texts, [corpus.label_names[label] for label in corpus.labels])
-    return found
 
 
 def _load_whole(folder: Path, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:

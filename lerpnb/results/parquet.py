@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lerpnb.errors import CurveError
+from lerpnb.utils.atomic import atomic_file
 
 FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
 
@@ -65,15 +65,10 @@ def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: s
 
 
 def write_table(table: pa.Table, path: Path) -> str:
-    """Write the file under another name, then rename it; its SHA-256."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Write the file whole or not at all; its SHA-256."""
+    with atomic_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-        digest = sha256(temporary.read_bytes())
-        os.replace(temporary, path)
-        return digest
-    finally:
-        temporary.unlink(missing_ok=True)
+        return sha256(temporary.read_bytes())
 
 
 def read_table(path: Path, call: str, writer: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""A comparison: many runs' curves on one figure and in one table. It reads run folders only, and knows no torch."""
+"""Comparing runs: many curves on one figure and in one table, read from run folders. No torch is needed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from lerpnb.errors import RunError
-from lerpnb.plots.runs import FLUENCY, _at
 from lerpnb.results.comparisons import RunComparison
 from lerpnb.runs.table import differing, read_curves, read_runs
 from lerpnb.utils.text import show
+
+FLUENCY = "perplexity/continuations"
+
 
 RULES = {
     "fluent": "the highest {attribute} where {fluency} is at most {slack:g} times the larger of its values at alpha "
@@ -46,31 +48,31 @@ def compare_runs(
     >>> import tempfile
     >>> compare_runs(tempfile.mkdtemp())
     Traceback (most recent call last):
-    lerpnb.errors.RunError: compare(runs): none of 0 runs has a curve.
+    lerpnb.errors.RunError: compare_runs(runs): none of 0 runs has a curve.
     Pass a folder of runs of 02_interpolate, or a wider `where`.
     """
     if rule not in RULES:
-        raise RunError(f"compare(rule={rule!r}): no such rule.\nIt is one of: {', '.join(RULES)}.")
+        raise RunError(f"compare_runs(rule={rule!r}): no such rule.\nIt is one of: {', '.join(RULES)}.")
     if not slack >= 1:
-        raise RunError(f"compare(slack={slack!r}): expected 1 or more, such as 1.1.")
+        raise RunError(f"compare_runs(slack={slack!r}): expected 1 or more, such as 1.1.")
     addresses = None if isinstance(runs, str | Path) else list(runs)
     found = read_runs(addresses or runs, where)
     curves = read_curves(list(found.attrs["addresses"].values()))
     names = [name for name in found.index if name in set(curves["run"])]
     if not names:
         raise RunError(
-            f"compare(runs): none of {len(found)} runs has a curve.\n"
+            f"compare_runs(runs): none of {len(found)} runs has a curve.\n"
             "Pass a folder of runs of 02_interpolate, or a wider `where`."
         )
     kept, measured = found.loc[names], list(dict.fromkeys(curves["quantity"]))
     for key, quantity in {"attribute": attribute, "fluency": fluency}.items():
         if quantity and quantity not in {FLUENCY, *measured}:  # the default need not have been measured
-            raise RunError(f"compare({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
+            raise RunError(f"compare_runs({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
     attribute = attribute or next((q for q in curves["quantity"] if q.startswith("strength/")), "strength")
     rows = {}
     for name, curve in curves.groupby("run", sort=False):
         best = _best(curve, rule, slack, attribute, fluency)
-        rows[name] = {"best alpha": best, attribute: _at(curve, attribute, best), fluency: _at(curve, fluency, best)}
+        rows[name] = {"best alpha": best} | {q: _value(curve, q, best) for q in (attribute, fluency)}
     differ, chief = differing(kept), [c for c in kept if c.startswith(("barrier/", "rise/")) and " " not in c]
     table = kept[[*differ, *chief]].join(pd.DataFrame.from_dict(rows, orient="index"))
     said = RULES[rule].format(attribute=attribute, fluency=fluency, slack=slack)
@@ -86,6 +88,12 @@ def _labels(runs: pd.DataFrame, differ: list[str]) -> dict[str, str]:
         labels[name] = told or str(name)
     twice = [label for label in labels.values() if list(labels.values()).count(label) > 1]
     return {name: f"{name}: {label}" if label in twice else label for name, label in labels.items()}
+
+
+def _value(curve: pd.DataFrame, quantity: str, alpha: float) -> float:
+    """The value of a quantity at an alpha; NaN where it was not measured."""
+    rows = curve[(curve["quantity"] == quantity) & (curve["alpha"] == alpha)]
+    return float(rows["value"].iloc[0]) if len(rows) else np.nan
 
 
 def _best(curve: pd.DataFrame, rule: str, slack: float, attribute: str, fluency: str) -> float:

@@ -32,7 +32,8 @@ from lerpnb.runs.kernel import execute
 from lerpnb.runs.monitor import KernelMonitor, is_run
 from lerpnb.runs.parameters import checked, parameters_of
 from lerpnb.runs.report.sanitize import redact
-from lerpnb.runs.staging import RUNNING, abandoned, replace_folder, run_folder, say, staging_folder
+from lerpnb.runs.staging import RUNNING, abandoned, run_folder, say, staging_folder
+from lerpnb.utils.atomic import atomic_file, replace_folder
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
 
@@ -202,7 +203,6 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
     """Clean the notebook, draw the page, write run.json last; the run's error, which may be that this failed."""
     from lerpnb.runs.report.exporter import render
     from lerpnb.runs.report.images import with_images
-    from lerpnb.utils.atomic import atomic_write
 
     also = {str(work): str(folder)}
     provenance: dict = {}
@@ -212,7 +212,7 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
         node.metadata.setdefault("papermill", {}).update(
             input_path=facts["notebook"]["name"], output_path=notebook.name
         )
-        atomic_write(notebook, nbformat.writes(node))
+        _write(notebook, nbformat.writes(node))
         if (work / "curve.parquet").exists():
             curve = Curve.load(work)
             provenance = curve.provenance
@@ -220,17 +220,22 @@ def _finish(work: Path, folder: Path, facts: dict) -> dict | None:
         told = ("device", "dtype", "seeds", "hashes", "ends", "settings")
         facts |= _device(work) | {key: provenance[key] for key in told if key in provenance}
         if not facts["error"]:
-            atomic_write(work / "report.html", render(node, facts, work))
+            _write(work / "report.html", render(node, facts, work))
     except Exception as error:
         if not facts["error"]:
             facts["error"] = {"cell": None, "kind": type(error).__name__, "why": f"{type(error).__name__}: {error}"}
             facts["status"] = "failed"
-    for leftover in (*work.glob(".progress.json*"), work / "kernel.log", work / ".device.json"):
+    for leftover in (*work.glob(".*.tmp"), work / ".progress.json", work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
     plain = json.loads(json.dumps(redact(facts, also)), parse_constant=str)  # NaN is no JSON
-    atomic_write(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    _write(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / RUNNING).unlink(missing_ok=True)
     return facts["error"]
+
+
+def _write(file: Path, text: str) -> None:
+    with atomic_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _allowed(before_placing: Callable[[], None], work: Path) -> None:

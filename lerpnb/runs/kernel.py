@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lerpnb.runs.monitor import KernelMonitor
-from lerpnb.runs.outputs import OutputCap, joined, shorten
+from lerpnb.runs.monitor import KernelMonitor, OutputCap, joined, shorten
+from lerpnb.utils.atomic import atomic_file
 from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
 
 KERNEL = "python3"
@@ -117,9 +117,8 @@ class _Whole:
     """How papermill writes executed.ipynb: whole or not at all, so that a full disk leaves the last one readable."""
 
     def write(self, text: str, path: str) -> None:
-        from lerpnb.utils.atomic import atomic_write
-
-        atomic_write(Path(path.removeprefix(WHOLE)), text)
+        with atomic_file(Path(path.removeprefix(WHOLE))) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     def pretty_path(self, path: str) -> str:
         return path.removeprefix(WHOLE)

@@ -1,10 +1,8 @@
 """The folder of a run: its name, the temporary folder it is made in, and how it takes its place."""
 
-import errno
 import json
 import os
 import re
-import shutil
 import socket
 import sys
 import time
@@ -63,29 +61,6 @@ def abandoned(folder: Path) -> list[tuple[Path, dict]]:
             if not _lives(told) if told.get("machine") == _machine() else quiet > KEPT:
                 found.append((left, told.get("facts") or {}))
     return found
-
-
-def replace_folder(work: Path, folder: Path) -> None:
-    """Put a finished folder in place of the last one, which is set aside until then; of two at once the later stays."""
-    aside = []
-    for attempt in range(TRIES := 10):
-        old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
-        with suppress(FileNotFoundError):
-            folder.rename(old)
-            aside.append(old)
-        try:
-            work.rename(folder)
-            break
-        except OSError as error:
-            came_between = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if came_between and attempt < TRIES - 1:
-                continue
-            with suppress(OSError):
-                if aside and not folder.exists():
-                    aside[-1].rename(folder)
-            raise
-    for old in aside:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def say(text: str) -> None:

@@ -1,49 +1,92 @@
-"""A folder that takes long to make is made once, and is whole or absent."""
+"""Files and folders that are whole or absent, whatever ends the process that writes them."""
 
+import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+
+TRIES = 10  # to put a folder in place while other processes do the same
 
 
-def atomic_folder(target: Path, mark: str, make: Callable[[Path], Any]) -> Path:
-    """The folder `target`: found by the file `mark` in it, else written by `make` into a new one and then renamed.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; the file written there takes its place when the block ends well.
 
-    What dies leaves nothing that would be taken for the folder. Where two processes make it, the first to end wins.
+    It is not forced to the disk (fsync): a machine that loses power may lose the last files, a killed process none.
 
     >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "greeting"
-    >>> def make(folder):
-    ...     folder.mkdir()
-    ...     print((folder / "text").write_text("hello"))
-    >>> atomic_folder(target, "text", make) == atomic_folder(target, "text", make)
+    >>> path = Path(tempfile.mkdtemp()) / "greeting"
+    >>> with atomic_file(path) as temporary:
+    ...     temporary.write_text("hello")
     5
-    True
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('hello', 1)
     """
-    if (target / mark).is_file():
-        return target
-    work = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        make(work)
-        try:
-            os.replace(work, target)
-        except OSError:
-            if not (target / mark).is_file():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
-
-
-def atomic_write(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, into a folder that is made if absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: Path, keep: str | None = None) -> Iterator[Path]:
+    """Yield a path for a new folder beside `path`; what is made there takes its place when the block ends well.
+
+    Args:
+        path: the folder; its parent is made if absent.
+        keep: a file that marks a whole folder. Where another process has put one there meanwhile, that one stays;
+            without `keep` the new folder replaces whatever is there.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "greeting"
+    >>> with atomic_folder(path) as temporary:
+    ...     temporary.mkdir()
+    ...     (temporary / "text").write_text("hello")
+    5
+    >>> (path / "text").read_text(), len(list(path.parent.iterdir()))
+    ('hello', 1)
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        if keep is None:
+            replace_folder(temporary, path)
+            return
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if not (path / keep).is_file():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put the folder `new` in place of `path`, which is set aside until then; of two at once the later stays."""
+    aside: list[Path] = []
+    try:
+        for attempt in range(TRIES):
+            aside.append(path.with_name(f".{path.name}.old-{uuid.uuid4().hex[:8]}"))
+            with suppress(FileNotFoundError):
+                os.replace(path, aside[-1])
+            try:
+                os.replace(new, path)
+                return
+            except OSError as error:  # another process may have put its own there in between
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == TRIES - 1:
+                    raise
+    finally:
+        last = next((old for old in reversed(aside) if old.exists()), None)
+        if last and not path.exists():
+            with suppress(OSError):
+                os.replace(last, path)
+        if path.exists():
+            for old in aside:
+                shutil.rmtree(old, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from lerpnb.utils.atomic import atomic_file
 from lerpnb.utils.environment import FILE
 
 Item = TypeVar("Item")
@@ -131,7 +132,5 @@ def _told(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[I
 
 
 def _write(path: Path, state: dict) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # a full disk must not stop the work itself
+    with contextlib.suppress(OSError), atomic_file(path) as temporary:  # a full disk must not stop the work itself
         temporary.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(temporary, path)

@@ -24,6 +24,7 @@ from lerpnb.runs.monitor import KernelMonitor
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 from lerpnb.runs.report import exporter
 from lerpnb.utils import progress
+from lerpnb.utils.atomic import replace_folder
 from lerpnb.utils.environment import FILE, RUN_DIR
 
 CELL = """\
@@ -300,7 +301,7 @@ def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
         Curve.from_measures({0.0: {"x": Measurement([1.0])}}).save(work)
 
     monkeypatch.setattr(execution, "execute", recorded)
-    monkeypatch.setattr(execution, "swap", full)
+    monkeypatch.setattr(execution, "replace_folder", full)
     message = refused(written("x = 1"))
     kept = next(Path("runs").glob(".small.tmp-*")).resolve()
     assert message == (
@@ -314,7 +315,7 @@ def test_the_last_run_comes_back_when_the_new_one_cannot_take_its_place(tmp_path
     good.mkdir()
     (good / "run.json").touch()
     with pytest.raises(FileNotFoundError):
-        staging.replace_folder(tmp_path / "never made", good)
+        replace_folder(tmp_path / "never made", good)
     assert [p.name for p in tmp_path.iterdir()] == ["demo"] and (good / "run.json").exists()
 
 

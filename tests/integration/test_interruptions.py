@@ -28,7 +28,7 @@ from lerpnb.utils.environment import FILE
 FIRST = "import os\nopen('pid', 'w').write(str(os.getpid()))\nprint('done so far')"
 CHILD = "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nopen('child', 'w').write(str(child.pid))"
 FOREVER = "import time\nwhile True:\n    time.sleep(0.1)"
-HERE = Path(__file__).parents[3]
+HERE = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lerpnb.results.summary import chief_numbers
 from lerpnb.runs.sweeps.config import read_sweep
 from lerpnb.runs.sweeps.scheduler import sweep
 
-SWEEP = Path(__file__).parents[3] / "data" / "sweeps" / "gpt2_large_sst.yaml"
+SWEEP = Path(__file__).parents[2] / "data" / "sweeps" / "gpt2_large_sst.yaml"
 LABELS = ("very negative", "negative", "neutral", "positive", "very positive")
 
 

@@ -60,7 +60,7 @@ class Cluster:
         ]
 
     def _dask(self, kind: str, *options: str) -> subprocess.Popen:
-        root = Path(__file__).parents[3]
+        root = Path(__file__).parents[2]
         environment = {**os.environ, "PYTHONPATH": str(root), "DASK_DISTRIBUTED__WORKER__DAEMON": "True"}
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -104,7 +104,7 @@ def port() -> int:
 
 def lerpnb(*arguments: str) -> subprocess.Popen:
     code = "from lerpnb.cli import main; main()"
-    root = str(Path(__file__).parents[3])
+    root = str(Path(__file__).parents[2])
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": root}, **pipes)
 

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import tempfile
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from traitlets import default
 from lerpnb.errors import LerpError, RunError
 from lerpnb.runs.parameters import parameters_of
 from lerpnb.runs.report.sanitize import redact, sanitize
-from lerpnb.utils.atomic import atomic_write
+from lerpnb.utils.atomic import atomic_file
 from lerpnb.utils.progress import time_text
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -70,7 +71,8 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     if output.resolve() == notebook.resolve():
         raise RunError(f"report({str(source)!r}): {output} is the notebook. Name another file for its page.")
     facts = facts_beside(notebook) or facts_within(node)
-    atomic_write(output, render(node, facts, notebook.parent, code))
+    with atomic_file(output) as temporary:
+        temporary.write_text(render(node, facts, notebook.parent, code), encoding="utf-8")
     return output
 
 
@@ -143,7 +145,7 @@ class LerpnbExporter(HTMLExporter):
             resources["facts"] = beside or facts_within(nb)
         facts = redact(resources["facts"])
         nb = redact(nb)
-        figures, twins = _take_figures(nb)
+        figures, images = _take_figures(nb)
         script = _page("page.js")
         scripts = [_plotly_js(), script] if figures else [script]
         resources["page"] = {
@@ -154,11 +156,14 @@ class LerpnbExporter(HTMLExporter):
             "facts": _facts(facts),
         }
         page, resources = super().from_notebook_node(nb, resources, **kw)
+        head, start, body = page.partition("<body>")
+        body = sanitize(body)
+        for mark, image in images.items():
+            body = body.replace(mark, image)
         data = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
         tail = f'<script type="application/json" id="figures">{data}</script>'
         tail += "".join(f"<script>{script}</script>" for script in scripts)
-        before, end, after = sanitize(page, twins).rpartition("</body>")
-        return before + tail + end + after, resources
+        return f"{head}{start}{body.rstrip()}\n{tail}</body>\n</html>\n", resources
 
 
 class MenuExporter(LerpnbExporter):
@@ -178,9 +183,13 @@ def _policy(scripts: list[str]) -> str:
     return f"default-src 'none'; script-src {allowed}; {rest}"
 
 
-def _take_figures(nb: NotebookNode) -> tuple[list[dict], list[str | None]]:
-    """Move every Plotly figure out of the notebook, leaving its place; drop widgets. Returns figures and PNG twins."""
-    figures, twins = [], []
+def _take_figures(nb: NotebookNode) -> tuple[list[dict], dict[str, str]]:
+    """Move every Plotly figure out of the notebook and drop widgets.
+
+    Returns the figures, and what stands in the place of each for readers without scripts: a mark -> its static image.
+    """
+    figures: list[dict] = []
+    images: dict[str, str] = {}
     nb.metadata.pop("widgets", None)
     outputs = [out for cell in nb.cells if cell.cell_type == "code" for out in cell.outputs if "data" in out]
     for out in outputs:
@@ -193,18 +202,22 @@ def _take_figures(nb: NotebookNode) -> tuple[list[dict], list[str | None]]:
         figure["config"] = {**(figure.get("config") or {}), **CONFIG}
         layout, number = figure.setdefault("layout", {}), len(figures) + 1
         meta, title = layout.get("meta"), layout.get("title")
-        told = meta.get("alt") if isinstance(meta, dict) else title.get("text") if isinstance(title, dict) else title
-        told = html.escape(re.sub(r"<[^>]*>", " ", told or f"Figure {number}"))
-        twins.append(out.data.get("image/png"))
+        alt = meta.get("alt") if isinstance(meta, dict) else title.get("text") if isinstance(title, dict) else title
+        label = html.escape(re.sub(r"<[^>]*>", " ", alt or f"Figure {number}"))
+        png = "".join(out.data.get("image/png", "").split())
+        image = (
+            f'<noscript><img src="data:image/png;base64,{html.escape(png)}" alt="{label}"></noscript>' if png else ""
+        )
+        images[mark := f"image-{uuid.uuid4().hex}"] = image
         figures.append(figure)
-        place = f'id="figure-{number}" class="figure" role="group" aria-label="{told}"'
+        place = f'id="figure-{number}" class="figure" role="group" aria-label="{label}"'
         out["data"] = NotebookNode(
-            {"text/html": f'<div {place} style="height: {int(layout.get("height") or 450)}px"></div>'}
+            {"text/html": f'<div {place} style="height: {int(layout.get("height") or 450)}px">{mark}</div>'}
         )
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if out.get("data", True)]
-    return figures, twins
+    return figures, images
 
 
 def _plotly_js() -> str:

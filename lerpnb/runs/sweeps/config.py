@@ -14,8 +14,7 @@ import yaml
 from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
 from lerpnb.runs.execution import find_notebook, source_hash
-from lerpnb.runs.identity import fingerprint
-from lerpnb.runs.inputs import located
+from lerpnb.runs.inputs import fingerprint, located
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 from lerpnb.runs.sweeps.worker import RunSpec
 from lerpnb.utils.progress import seconds_of

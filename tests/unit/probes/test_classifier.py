@@ -8,9 +8,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from lerpnb.checkpoints.devices import pick_device
-from lerpnb.data.corpus import Corpus
 from lerpnb.errors import LerpError, ProbeError
-from lerpnb.probes.classifier import Classifier, held_out_accuracy
+from lerpnb.probes.classifier import Classifier
 
 NOT_ONE = "A scorer is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
 TEXTS = ["the film was lovely", "a slow and merely long thing to sit through"]
@@ -125,19 +124,3 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch, name):
         'It has: cpu. Name one of them, or give "auto" for the first.'
     )
     assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("labels", "sources"), [(("negative", "positive"), ["rotten_tomatoes", "imdb"]), (("VIEWER", "critic"), ["voices"])]
-)
-def test_accuracy_is_of_the_held_out_texts_that_have_the_scorers_labels(tiny, tmp_path, monkeypatch, labels, sources):
-    asked = []
-
-    def some(source, n):
-        asked.append((source, n))
-        return Corpus(tuple(tiny.TEXTS[:4]), (0, 1, 0, 1), tuple(label.lower() for label in labels), source)
-
-    monkeypatch.setattr("lerpnb.probes.classifier.held_out", some)
-    found = held_out_accuracy(tiny.save(tiny.classifier(labels), tmp_path, tiny.tokenizer()), 7)
-    assert asked == [(source, 7) for source in sources] and list(found) == sources
-    assert all(value in (0, 0.25, 0.5, 0.75, 1) for value in found.values())

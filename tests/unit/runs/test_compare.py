@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_table import make
+from run_folders import make
 
 from lerpnb.errors import RunError
 from lerpnb.results.curve import Curve
@@ -118,21 +118,21 @@ def test_texts_in_labels_cannot_run(two):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "best"}, "compare(rule='best'): no such rule.\nIt is one of: fluent, strongest, loss."),
-        ({"slack": 0.9}, "compare(slack=0.9): expected 1 or more, such as 1.1."),
+        ({"rule": "best"}, "compare_runs(rule='best'): no such rule.\nIt is one of: fluent, strongest, loss."),
+        ({"slack": 0.9}, "compare_runs(slack=0.9): expected 1 or more, such as 1.1."),
         (
             {"where": "seed == 2"},
-            "compare(runs): none of 1 runs has a curve.\n"
+            "compare_runs(runs): none of 1 runs has a curve.\n"
             "Pass a folder of runs of 02_interpolate, or a wider `where`.",
         ),
         (
             {"attribute": "strength/bad"},
-            "compare(attribute='strength/bad'): no run has it.\n"
+            "compare_runs(attribute='strength/bad'): no run has it.\n"
             "Measured were: loss/a, loss/b, strength/good, perplexity/continuations.",
         ),
         (
             {"fluency": "perplexity"},
-            "compare(fluency='perplexity'): no run has it.\n"
+            "compare_runs(fluency='perplexity'): no run has it.\n"
             "Measured were: loss/a, loss/b, strength/good, perplexity/continuations.",
         ),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from run_folders import make
 
 from lerpnb import cli
 from lerpnb.errors import RunError
@@ -16,31 +17,6 @@ from lerpnb.results.measurement import Measurement
 from lerpnb.results.summary import chief_numbers
 from lerpnb.runs.directory import RunDirectory
 from lerpnb.runs.table import differing, read_curves, read_runs
-
-
-def curve_of(slope: float) -> Curve:
-    points = {
-        a: {
-            "loss/x": Measurement([4 + a * a, 4 + a * a], unit="nats/token"),
-            "strength/good": Measurement([slope * a, slope * a], unit="probability", items="prompts"),
-            "dist-2": Measurement([0.5, 0.5]),
-        }
-        for a in (-1.0, 0.0, 0.5, 1.0)
-    }
-    return Curve.from_measures(points)
-
-
-def make(name: str, slope: float | None = None, to: str = "runs", **parameters) -> Path:
-    """A run folder as `runs.run` leaves it."""
-    folder = Path(to) / name
-    folder.mkdir(parents=True)
-    facts = {"status": "done", "name": name, "notebook": {"name": "02.ipynb"}, "parameters": parameters}
-    facts |= {"started": "2026-11-23T00:19:21+00:00", "seconds": 7.5, "error": None, "sweep": "demo"}
-    if slope is not None:
-        curve_of(slope).save(folder)
-        facts["chief"] = chief_numbers(curve_of(slope))
-    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
@@ -146,7 +122,7 @@ def test_runs_may_be_listed_or_lie_far_away(runs):
 
 
 def test_the_benchmark_runs(capsys):
-    runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "read_runs.py"))["main"](20)
+    runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "read_runs.py"))["main"](20)
     assert capsys.readouterr().out.startswith("read_runs: 20 folders of a run.json of ")
 
 

@@ -18,9 +18,11 @@ from lerpnb.plots.curve import plot_curve
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs.report import exporter as reports
-from lerpnb.runs.report.sanitize import ADDRESSES, REMOVED, redact
+from lerpnb.runs.report.sanitize import redact, sanitize
 
 PLOTLY_SIGN = "plotly.js v"
+REMOVED = "script iframe frame frameset object embed applet meta base link form noscript template portal".split()
+ADDRESSES = set("href src srcset srcdoc action formaction data poster background ping cite xlink:href".split())
 FACTS = {
     "name": "demo",
     "status": "done",
@@ -50,6 +52,11 @@ HOSTILE = [
     "<base href='https://example.com'><link rel='stylesheet' href='https://example.com/x.css'>",
     "<noscript><p title=\"</noscript><img src=x onerror='window.hacked = 8'>\"></noscript>",
     "<div style='background: url(https://example.com/pixel.png)'>styled</div>",
+    "<META HTTP-EQUIV=refresh CONTENT='0;url=data:text/html,<script>top.hacked=9</script>'>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=hacked=10&gt;'></math>",
+    "<svg></p><style><a id='</style><img src=1 onerror=window.hacked=11>'></svg>",
+    "<scr<script>ipt>window.hacked = 12</scr</script>ipt>",
+    "<style>body{background:u\\72l(https://example.com/pixel.png)}</style>",
     "$\\alpha$ costs $5 and %{x} \u202e right to left",
     "w" * 10_000,
 ]
@@ -175,6 +182,22 @@ def test_hostile_texts_leave_nothing_that_runs(kind):
     assert [e for e in body.find_all(True) if "url(" in e.get("style", "")] == []
     if kind in ("plain", "stream", "error"):  # told as they are
         assert all(text.strip() in body.get_text() for text in HOSTILE)
+
+
+def test_what_a_notebook_may_show_stays():
+    kept = [
+        '<table class="dataframe" border="1"><thead><tr><th scope="col" colspan="2">a</th></tr></thead></table>',
+        '<style type="text/css">#T_1 td { text-align: left }</style>'.replace(' type="text/css"', ""),
+        '<span style="color: red" title="a title">red</span>',
+        '<a href="https://example.com" rel="noopener noreferrer">a link</a>',
+        '<img src="data:image/png;base64,AAAA" alt="an image" width="3">',
+        '<svg viewBox="0 0 1 1"><path d="M0 0L1 1" fill="none"></path></svg>',
+        '<details open=""><summary>more</summary>text</details>',
+    ]
+    for html in kept:
+        assert BeautifulSoup(sanitize(html), "html.parser") == BeautifulSoup(html, "html.parser")
+    once = sanitize("".join(HOSTILE))
+    assert sanitize(once) == once  # what is read a second time is no other page
 
 
 def test_code_is_folded_or_left_out():
