@@ -11,9 +11,9 @@ import lazy_loader
 
 from lerpnb import plots  # noqa: F401  gives results their figures
 
+NAMESPACES = ("checkpoints", "data", "errors", "evaluation", "generation", "merging", "paths", "plots", "probes")
+NAMESPACES += ("results", "runs", "training")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-NAMESPACES = ("assets", "checkpoints", "data", "errors", "evaluation", "explorer", "generation", "merging", "paths")
-NAMESPACES += ("plots", "probes", "results", "runs", "training", "utils")
 __all__ = [name for name in __all__ if name not in NAMESPACES]
 
 try:

@@ -1,9 +1,7 @@
-from . import assets as assets
 from . import checkpoints as checkpoints
 from . import data as data
 from . import errors as errors
 from . import evaluation as evaluation
-from . import explorer as explorer
 from . import generation as generation
 from . import merging as merging
 from . import paths as paths
@@ -12,7 +10,6 @@ from . import probes as probes
 from . import results as results
 from . import runs as runs
 from . import training as training
-from . import utils as utils
 from .checkpoints.checkpoint import Checkpoint as Checkpoint
 from .data.corpus import Corpus as Corpus
 from .data.prompts import load_prompts as load_prompts

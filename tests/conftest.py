@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("browser")  # which some tests import before pytest loads it as a plugin
+pytest.register_assert_rewrite("browser", "tiny_notebooks")  # imported by tests before pytest loads them as plugins
 # A shell lets what runs in its background ignore Ctrl-C; programs that a test interrupts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

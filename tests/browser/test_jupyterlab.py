@@ -7,11 +7,11 @@ import nbformat
 import pytest
 from browser import GO_TO
 from nbformat.v4 import new_code_cell
-from test_notebooks import NOTEBOOKS, parameters  # noqa: F401
+from tiny_notebooks import NOTEBOOKS
 
 import lerpnb as ln
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "tiny_notebooks"]
 pytestmark = pytest.mark.browser
 PLOTLY = "application/vnd.plotly.v1+json"
 ATTRIBUTES = {"sentiment": "first", "voice": "second"}  # notebook 10's lines, and how its parameters name them
@@ -65,34 +65,34 @@ def quiet(seen) -> None:
     assert (seen.errors, seen.outside) == ([], [])
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, reader, notebook, parameters):  # noqa: F811
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS))
+def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, reader, notebook, tiny_parameters):
     own = fresh_lab()
-    path = placed(notebook, parameters[notebook.stem], own.root)
+    path = placed(NOTEBOOKS[notebook], tiny_parameters[notebook], own.root)
     seen = tab(1400)
     panel = own.open(seen, path.name)
     own.run_all(seen, 120)
-    if notebook.stem == "03_explore":
-        use_the_explorer(seen, panel, notebook.stem)
-    if notebook.stem == "07_several_attributes":
-        use_the_second_slider(seen, panel, notebook.stem, written(parameters[notebook.stem], (2, -1)))
+    if notebook == "03_explore":
+        use_the_explorer(seen, panel, notebook)
+    if notebook == "07_several_attributes":
+        use_the_second_slider(seen, panel, notebook, written(tiny_parameters[notebook], (2, -1)))
     own.save(seen)
     shown = [out for _, some in outputs(path) for out in some]
     assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
     assert "widgets" not in nbformat.read(path, 4).metadata
     found = figures(path)
-    assert len(found) >= FIGURES.get(notebook.stem, 0)
+    assert len(found) >= FIGURES.get(notebook, 0)
     see_and_press(seen, panel, found)
-    seen.shoot(f"lab_{notebook.stem}")
+    seen.shoot(f"lab_{path.stem}")
     quiet(seen)
     seen.page.close()
     shutil.copy(path, lab.root)  # another person's server, which has never seen this notebook, and trusts no output
     panel = lab.turn_to(reader, path.name)
     reader.page.wait_for_function(UNTRUSTED)
     see_and_press(reader, panel, found)
-    if notebook.stem == "03_explore":
+    if notebook == "03_explore":
         reader.expect(panel.get_by_text("It needs a running notebook")).to_be_attached()
-    reader.shoot(f"lab_{notebook.stem}_untrusted")
+    reader.shoot(f"lab_{path.stem}_untrusted")
     quiet(reader)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from browser import GO_TO
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_exporter import FACTS, HOSTILE, cell, shown
+from pages import FACTS, HOSTILE, cell, shown
 
 from lerpnb.plots.curve import plot_curve
 from lerpnb.plots.deltas import plot_deltas

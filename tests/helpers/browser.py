@@ -205,7 +205,7 @@ class Server:
             "IPYTHONDIR": "ipython",
         }
         environment = os.environ | {name: str(home / folder) for name, folder in own.items()}
-        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
         environment["OMP_NUM_THREADS"] = "1"  # tiny models are slower by two threads, and the browser needs the other
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -22,6 +22,8 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 VOCABULARY = 100
@@ -80,6 +82,15 @@ def gpt2(seed: int = 0) -> GPT2LMHeadModel:
         vocab_size=VOCABULARY, n_positions=128, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1
     )
     return _made(GPT2LMHeadModel, config, seed)
+
+
+def t5(seed: int = 0) -> T5ForConditionalGeneration:
+    """A T5 of two layers a side, its head tied to both embeddings, every parameter moved."""
+    sizes = dict(d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4)
+    config = T5Config(
+        vocab_size=VOCABULARY, eos_token_id=1, pad_token_id=2, decoder_start_token_id=2, dropout_rate=0.0, **sizes
+    )
+    return _made(T5ForConditionalGeneration, config, seed)
 
 
 # Settings by which one small network of each kind is made; what is not named here is `network`'s.

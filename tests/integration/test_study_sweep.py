@@ -52,15 +52,13 @@ def as_the_hub_has_it(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
-    from test_seq2seq import t5
-
     monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
     words = tiny.tokenizer()
     told = yaml.safe_load(SWEEP.read_text(encoding="utf-8"))
     told["parameters"] |= {
         "base": str(as_the_hub_has_it(tiny.save(tiny.gpt2(), tmp_path / "gpt2", words))),
         "data": str(sst(tiny, tmp_path / "sst.jsonl")),
-        "seq2seq": str(tiny.save(t5(tiny), tmp_path / "t5", words)),
+        "seq2seq": str(tiny.save(tiny.t5(), tmp_path / "t5", words)),
         "encoder": str(tiny.save(tiny.classifier().bert, tmp_path / "bert", words)),
         "classifier": str(tiny.save(tiny.classifier(("NEGATIVE", "POSITIVE")), tmp_path / "scorer", words)),
         "n_texts": 4,

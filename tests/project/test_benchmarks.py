@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
 PROGRAMS = {
     "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
     "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],

@@ -17,7 +17,7 @@ from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs.execution import source_hash
 
-NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture

@@ -1,25 +1,64 @@
 """What `ln.` and Tab show: public names, each with a first line that says what it does and an example that runs."""
 
+import ast
 import inspect
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import lerpnb as ln
 
+PACKAGES = [name for name in ln.NAMESPACES if hasattr(getattr(ln, name), "__path__")]
+MODULES = {"errors", "training"}  # namespaces that are one module each
+PUBLIC = [f"lerpnb.{name}" for name in ln.__all__]
+PUBLIC += [f"lerpnb.{package}.{name}" for package in PACKAGES for name in getattr(ln, package).__all__]
+# Protocols, a module, and what a function makes: the example stands at the function.
+NO_EXAMPLE = {"lerpnb.data.demo", "lerpnb.probes.Probe", "lerpnb.probes.TextProbe"}
+NO_EXAMPLE |= {f"lerpnb.results.{kind}Comparison" for kind in ("Direction", "Path", "Run")}
+NO_EXAMPLE |= {"lerpnb.results.Barrier", "lerpnb.results.Slice", "lerpnb.results.WeightDeltas"}
 
-def test_tab_shows_public_names_alone():
-    assert dir(ln) == ln.__all__ == sorted(ln.__all__)
-    assert not [name for name in ln.__all__ if name.startswith("_")]
+
+def thing_of(name: str):
+    package, _, last = name.rpartition(".")
+    return getattr(import_module(package), last)
 
 
-@pytest.mark.parametrize("name", ln.__all__)
+def test_tab_shows_public_names_and_namespaces():
+    assert dir(ln) == sorted([*ln.__all__, *ln.NAMESPACES])
+    assert ln.__all__ == sorted(ln.__all__) and len(ln.__all__) <= 25
+    assert set(PACKAGES) == set(ln.NAMESPACES) - MODULES
+    for package in PACKAGES:
+        assert dir(getattr(ln, package)) == getattr(ln, package).__all__
+    assert not [name for name in PUBLIC if name.rpartition(".")[2].startswith("_")]
+
+
+@pytest.mark.parametrize("package", ["", *PACKAGES])
+def test_the_stub_that_editors_read_lists_what_is_there(package):
+    """`from x import y as y` is what a type checker takes for public."""
+    tree = ast.parse((Path(ln.__file__).parent / package / "__init__.pyi").read_text(encoding="utf-8"))
+    imported = {alias.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert all(alias.name == alias.asname for alias in aliases)
+    module = getattr(ln, package) if package else ln
+    assert imported == set(dir(module))
+    assert ast.literal_eval(next(n.value for n in tree.body if isinstance(n, ast.Assign))) == module.__all__
+
+
+def test_a_name_at_the_top_is_the_same_thing_in_its_namespace():
+    for package in PACKAGES:
+        for name in set(getattr(ln, package).__all__) & set(ln.__all__):
+            assert getattr(getattr(ln, package), name) is getattr(ln, name)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_a_name_says_what_it_does_and_shows_it(name):
-    thing = getattr(ln, name)
-    assert inspect.isclass(thing) or inspect.isroutine(thing)
-    told = inspect.getdoc(thing) or ""
-    first = told.partition("\n\n")[0]
+    thing, last = thing_of(name), name.rpartition(".")[2]
+    assert inspect.isclass(thing) or inspect.isroutine(thing) or inspect.ismodule(thing)
+    text = inspect.getdoc(thing) or ""
+    first = text.partition("\n\n")[0]
     assert thing.__doc__ and not (inspect.isclass(thing) and "__doc__" not in vars(thing))
-    assert first[0].isupper() or first[0] == "`" or first.startswith(f"{name}")
+    assert first[0].isupper() or first[0] == "`" or first.startswith(last)
     assert first.rstrip().endswith((".", ":"))
     assert len(first.split()) > 3
-    assert ">>> " in told, "no example that runs"
+    assert ">>> " in text or name in NO_EXAMPLE, "no example that runs"

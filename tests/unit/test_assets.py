@@ -32,7 +32,7 @@ def test_a_folder_is_itself_and_data_is_the_projects_wherever_one_stands(tmp_pat
     monkeypatch.chdir(tmp_path)
     assert assets.resolve(tmp_path) == tmp_path
     prompts = assets.resolve("data/prompts.txt")
-    assert prompts.is_file() and prompts.parent.parent == Path(__file__).parents[3]
+    assert prompts.is_file() and prompts.parent.parent == Path(__file__).parents[2]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "prompts.txt").write_text("mine")
     assert assets.resolve("data/prompts.txt").read_text() == "mine"  # what stands here comes first

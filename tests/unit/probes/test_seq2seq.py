@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import T5ForConditionalGeneration
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.batching import ended, filled, halves
@@ -17,18 +17,9 @@ from lerpnb.probes.seq2seq import Seq2SeqLoss
 from lerpnb.training import FineTuneConfig, fine_tune
 
 
-def t5(tiny, seed: int = 0) -> T5ForConditionalGeneration:
-    """A T5 of two layers a side, its head tied to both embeddings, every parameter moved."""
-    sizes = dict(d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4)
-    config = T5Config(
-        vocab_size=tiny.VOCABULARY, eos_token_id=1, pad_token_id=2, decoder_start_token_id=2, dropout_rate=0.0, **sizes
-    )
-    return tiny._made(T5ForConditionalGeneration, config, seed)
-
-
 @pytest.fixture(scope="module")
 def trio(tiny, tmp_path_factory):
-    return tiny.trio(t5(tiny), tmp_path_factory.mktemp("t5"))
+    return tiny.trio(tiny.t5(), tmp_path_factory.mktemp("t5"))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +28,7 @@ def corpus(tiny) -> Corpus:
 
 
 def test_its_loss_is_that_of_transformers(tiny, corpus):
-    model, words = t5(tiny), tiny.tokenizer()
+    model, words = tiny.t5(), tiny.tokenizer()
     found = Seq2SeqLoss(corpus, batch=3).measure(model, words)["loss/texts"]
     total = 0.0
     for i, text in enumerate(corpus.texts):
@@ -50,7 +41,7 @@ def test_its_loss_is_that_of_transformers(tiny, corpus):
 
 
 def test_targets_of_ones_own_and_a_batch_of_any_size_give_the_same(tiny, corpus):
-    model, words = t5(tiny), tiny.tokenizer()
+    model, words = tiny.t5(), tiny.tokenizer()
     sources, targets = zip(*map(halves, corpus.texts), strict=True)
     given = Seq2SeqLoss(Corpus(sources, corpus.labels, ("x",), "texts"), targets, batch=1).measure(model, words)
     halved = Seq2SeqLoss(corpus, batch=64).measure(model, words)
@@ -65,7 +56,7 @@ def few_text(corpus: Corpus) -> str:
 
 
 def test_a_uniform_model_has_the_logarithm_of_its_vocabulary(tiny, corpus):
-    model = t5(tiny)
+    model = tiny.t5()
     with torch.no_grad():
         model.shared.weight.zero_()  # tied: the head, too
     found = Seq2SeqLoss(corpus).measure(model, tiny.tokenizer())["loss/texts"]
@@ -116,7 +107,7 @@ def test_what_cannot_be_measured_is_said(tiny, corpus):
     words.eos_token = None
     cases.append(
         (
-            lambda: Seq2SeqLoss(corpus).measure(t5(tiny), words),
+            lambda: Seq2SeqLoss(corpus).measure(tiny.t5(), words),
             "loss/texts: the tokenizer has no end-of-text token, which every target is to end with.\n"
             "Set tokenizer.eos_token to a token of its vocabulary and save it again.",
         )
