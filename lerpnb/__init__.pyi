@@ -15,9 +15,7 @@ from .data.corpus import Corpus as Corpus
 from .data.prompts import load_prompts as load_prompts
 from .data.splits import held_out as held_out
 from .errors import LerpError as LerpError
-from .evaluation.crosswalks import cross as cross
-from .evaluation.loop import walk as walk
-from .evaluation.surveys import survey as survey
+from .evaluation.loop import evaluate as evaluate
 from .explorer.explorer import explore as explore
 from .generation.continuations import Continuations as Continuations
 from .paths.line import Line as Line
@@ -53,14 +51,12 @@ __all__ = [
     "Simplex",
     "Surface",
     "alpha_grid",
-    "cross",
+    "evaluate",
     "explore",
     "held_out",
     "load_prompts",
     "read_runs",
     "record",
     "run",
-    "survey",
     "sweep",
-    "walk",
 ]

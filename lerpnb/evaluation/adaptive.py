@@ -1,15 +1,18 @@
-"""Placement: where the next alpha goes, so that a curve is known to a tolerance in few points. No torch."""
+"""Adaptive sampling: where the next alpha goes, so that a curve is known to a tolerance in few points. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lerpnb.errors import AlphaError
+from lerpnb.evaluation.adaptive_2d import AdaptiveSampler2D, checked_count
 from lerpnb.results.measurement import Measurement
 from lerpnb.utils.coordinates import number
-from lerpnb.utils.text import show
+from lerpnb.utils.text import listed, show
 
-START = 7  # alphas before anything is believed: what lies between them, and shows at none of them, stays unseen
+START = 7  # alphas before any error is estimated: what lies between them, and shows at none of them, stays unseen
 
 
 LARGEST = 8  # alphas that one polynomial goes through, at most
@@ -21,13 +24,55 @@ FINEST = 1e-6  # no interval narrower than this is split: alphas closer than tha
 INTERPOLATION = f"polynomials through the 3 to {LARGEST} alphas around each interval"
 
 
+@dataclass(frozen=True)
+class Adaptive:
+    """Let `evaluate` place its own points, where the result is known least.
+
+    Args:
+        domain: first and last alpha, (lo, hi), of a path with one coordinate; x from, x to, y from, y to of one with
+            two, such as `plane.window()`.
+        tol: estimated error at which it ends, in the quantity's unit. By default 0.003 (nats a token) over an alpha,
+            and 0 over two coordinates: all `max_points` are taken.
+        max_points: points at most; by default 50 over an alpha, 60 over two coordinates.
+
+    Example:
+        ```python
+        curve = ln.evaluate(line, probes=probes, adaptive=ln.evaluation.Adaptive((-1, 2), tol=0.003))
+        ```
+    """
+
+    domain: tuple[float, ...]
+    tol: float | None = None
+    max_points: int | None = None
+
+    def sampler(
+        self, axes: tuple[str, ...], first: Sequence[tuple[float, float]] = ()
+    ) -> "AdaptiveSampler1D | AdaptiveSampler2D":
+        """What places the points over these coordinates, beginning with some.
+
+        Raises:
+            AlphaError: more than two coordinates, a domain that is none of theirs, `tol` or `max_points` out of range.
+        """
+        if len(axes) == 2:
+            most = 60 if self.max_points is None else self.max_points
+            return AdaptiveSampler2D(self.domain, first, most, self.tol or 0.0)
+        if len(axes) > 2:
+            raise AlphaError(f"Adaptive: points are placed over one or two coordinates, not over {listed(axes)}.")
+        try:
+            lo, hi = self.domain
+        except (TypeError, ValueError):
+            raise AlphaError(f"Adaptive(domain): got {self.domain!r}.\nIt takes two alphas, such as (-1, 2).") from None
+        tol, most = 0.003 if self.tol is None else self.tol, 50 if self.max_points is None else self.max_points
+        return AdaptiveSampler1D(lo, hi, tol, most)
+
+
 class AdaptiveSampler1D:
-    """Alphas placed where a curve is known least, until it is believed to be known to `tol` everywhere.
+    """Alphas placed where a curve is known least, until it is estimated to be known to `tol` everywhere.
 
     Between two alphas the curve is a polynomial through the k alphas around them. How far it may be off: the highest
     divided difference D of k alphas vanishes for a polynomial of lower degree, while a jump of height s in an interval
     gives |D| = s |sum of the weights of D on one side|. So the jump that would explain D bounds what a bend, a kink or
-    a step in that interval can hide. The error believed is the smallest such jump over k = 4, 5, ..., `LARGEST`, each
+    a step in that interval can hide. The estimated error is the smallest such jump over k = 4, 5, ..., `LARGEST`, each
     taken with the one before it, so that no difference that vanishes by chance is trusted alone. It is taken for every
     item (text or prompt) by itself and added up: a jump of a single text shows in its own values long before it shows
     in the mean. The midpoint of the worst interval comes next; `lo`, `hi` and, if between them, 0 and 1 come first.
@@ -37,35 +82,32 @@ class AdaptiveSampler1D:
     Args:
         lo, hi: first and last alpha, without unit.
         tol: largest error wanted, in the unit of what is told.
-        most: alphas at most, `START` or more.
+        max_points: alphas at most, `START` or more.
 
     Raises:
-        AlphaError: no finite numbers, `lo` not below `hi`, `tol` not above 0, `most` below `START`.
+        AlphaError: no finite numbers, `lo` not below `hi`, `tol` not above 0, `max_points` below `START`.
 
     Example:
-        >>> place = AdaptiveSampler1D(-1, 2, tol=0.01, most=50)
+        >>> place = AdaptiveSampler1D(-1, 2, tol=0.01, max_points=50)
         >>> while alphas := place.ask():
         ...     for alpha in alphas:
         ...         place.tell(alpha, [[abs(alpha - 2**0.5)]])
         >>> print(place)
-        18 alphas, error believed 0.0063: within the tolerance of 0.01
+        18 alphas, estimated error 0.0063: within the tolerance of 0.01
         >>> round(place.at([1.4])[0].item(), 3)
         0.013
     """
 
-    def __init__(self, lo: float, hi: float, tol: float, most: int = 50):
-        self.lo, self.hi = number(lo, "walk(between)"), number(hi, "walk(between)")
+    def __init__(self, lo: float, hi: float, tol: float, max_points: int = 50):
+        self.lo, self.hi = number(lo, "Adaptive(domain)"), number(hi, "Adaptive(domain)")
         if not self.lo < self.hi:
-            raise AlphaError(f"walk(between=({show(lo)}, {show(hi)})): expected the lower alpha first.")
-        self.tol = number(tol, "walk(tol)")
+            raise AlphaError(f"Adaptive(domain=({show(lo)}, {show(hi)})): expected the lower alpha first.")
+        self.tol = number(tol, "Adaptive(tol)")
         if self.tol <= 0:
-            raise AlphaError(f"walk(tol): got {show(tol)}.\nIt is an error above 0, such as 0.003 nats a token.")
-        whole = isinstance(most, (int, float, np.number)) and not isinstance(most, bool) and float(most).is_integer()
-        if not whole or most < START:
-            raise AlphaError(f"walk(most): got {most!r}.\nIt takes a whole number of alphas, {START} or more.")
-        self.most = int(most)
+            raise AlphaError(f"Adaptive(tol): got {show(tol)}.\nIt is an error above 0, such as 0.003 nats a token.")
+        self.max_points = checked_count(max_points, START)
         self._told: dict[float, list[np.ndarray]] = {}
-        self._first = self._start()
+        self.first = self._start()
 
     def _start(self) -> list[float]:
         """The ends of the line, the ends of the range, then midpoints of the widest intervals."""
@@ -78,17 +120,27 @@ class AdaptiveSampler1D:
         return found
 
     def ask(self, n: int = 1) -> list[float]:
-        """At most `n` alphas to measure next, the first ones first; none once the curve is known or `most` are told."""
-        missing = [alpha for alpha in self._first if alpha not in self._told]
+        """At most `n` alphas to measure next, the first ones first; none once it is known, or at `max_points`."""
+        missing = [alpha for alpha in self.first if alpha not in self._told]
         if missing:
             return missing[:n]
         lows, highs, errors = self._intervals()
         worst = [i for i in np.argsort(-errors, kind="stable") if errors[i] > self.tol and highs[i] - lows[i] > FINEST]
-        return [_middle(lows[i], highs[i]) for i in worst[: min(n, self.most - len(self._told))]]
+        return [_middle(lows[i], highs[i]) for i in worst[: min(n, self.max_points - len(self._told))]]
 
     def tell(self, alpha: float, quantities: Sequence[Sequence[float]]) -> None:
         """What was found at an alpha: for each quantity its items' parts, (n_items,), which add up to its value."""
         self._told[float(alpha)] = [np.atleast_1d(np.asarray(parts, dtype=np.float64)) for parts in quantities]
+
+    def tell_measured(self, alpha: float, measures: Mapping[str, Measurement]) -> None:
+        """`tell` of what was measured; nothing counts as one NaN."""
+        self.tell(alpha, [parts(measure) for measure in measures.values()] or [np.array([np.nan])])
+
+    def summary(self, names: Sequence[str]) -> dict[str, Any]:
+        """What came of it, as JSON."""
+        error = float(self.error) if np.isfinite(self.error) else None
+        found = {"between": [self.lo, self.hi], "tol": self.tol, "most": self.max_points, "error_believed": error}
+        return found | {"reached": self.reached, "interpolation": INTERPOLATION}
 
     @property
     def alphas(self) -> np.ndarray:
@@ -97,7 +149,7 @@ class AdaptiveSampler1D:
 
     @property
     def error(self) -> float:
-        """The largest error believed between `lo` and `hi`, of any quantity; inf where too few alphas are told."""
+        """The largest estimated error between `lo` and `hi`, of any quantity; inf where too few alphas are told."""
         errors = self._intervals()[2]
         return float(errors.max()) if len(errors) else np.inf
 
@@ -130,16 +182,16 @@ class AdaptiveSampler1D:
         ]
 
     def _intervals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Lower ends, upper ends and errors believed of all intervals between finite neighbours."""
+        """Lower ends, upper ends and estimated errors of all intervals between finite neighbours."""
         found = [
-            (known[:-1], known[1:], np.max([believed(known, parts)[0] for parts in quantities], axis=0))
+            (known[:-1], known[1:], np.max([estimated_errors(known, parts)[0] for parts in quantities], axis=0))
             for known, quantities in self._runs()
         ]
         return tuple(np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0),) * 3
 
     def __repr__(self) -> str:
         said = "within the tolerance of {}" if self.reached else "the tolerance of {} is not reached"
-        return f"{len(self._told)} alphas, error believed {self.error:.2g}: {said.format(show(self.tol))}"
+        return f"{len(self._told)} alphas, estimated error {self.error:.2g}: {said.format(show(self.tol))}"
 
 
 def parts(measure: Measurement) -> np.ndarray:
@@ -149,7 +201,7 @@ def parts(measure: Measurement) -> np.ndarray:
     return np.where(measure.weights > 0, measure.weights * measure.values, 0.0) / measure.weights.sum()
 
 
-def believed(alphas: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def estimated_errors(alphas: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far the curve may be from its interpolation in each interval, and through which alphas that goes.
 
     Args:
@@ -190,11 +242,11 @@ def _jumps(alphas: np.ndarray, parts: np.ndarray, k: int) -> np.ndarray:
 
 
 def interpolate(alphas: np.ndarray, parts: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(m,) values at `at`, by the polynomials that `believed` chose; Newton's form."""
+    """(m,) values at `at`, by the polynomials that `estimated_errors` chose; Newton's form."""
     if len(alphas) == 1:
         return np.full(len(at), parts.sum())
     interval = np.clip(np.searchsorted(alphas, at, side="right") - 1, 0, len(alphas) - 2)
-    windows = believed(alphas, parts)[1][interval]
+    windows = estimated_errors(alphas, parts)[1][interval]
     found = np.empty(len(at))
     for place, k in np.unique(windows, axis=0):
         here, xs = (windows == (place, k)).all(1), alphas[place : place + k]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lerpnb.errors import CurveError, ProbeError
 from lerpnb.evaluation.cache import Cache
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.line import Line
 from lerpnb.results.barrier import Barrier
 from lerpnb.results.bootstrap import Estimate
@@ -66,7 +66,7 @@ class BarrierStudy(Displayed):
         alphas: coordinates, without unit; 0, 1 and one or more between them are among them.
         tolerance: a rise above the chord that is still called none: nats a token, or a share of errors (2 %: Frankle,
             arXiv 1912.05671).
-        store: as `walk` takes it.
+        store: as `evaluate` takes it.
 
     Raises:
         CurveError: alphas without 0, 1 or anything between, or a tolerance below 0.
@@ -116,7 +116,7 @@ class BarrierStudy(Displayed):
                 f"BarrierStudy.add(probe): {probe.name!r}, expected a loss/... or an accuracy/...\n"
                 "Pass a Loss, Seq2SeqLoss or Accuracy, and others as also=[...]."
             )
-        curve = walk(line, self.alphas, [probe, *also], store=self.store)
+        curve = evaluate(line, self.alphas, [probe, *also], store=self.store)
         told = line.summary().loc["all"]
         of_loss = with_errors(curve, probe.name)
         quantity = probe.name.replace("accuracy/", "errors/")

@@ -1,4 +1,4 @@
-"""Finished points on disk, so that a walk resumes and never pays twice."""
+"""Finished points on disk, so that an evaluation resumes and never pays twice."""
 
 import hashlib
 import json
@@ -92,8 +92,8 @@ class Cache:
                 temporary.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")
         except OSError as error:
             raise LerpError(
-                f"Store: cannot write {path.name} in {self.folder.name}: {error.strerror}.\n"
-                "Finished points stay. Make room, or give walk(store=...) another folder."
+                f"Cache: cannot write {path.name} in {self.folder.name}: {error.strerror}.\n"
+                "Finished points stay. Make room, or give evaluate(store=...) another folder."
             ) from error
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Points: what the probes of a walk measure at an alpha, from the store where it has them."""
+"""The evaluator: what probes measure at a point of a path, from the cache where it has it."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -25,47 +25,51 @@ Point = tuple[dict[str, Measurement], pd.DataFrame | None]
 
 
 class Evaluator:
-    """The points of one walk: what its probes measure at each alpha, from the store where it has them.
+    """Measures probes at points of a path, or reads what they measured there before from the cache.
 
-    `known` and `new` count the measurements that came from the store and that were made.
+    Attributes:
+        cached, measured: how many measurements came from the cache, and how many were made.
+        sampling_modes: how texts were sampled, in words.
     """
 
-    def __init__(self, line: BasePath, probes: list[Probe | TextProbe], store: Cache | None):
-        self.line, self.probes, self.store = line, probes, store
-        self.known, self.new = 0, 0
-        self.ways: list[str] = []  # how texts were sampled, in words
-        self._rows: BatchedLine | None = None
-        self._halving = ExecutableBatchSize("texts")
-        self._ahead: dict[tuple[Continuations, float], pd.DataFrame] = {}
+    def __init__(self, path: BasePath, probes: list[Probe | TextProbe], store: Cache | None):
+        self.path, self.probes, self.store = path, probes, store
+        self.cached, self.measured = 0, 0
+        self.sampling_modes: list[str] = []
+        self._batched_line: BatchedLine | None = None
+        self._batch_size = ExecutableBatchSize("texts")
+        self._texts_ahead: dict[tuple[Continuations, float], pd.DataFrame] = {}
 
-    def write_ahead(self, alphas: Sequence[float], rows: bool | None = None) -> None:
+    def sample_batch(self, alphas: Sequence[float], batched: bool | None = None) -> None:
         """Sample the texts that the probes need at several alphas and the store lacks, where all share one pass.
 
         Args:
             alphas: the alphas to come.
-            rows: whether they share a pass; None decides by `prefer_batched`.
+            batched: whether they share a pass; None decides by `prefer_batched`.
 
         Raises:
-            ProbeError: `rows` is True, but this model cannot be computed a row an alpha.
+            ProbeError: `batched` is True, but this model cannot be computed a row an alpha.
         """
         for spec in dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe)):
             new = [a for a in alphas if self._stored_texts(spec, a) is None]
             if not new:
                 continue
             pays, why = (
-                (rows, "one alpha at a time: rows=False.")
-                if rows is False
-                else prefer_batched(self.line, spec, len(new))
+                (batched, "one alpha at a time: batched=False.")
+                if batched is False
+                else prefer_batched(self.path, spec, len(new))
             )
-            if not pays and not rows:
+            if not pays and not batched:
                 self._say(why)
                 continue
-            self._rows = self._rows or BatchedLine(self.line)
+            self._batched_line = self._batched_line or BatchedLine(self.path)
             each = max(1, spec.batch_size // (len(spec.prompts) * spec.n_samples))
             groups = [new[i : i + each] for i in range(0, len(new), each)]
-            self._say(why if pays else f"all {len(new)} alphas in one pass: rows=True.")
+            self._say(why if pays else f"all {len(new)} alphas in one pass: batched=True.")
             for group in track(groups, label="texts"):
-                for alpha, found in sample_batched(self._rows, self.line.tokenizer, group, spec, self._halving).items():
+                for alpha, found in sample_batched(
+                    self._batched_line, self.path.tokenizer, group, spec, self._batch_size
+                ).items():
                     self._keep_texts(spec, alpha, found)
 
     def finished(self, alphas: Iterable[float]) -> dict[float, Point]:
@@ -86,13 +90,13 @@ class Evaluator:
                     texts[spec] = self._texts(spec, alpha)
             except NotFiniteError as error:
                 unusable.add(spec)
-                warnings.warn(f"{self.line.coordinate} {show(alpha)}: {error}", stacklevel=4)
+                warnings.warn(f"{self.path.coordinate} {show(alpha)}: {error}", stacklevel=4)
             if spec in unusable:
                 continue
             found, columns = self._measured(probe, alpha, texts)
             twice = sorted(set(found) & set(measures))
             if twice:
-                raise ProbeError(f"walk(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
+                raise ProbeError(f"evaluate(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
             measures |= found
             if columns is not None:
                 texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
@@ -113,14 +117,14 @@ class Evaluator:
     def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
         key, found = self._probe_key(probe, alpha), self._stored(probe, alpha)
         if found:
-            self.known += 1
+            self.cached += 1
             return found
-        self.new += 1
+        self.measured += 1
         if isinstance(probe, TextProbe):
             measures, columns = probe.score(texts[probe.continuations])
             found = checked(probe, measures), pd.DataFrame(columns)
         else:
-            found = checked(probe, probe.measure(self._model(alpha), self.line.tokenizer)), None
+            found = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
         if self.store is not None and key:
             self.store.put(key, *found)
         return found
@@ -137,33 +141,33 @@ class Evaluator:
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
         found = self._stored_texts(spec, alpha)
         if found is None:
-            found = sample(self._model(alpha), self.line.tokenizer, spec, self._halving)
+            found = sample(self._model(alpha), self.path.tokenizer, spec, self._batch_size)
             self._keep_texts(spec, alpha, found)
-        return self._ahead.pop((spec, alpha), found)
+        return self._texts_ahead.pop((spec, alpha), found)
 
     def _stored_texts(self, spec: Continuations, alpha: float) -> pd.DataFrame | None:
-        if (spec, alpha) in self._ahead:
-            return self._ahead[spec, alpha]
+        if (spec, alpha) in self._texts_ahead:
+            return self._texts_ahead[spec, alpha]
         stored = None if self.store is None else self.store.get(self._key(alpha, {"texts": spec.identity()}, None))
         return stored and stored[1]
 
-    def _say(self, way: str) -> None:
-        if way not in self.ways:
-            self.ways.append(way)
-            print(f"texts: {way}")
+    def _say(self, mode: str) -> None:
+        if mode not in self.sampling_modes:
+            self.sampling_modes.append(mode)
+            print(f"texts: {mode}")
 
     def _keep_texts(self, spec: Continuations, alpha: float, found: pd.DataFrame) -> None:
         """In the store; in memory where there is none."""
         if self.store is None:
-            self._ahead[spec, alpha] = found
+            self._texts_ahead[spec, alpha] = found
         else:
             self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, found)
 
     def _model(self, alpha: float) -> torch.nn.Module:
-        return self.line.model if self.line.here == alpha else self.line.at(alpha)
+        return self.path.model if self.path.here == alpha else self.path.at(alpha)
 
     def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
-        key = self.line.identity() | {"alpha": alpha, "measured": identity}
+        key = self.path.identity() | {"alpha": alpha, "measured": identity}
         return key | {"texts": spec.identity()} if spec else key
 
     def check_repeats(self, grid: list[float]) -> None:
@@ -176,23 +180,23 @@ class Evaluator:
             for name in first:
                 if name not in second or not np.array_equal(first[name].values, second[name].values, equal_nan=True):
                     other = second[name].value() if name in second else "nothing"
-                    where = f"{self.line.coordinate} {show(self.line.start)}"
+                    where = f"{self.path.coordinate} {show(self.path.start)}"
                     raise ProbeError(
-                        f"walk(probes): {name!r} does not repeat: at {where} it is {first[name].value()!r}, "
+                        f"evaluate(probes): {name!r} does not repeat: at {where} it is {first[name].value()!r}, "
                         f"then {other!r}.\n"
-                        "Fix its seed, or pass check=False to walk through its noise."
+                        "Fix its seed, or pass check=False to measure its noise."
                     )
 
     def _once(self, probe: Any) -> dict[str, Measurement]:
         if isinstance(probe, TextProbe):
-            texts = sample(self._model(self.line.start), self.line.tokenizer, probe.continuations, self._halving)
+            texts = sample(self._model(self.path.start), self.path.tokenizer, probe.continuations, self._batch_size)
             return checked(probe, probe.score(texts)[0])
-        return checked(probe, probe.measure(self._model(self.line.start), self.line.tokenizer))
+        return checked(probe, probe.measure(self._model(self.path.start), self.path.tokenizer))
 
     def provenance(self) -> dict:
         """Where the numbers come from, as JSON."""
-        line = self.line
-        ends = line.checkpoints | ({"base": line.base} if line.base else {})
+        path = self.path
+        ends = path.checkpoints | ({"base": path.base} if path.base else {})
         settings = {probe.name: probe.identity() for probe in self.probes}
         told = [(name, key, value) for name, found in settings.items() for key, value in (found or {}).items()]
         hashes = {key: end.sha256 for key, end in ends.items()}
@@ -201,12 +205,12 @@ class Evaluator:
         samplings = [probe.continuations for probe in self.probes if isinstance(probe, TextProbe)]
         return {
             "ends": {key: end.name for key, end in ends.items()},
-            "coordinate": line.coordinate,
-            "named": [list(mark) for mark in line.landmarks],
+            "coordinate": path.coordinate,
+            "named": [list(mark) for mark in path.landmarks],
             "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in ends.items()},
             "hashes": hashes,
-            "dtype": line.dtype,
-            "device": _device_name(line.device),
+            "dtype": path.dtype,
+            "device": _device_name(path.device),
             "seeds": {"sampling": sorted({spec.seed for spec in samplings})},
             "settings": settings | {"continuations": [spec.identity() for spec in dict.fromkeys(samplings)]},
             "item_names": {
@@ -214,9 +218,9 @@ class Evaluator:
                 for probe in self.probes
                 if hasattr(probe, "corpus")
             },
-            "measured": self.new,
-            "from_store": self.known,
-            "sampling": self.ways,
+            "measured": self.measured,
+            "from_store": self.cached,
+            "sampling": self.sampling_modes,
             "versions": {name: version(name) for name in ("lerpnb", "torch", "transformers")},
         }
 

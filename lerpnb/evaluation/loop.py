@@ -1,4 +1,4 @@
-"""Walks: the one loop. Probes are measured along a path; a Curve comes back."""
+"""The one loop: probes are measured at points of a path; a `Curve` or a `Surface` comes back."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,177 +11,168 @@ import numpy as np
 import pandas as pd
 
 from lerpnb.errors import AlphaError, ProbeError
-from lerpnb.evaluation.adaptive import INTERPOLATION, AdaptiveSampler1D, parts
+from lerpnb.evaluation.adaptive import Adaptive, AdaptiveSampler1D
+from lerpnb.evaluation.adaptive_2d import AdaptiveSampler2D
 from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.evaluator import Evaluator, Point
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.base import as_probe
 from lerpnb.results.curve import Curve
-from lerpnb.utils.coordinates import alpha_grid, number
+from lerpnb.results.result import checked_axes
+from lerpnb.results.surface import Surface
+from lerpnb.utils.coordinates import alpha_grid
 from lerpnb.utils.progress import track
-from lerpnb.utils.text import listed, show
+from lerpnb.utils.text import listed
+
+Sampler = AdaptiveSampler1D | AdaptiveSampler2D
 
 
-def walk(
-    line: BasePath,
-    alphas: Sequence[float] | None = None,
+def evaluate(
+    path: BasePath,
+    points: Sequence[Any] | None = None,
     probes: Sequence[Any] = (),
     *,
-    between: tuple[float, float] | None = None,
-    tol: float | None = None,
-    most: int | None = None,
-    rows: bool | None = None,
+    adaptive: Adaptive | None = None,
+    batched: bool | None = None,
     store: Cache | str | Path | None | bool = True,
     check: bool = True,
-) -> Curve:
-    """Measure probes along a line, or along any other path with one coordinate.
+) -> Any:
+    """Measure probes at points of a path.
 
-    Every point is mixed from both ends, measured and stored at once, so that a walk that dies resumes, and a denser
-    grid or one more probe pays only for what is new. Text probes with equal `Continuations` share their texts.
-    Ctrl-C returns the curve of what is done.
+    Every point is mixed from all checkpoints, measured and stored at once, so that an evaluation that dies resumes, and
+    a denser grid or one more probe pays only for what is new. Text probes with equal `Continuations` share their texts.
+    Ctrl-C returns the result of what is done.
 
-    With `between` the alphas are placed where the curve is known least (`AdaptiveSampler1D`), until every `loss/...`,
-    or where there is none the first probe's first quantity, is believed to be known to `tol`. How many points that
-    took and the error believed are printed and kept in the provenance, under "placement".
+    With `adaptive` the points are placed where the result is known least, until every `loss/...`, or where there is
+    none the first probe's first quantity, is estimated to be known to its tolerance. How many points that took and the
+    estimated error are printed and kept in the provenance, under "placement".
 
     Args:
-        line: the path: a `Line`, or another `BasePath` whose coordinate is a number.
-        alphas: coordinates on the path, without unit; by default `alpha_grid(-1, 2, 13)`.
+        path: a `Line`, `Plane`, `MultiLine`, `Simplex`, an ensemble or a merging method's path.
+        points: coordinates on the path, without unit: alphas; of a `Plane` (x, y), such as `plane.grid(5)`; of a
+            `MultiLine` one grid of alphas for all lines or one each, all combinations of which are measured; of a
+            `Simplex` weights, such as `simplex.lattice(2)`. Left out: `alpha_grid(-1, 2, 13)` of a path with one
+            coordinate, and `Adaptive(plane.window())` of a plane.
         probes: `Loss`, `AttributeStrength`, `TextFunctionProbe`, functions of (model, tokenizer), or objects like them.
-        between: first and last alpha of a walk that places its own; 0 and 1 are among them where they lie inside.
-        tol: the error that such a walk may leave, in the quantity's unit; 0.003 (nats a token) if left out.
-        most: alphas that it takes at most, 50 if left out.
-        rows: whether all alphas' texts share each decoding step (`sample_batched`); None decides as `prefer_batched`
+        adaptive: places the points instead, over one or two coordinates.
+        batched: whether all points' texts share each decoding step (`sample_batched`); None decides as `prefer_batched`
             says. The choice and its reason are printed and kept in the provenance, under "sampling".
         store: where finished points are kept: a `Cache`, a folder, True for the default folder, False for nowhere.
-        check: first measure each new probe twice at alpha 0 on a few items, and refuse one that does not repeat.
+        check: first measure each new probe twice at the path's start on a few items, and refuse one that differs.
 
     Returns:
-        A `Curve`: every probe's quantities (NaN where the model at an alpha cannot be used), their 95 % intervals, all
-        samples and the provenance.
+        A `Curve` of a path with one coordinate, else a `Surface`: every probe's quantities (NaN where the model at a
+        point cannot be used), their 95 % intervals, all samples and the provenance.
 
     Raises:
-        AlphaError: an alpha that is not a finite number, or one given twice; `between`, `tol` or `most` out of range,
-            or beside `alphas`.
+        AlphaError: a coordinate that the path does not have, or one given twice; `adaptive` out of range, or beside
+            `points`.
         ProbeError: no probes, two with one name, one that does not repeat or that returns no measurement.
 
     Example:
         >>> import lerpnb as ln
-        >>> ends = [tiny_checkpoint() for _ in range(2)]
+        >>> three = [tiny_checkpoint() for _ in range(3)]
         >>> def norm(model, tokenizer):
         ...     return model.lm_head.weight.norm()
-        >>> ln.walk(ln.Line(*ends, device="cpu"), [0, 0.5, 1], [norm], store=False).alphas.tolist()
+        >>> ln.evaluate(ln.Line(*three[:2], device="cpu"), [0, 0.5, 1], [norm], store=False).alphas.tolist()
         [0.0, 0.5, 1.0]
+        >>> simplex = ln.Simplex(dict(zip("abc", three)), device="cpu")
+        >>> surface = ln.evaluate(simplex, simplex.lattice(2), [norm], store=False)
+        >>> surface.axes, len(surface.points)
+        (('a', 'b', 'c'), 6)
     """
     started = time.time()
-    place = _placement(alphas, between, tol, most)
-    grid = place.ask(place.most) if place else _checked_alphas(alpha_grid(-1, 2, 13) if alphas is None else alphas)
-    for alpha in grid:
-        line.checked(alpha, "walk(alphas)")
-    probes = ready(probes, line)
-    work = Evaluator(line, probes, as_store(store))
+    sampler = _sampler(path, points, adaptive)
+    one = len(path.axes) == 1
+    if sampler:
+        grid = [path.checked(point, "evaluate(adaptive)") for point in sampler.first]
+    else:
+        grid = path.checked_points(alpha_grid(-1, 2, 13) if points is None else points, "evaluate(points)")
+    checked_axes(path.axes, f"evaluate({type(path).__name__})")
+    probes = ready(probes, path)
+    evaluator = Evaluator(path, probes, as_cache(store))
     if check:
-        work.check_repeats(grid)
-    points: dict[float, Point] = {}
-    order = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))  # the ends first: a barrier needs both
-    total = place.most if place else len(order)
+        evaluator.check_repeats(grid)
+    if one:  # the ends first: a barrier needs both
+        grid = sorted(grid, key=lambda alpha: (alpha not in (0.0, 1.0), alpha))
+    done: dict[Any, Point] = {}
+    total = sampler.max_points if sampler else len(grid)
     try:
-        if not place:
-            work.write_ahead(order, rows)
-        for alpha in track(_placed(place, points, work, rows) if place else order, total, label="walk"):
-            points[alpha] = work.point(alpha)
+        if not sampler:
+            evaluator.sample_batch(grid, batched)
+        for point in track(_asked(sampler, done, evaluator, batched) if sampler else grid, total, label="evaluate"):
+            done[point] = evaluator.point(point)
     except KeyboardInterrupt:
-        points |= work.finished(alpha for alpha in order if alpha not in points)
-        if not points:
+        done |= evaluator.finished(point for point in grid if point not in done)
+        if not done:
             raise
-        print(f"Interrupted: {len(points)} of {'at most ' if place else ''}{total} alphas are done.")
-    told = work.provenance() | {"started": utc(started), "seconds": round(time.time() - started, 1)}
-    if place:
-        told["placement"] = _told(place, points)
-    fill_gaps(points)
-    samples = [found.assign(alpha=alpha) for alpha, (_, found) in points.items() if found is not None]
-    return Curve.from_measures(
-        {alpha: measures for alpha, (measures, _) in points.items()},
-        pd.concat(samples, ignore_index=True) if samples else None,
-        told,
-    )
+        print(f"Interrupted: {len(done)} of {'at most ' if sampler else ''}{total} points are done.")
+    provenance = evaluator.provenance() | path.provenance()
+    provenance |= {"started": utc(started), "seconds": round(time.time() - started, 1)}
+    if sampler:
+        provenance["placement"] = _placement(sampler, watched(done), len(done))
+    fill_gaps(done)
+    measures = {point: measured for point, (measured, _) in done.items()}
+    found = [(point if len(path.axes) > 1 else (point,), texts) for point, (_, texts) in done.items()]
+    texts = [frame.assign(**dict(zip(path.axes, at, strict=True))) for at, frame in found if frame is not None]
+    samples = pd.concat(texts, ignore_index=True) if texts else None
+    if one:
+        return Curve.from_measures(measures, samples, provenance)
+    return Surface.from_measures(measures, samples, provenance, path.axes)
 
 
-def _placement(alphas: Any, between: Any, tol: float | None, most: int | None) -> AdaptiveSampler1D | None:
-    if between is None:
-        for argument, value in (("tol", tol), ("most", most)):
-            if value is not None:
-                raise AlphaError(f"walk({argument}): got {value!r} without between.\nPass between=(-1, 2), say.")
-        return None
-    if alphas is not None:
+def _sampler(path: BasePath, points: Any, adaptive: Adaptive | None) -> Sampler | None:
+    if points is not None and adaptive is not None:
         raise AlphaError(
-            "walk(alphas, between): both are given.\n"
-            "alphas is a grid; a walk with between=(lo, hi) places its own. Pass one of them."
+            "evaluate(points, adaptive): both are given.\nadaptive places the points itself. Pass one of them."
         )
-    try:
-        lo, hi = between
-    except (TypeError, ValueError):
-        raise AlphaError(f"walk(between): got {between!r}.\nIt takes two alphas, such as (-1, 2).") from None
-    return AdaptiveSampler1D(lo, hi, 0.003 if tol is None else tol, 50 if most is None else most)
+    if adaptive is None and points is None and len(path.axes) > 1:
+        if not hasattr(path, "window"):
+            raise AlphaError(
+                f"evaluate(points): none are given, and a {type(path).__name__} has no points by default.\n"
+                "Pass some, such as ([0, 1], [0, 0.5, 1]) of a MultiLine or simplex.lattice(2)."
+            )
+        adaptive = Adaptive(path.window())
+    if adaptive is not None and not isinstance(adaptive, Adaptive):
+        raise AlphaError(f"evaluate(adaptive): got {adaptive!r}.\nPass ln.evaluation.Adaptive((-1, 2)), say.")
+    return adaptive and adaptive.sampler(path.axes, tuple(getattr(path, "marks", {}).values()))
 
 
-def _placed(
-    place: AdaptiveSampler1D, points: dict[float, Point], work: Evaluator, rows: bool | None
-) -> Iterator[float]:
-    """The alphas that a placement asks for, each told to it when it is measured."""
-    while alphas := place.ask():
-        work.write_ahead(alphas, rows)
-        for alpha in alphas:
-            yield alpha
-            measures = points[alpha][0]
-            missing = [[np.nan]]  # nothing could be measured there
-            place.tell(alpha, [parts(measures[name]) for name in watched(points) if name in measures] or missing)
+def _asked(sampler: Sampler, done: dict[Any, Point], evaluator: Evaluator, batched: bool | None) -> Iterator[Any]:
+    """The points that a sampler asks for; each is told to it when it is measured."""
+    while points := sampler.ask():
+        evaluator.sample_batch(points, batched)
+        for point in points:
+            yield point
+            measures = done[point][0]
+            sampler.tell_measured(point, {name: measures[name] for name in watched(done) if name in measures})
 
 
-def watched(points: dict[float, Point]) -> list[str]:
+def _placement(sampler: Sampler, names: list[str], n: int) -> dict:
+    """What adaptive sampling says of itself: printed, and as JSON."""
+    summary = sampler.summary(names)
+    interpolation = summary["interpolation"]
+    ways = [interpolation] if isinstance(interpolation, str) else interpolation
+    print(f"evaluate(adaptive): {sampler} ({listed(names)}; by {listed(ways)})")
+    return summary | {"points": n, "quantities": names}
+
+
+def watched(done: dict[Any, Point]) -> list[str]:
     """The quantities that are to be known to the tolerance."""
-    names = list(dict.fromkeys(name for measures, _ in points.values() for name in measures))
+    names = list(dict.fromkeys(name for measures, _ in done.values() for name in measures))
     return [name for name in names if name.startswith("loss/")] or names[:1]
 
 
-def _told(place: AdaptiveSampler1D, points: dict[float, Point]) -> dict:
-    """What a walk that placed its own alphas says of it: printed, and as JSON."""
-    names = watched(points)
-    error = float(place.error) if np.isfinite(place.error) else None
-    print(f"walk(between, tol, most): {place} ({listed(names)}; by {INTERPOLATION})")
-    return {
-        "between": [place.lo, place.hi],
-        "tol": place.tol,
-        "most": place.most,
-        "points": len(points),
-        "error_believed": error,
-        "reached": place.reached,
-        "quantities": names,
-        "interpolation": INTERPOLATION,
-    }
-
-
-def fill_gaps(points: dict[float, Point]) -> None:
-    """Give a quantity that could not be measured at an alpha a NaN there, so that it is drawn as a gap and named."""
-    known = {name: measure for measures, _ in points.values() for name, measure in measures.items()}
-    for measures, _ in points.values():
+def fill_gaps(done: dict[Any, Point]) -> None:
+    """Give a quantity that could not be measured at a point a NaN there, so that it is drawn as a gap and named."""
+    known = {name: measure for measures, _ in done.values() for name, measure in measures.items()}
+    for measures, _ in done.values():
         for name in known.keys() - measures.keys():
             like = known[name]
             measures[name] = replace(like, values=np.full(len(like.values), np.nan), weights=np.ones(len(like.values)))
 
 
-def _checked_alphas(alphas: Sequence[float]) -> list[float]:
-    alphas = [alphas] if np.isscalar(alphas) else list(alphas)
-    grid = [number(alpha, "walk(alphas)") for alpha in alphas]
-    if not grid:
-        raise AlphaError("walk(alphas): no alphas.\nPass alpha_grid(-1, 2, 13), say.")
-    twice = [show(alpha) for alpha in sorted(set(grid)) if grid.count(alpha) > 1]
-    if twice:
-        raise AlphaError(f"walk(alphas): {', '.join(twice[:3])} is given twice.\nGive each alpha once.")
-    return grid
-
-
-def ready(probes: Sequence[Any], path: BasePath, call: str = "walk", argument: str = "line") -> list:
+def ready(probes: Sequence[Any], path: BasePath) -> list:
     """The probes as they are measured along a path, after what would refuse them.
 
     Raises:
@@ -189,27 +180,29 @@ def ready(probes: Sequence[Any], path: BasePath, call: str = "walk", argument: s
     """
     probes = [as_probe(probe) for probe in (probes if isinstance(probes, Iterable) else [probes])]
     if not probes:
-        raise ProbeError(f"{call}(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
+        raise ProbeError("evaluate(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")
     names = [probe.name for probe in probes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ProbeError(f"{call}(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
+        raise ProbeError(f"evaluate(probes): two probes are called {twice[0]!r}.\nGive one of them another name.")
     if path.tokenizer is None:
         raise ProbeError(
-            f"{call}({argument}): the {argument} has no tokenizer.\n"
+            f"evaluate(path): the {type(path).__name__} has no tokenizer.\n"
             "Wrap live models: Checkpoint.from_model(model, tokenizer)."
         )
     return [probe.prepare(path.base) if hasattr(probe, "prepare") else probe for probe in probes]
 
 
-def as_store(store: Cache | str | Path | None | bool) -> Cache | None:
+def as_cache(store: Cache | str | Path | None | bool) -> Cache | None:
     if store is True:
         return Cache()
     if store is None or store is False or isinstance(store, Cache):
         return store if isinstance(store, Cache) else None
     if isinstance(store, (str, Path)):
         return Cache(store)
-    raise ProbeError(f"walk(store): got {store!r}.\nIt takes a folder, a Store, True for the default one, or False.")
+    raise ProbeError(
+        f"evaluate(store): got {store!r}.\nIt takes a folder, a Cache, True for the default folder, or False."
+    )
 
 
 def utc(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lerpnb.errors import ProbeError
 from lerpnb.evaluation.cache import Cache
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.distance import WeightDistance
 from lerpnb.results.comparisons import PathComparison
@@ -22,7 +22,7 @@ def compare_paths(
     store: Cache | str | Path | None | bool = True,
     check: bool = True,
 ) -> PathComparison:
-    """Walk several paths under the same probes, and draw them in one trade-off: strength, fluency, distance from base.
+    """Evaluate several paths under the same probes, to compare them in one trade-off.
 
     Coordinates of two paths are not alike: what can be compared is where their points lie. How each point is made,
     its coefficients, is printed and kept in `recipes`.
@@ -30,11 +30,11 @@ def compare_paths(
     Args:
         paths: {name: path}: `Line`, its kin, ensembles, all on one base. A function that makes one is called when its
             turn comes, so that memory holds the live models of those alone that were made before.
-        probes: as for `walk`: an `AttributeStrength` for the figure, and others; a `WeightDistance` from the path's
+        probes: as for `evaluate`: an `AttributeStrength` for the figure, and others; a `WeightDistance` from the path's
             base is measured besides.
         at: coordinates for all paths, or {name: coordinates}; 0 to 1 in quarters for who is not named.
-        store: as for `walk`.
-        check: first see that the probes repeat, as `walk` does, on the first path alone.
+        store: as for `evaluate`.
+        check: first see that the probes repeat, as `evaluate` does, on the first path alone.
 
     Returns:
         `PathComparison`: a curve a path, and the figure that they make.
@@ -75,7 +75,7 @@ def compare_paths(
         base = _check(name, path, grids[name], base)
         recipes[name] = {where: path.recipe(where) for where in grids[name]}
         print("\n".join(f"{name} at {where:.10g}: {recipe}" for where, recipe in recipes[name].items()))
-        curves[name] = walk(path, grids[name], [*probes, WeightDistance()], store=store, check=check and not curves)
+        curves[name] = evaluate(path, grids[name], [*probes, WeightDistance()], store=store, check=check and not curves)
     return PathComparison(curves, recipes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lerpnb.checkpoints.vectors import norm
 from lerpnb.errors import AlphaError
 from lerpnb.evaluation.cache import Cache
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.directions import Delta, moved, random_direction
 from lerpnb.paths.line import Line
 from lerpnb.results.comparisons import DirectionComparison
@@ -35,15 +35,15 @@ def compare_random_directions(
 
     Args:
         line: from minus to plus.
-        probes: as for `walk`.
+        probes: as for `evaluate`.
         alphas: by default `alpha_grid(-1, 2, 7)`.
         n: how many random directions, 1 or more; of the seeds `seed`, `seed` + 1, ...
         seed: of the first direction.
-        store, check: as for `walk`.
+        store, check: as for `evaluate`.
 
     Raises:
-        AlphaError: `n` below 1, or what `walk` says of alphas.
-        ProbeError: as `walk` says.
+        AlphaError: `n` below 1, or what `evaluate` says of alphas.
+        ProbeError: as `evaluate` says.
 
     Example:
         >>> import lerpnb as ln
@@ -58,7 +58,7 @@ def compare_random_directions(
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise AlphaError(f"compare_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more.")
     alphas = alpha_grid(-1, 2, 7) if alphas is None else alphas
-    along = walk(line, alphas, probes, store=store, check=check)
+    along = evaluate(line, alphas, probes, store=store, check=check)
     delta = Delta(line.minus, line.plus)
     length, others = norm(delta), []
     try:
@@ -69,7 +69,7 @@ def compare_random_directions(
             end = moved(line.minus, direction, length, f"random direction of seed {seed + i}")
             del direction
             ray = Line(line.minus, end, line.base, device=str(line.device), dtype=line.dtype)
-            found = walk(ray, alphas, probes, store=store, check=False)
+            found = evaluate(ray, alphas, probes, store=store, check=False)
             if len(found.alphas) < len(alphas):
                 break
             others.append(found)

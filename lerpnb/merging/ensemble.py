@@ -76,8 +76,8 @@ class Caches:
 class Ensemble(ScalarPath):
     """A path in what models predict, not in their weights: all of them are held and run at every token.
 
-    `walk`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it as they take a `Line`. It is
-    no point of weight space: `WeightDistance` is NaN there, and `save` refuses. A method says how logits are mixed.
+    `evaluate`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it like a `Line`. It is no
+    point of weight space: `WeightDistance` is NaN there, and `save` refuses. A method says how logits are mixed.
     """
 
     truncates = False  # whether it cuts a nucleus of its own

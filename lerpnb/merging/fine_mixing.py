@@ -41,7 +41,7 @@ class FineMixing(BasePath):
 
     def __init__(self, path: BasePath, clean: Corpus, recipe: FineTuneConfig):
         self.path, self.clean, self.recipe = path, clean, recipe
-        self.coordinate = path.coordinate
+        self.coordinate, self.axes = path.coordinate, path.axes
         self.checkpoints, self.base, self.tokenizer = path.checkpoints, path.base, path.tokenizer
         self.device, self.dtype, self._here = path.device, path.dtype, None
         first = next(iter(self.checkpoints.values()))

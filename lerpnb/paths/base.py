@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,7 +16,7 @@ from lerpnb.checkpoints.loading import load_checkpoints
 from lerpnb.checkpoints.saving import write_folder
 from lerpnb.errors import AlphaError, MismatchError
 from lerpnb.paths.mixer import Mixer
-from lerpnb.utils.coordinates import number
+from lerpnb.utils.coordinates import distinct, number
 from lerpnb.utils.text import show
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -62,6 +63,7 @@ class BasePath:
     landmarks: ClassVar[tuple[tuple[float, str], ...]] = ()  # (coordinate, name): what figures mark on the path
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
     coordinate: ClassVar[str] = "x"  # what an error calls it
+    axes: tuple[str, ...] = ("alpha",)  # what the numbers of a coordinate are called
     start: Any = 0.0  # where a probe is measured twice before anything else
 
     def __init__(
@@ -108,6 +110,21 @@ class BasePath:
             AlphaError: it is no coordinate of this path.
         """
         return point
+
+    def checked_points(self, points: Any, call: str) -> list[Any]:
+        """The coordinates that `evaluate` was given, each as it is kept.
+
+        Raises:
+            AlphaError: none, one that is not of this path, or one given twice.
+        """
+        points = [points] if np.isscalar(points) else points
+        if len(self.axes) == 1:
+            points = [number(point, call) for point in points]
+        return distinct([self.checked(point, call) for point in points], call)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result keeps of this path, beside its checkpoints."""
+        return {}
 
     def coefficients(self, point: Any) -> Coefficients:
         """What each checkpoint is multiplied by at a coordinate: the same in all tensors, or a function of a tensor's

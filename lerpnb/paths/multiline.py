@@ -1,7 +1,10 @@
 """Several lines at once: an alpha for each attribute."""
 
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from itertools import product
+from typing import Any, Unpack
+
+import numpy as np
 
 from lerpnb.checkpoints.checkpoint import ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions
@@ -9,7 +12,7 @@ from lerpnb.errors import AlphaError
 from lerpnb.paths.base import BasePath
 from lerpnb.paths.combine import checkpoint_at
 from lerpnb.paths.line import Line
-from lerpnb.utils.coordinates import coordinates
+from lerpnb.utils.coordinates import coordinates, distinct, number
 from lerpnb.utils.text import show
 
 
@@ -62,7 +65,8 @@ class MultiLine(BasePath):
             raise AlphaError(
                 'MultiLine(lines): no lines.\nPass a dict of them, such as {"mood": ("my/sad", "my/glad")}.'
             )
-        self.names, self.start = tuple(lines), (0.0,) * len(lines)
+        self.names = self.axes = tuple(lines)
+        self.start = (0.0,) * len(lines)
         even = (1 / len(lines),) * len(lines)
         self.weights = even if weights is None else coordinates(weights, self.names, "MultiLine(weights)")
         if base is None:
@@ -81,6 +85,16 @@ class MultiLine(BasePath):
         if self._rest:
             checkpoints["base"] = base
         super().__init__(checkpoints, base, **options)
+
+    def provenance(self) -> dict[str, Any]:
+        return {"weights": list(self.weights)}
+
+    def checked_points(self, points: Any, call: str) -> list[tuple[float, ...]]:
+        """All combinations of the lines' alphas: of one grid for all lines, or of a grid for each."""
+        points = list(points)
+        one_each = len(points) == len(self.names) and not any(np.ndim(grid) == 0 for grid in points)
+        grids = points if one_each else [points] * len(self.names)
+        return list(product(*(sorted(distinct([number(a, call) for a in grid], call)) for grid in grids)))
 
     def checked(self, point: Sequence[float], call: str) -> tuple[float, ...]:
         return coordinates(point, self.names, call)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -53,6 +53,7 @@ class Plane(BasePath):
     """
 
     kind, coordinate, start = "plane", "point", (0.0, 0.0)
+    axes = ("x", "y")
 
     def __init__(
         self,
@@ -113,6 +114,9 @@ class Plane(BasePath):
     def grid(self, n: int, margin: float = 0.4) -> list[tuple[float, float]]:
         """n x n even points over `window(margin)`."""
         return lattice(self.window(margin), n)
+
+    def provenance(self) -> dict[str, Any]:
+        return {"marks": {name: list(place) for name, place in self.marks.items()}}
 
     def checked(self, point: tuple[float, float], call: str) -> tuple[float, float]:
         return pair(point, call)

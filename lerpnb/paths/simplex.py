@@ -59,6 +59,7 @@ class Simplex(BasePath):
                 f"Simplex(checkpoints): {len(checkpoints) or 'none'}, expected two or more.\n"
                 'Pass a dict of them, such as {"kind": "my/kind", "short": "my/short"}.'
             )
+        self.axes = tuple(checkpoints)
         self.affine, self.start = affine, (1.0, *[0.0] * (len(checkpoints) - 1))
         super().__init__(checkpoints, base, **options)
 

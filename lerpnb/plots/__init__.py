@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 for _result, _module, _function in (
     ("Curve", "curve", "plot_curve"),
     ("Surface", "surface", "plot_contour"),
+    ("Grid", "heatmaps", "plot_heatmaps"),
     ("Slice", "surface", "plot_slice"),
     ("WeightDeltas", "deltas", "plot_deltas"),
     ("PathComparison", "tradeoffs", "plot_paths"),

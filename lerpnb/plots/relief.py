@@ -15,7 +15,7 @@ def plot_surface_3d(surface: Surface, quantity: str | None = None) -> Figure:
         >>> from lerpnb.results.measurement import Measurement
         >>> points = {(x, y): {"loss/x": Measurement([x * x + y * y])}
         ...           for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)}
-        >>> fig = plot_surface_3d(Surface.from_measures(points, {"marks": {"minus": [0, 0], "plus": [1, 0]}}))
+        >>> fig = plot_surface_3d(Surface.from_measures(points, provenance={"marks": {"plus": [1, 0]}}))
         >>> [trace.type for trace in fig.data]
         ['surface', 'scatter3d', 'scatter3d']
     """

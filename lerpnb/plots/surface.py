@@ -35,7 +35,7 @@ def plot_contour(surface: Surface, quantity: str | None = None) -> Figure:
         >>> from lerpnb.results.measurement import Measurement
         >>> points = {(x, y): {"loss/x": Measurement([x * x + y * y])}
         ...           for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)}
-        >>> fig = plot_contour(Surface.from_measures(points, {"marks": {"minus": [0, 0], "plus": [1, 0]}}))
+        >>> fig = plot_contour(Surface.from_measures(points, provenance={"marks": {"minus": [0, 0], "plus": [1, 0]}}))
         >>> [trace.name for trace in fig.data]
         ['loss/x', 'measured', 'the line', 'its extension', 'checkpoints']
     """

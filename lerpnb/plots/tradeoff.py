@@ -38,7 +38,7 @@ def plot_tradeoff(curve: Curve, base: Curve | None = None) -> Figure:
 
     Args:
         curve: a walk with an `AttributeStrength` probe that has a judge.
-        base: the same probe at the base model, which is no point of the line: `walk(Line(o, o), [0], [attribute])`
+        base: the same probe at the base model, which is no point of the line: `evaluate(Line(o, o), [0], [attribute])`
             with o the base. Left out, no base is marked: its strength is not known.
 
     Raises:
@@ -57,7 +57,7 @@ def plot_tradeoff(curve: Curve, base: Curve | None = None) -> Figure:
     if base is not None and len(base.alphas) != 1:
         raise CurveError(
             f"trade_off_figure(base): a curve of {len(base.alphas)} alphas, expected one.\n"
-            "Pass walk(Line(o, o), [0], [attribute]) with o the base."
+            "Pass evaluate(Line(o, o), [0], [attribute]) with o the base."
         )
     if base is not None:
         quantities(base, "trade_off_figure(base)")

@@ -100,7 +100,7 @@ class AttributeStrength:
         self._perplexity: dict[tuple[str, str], float] = {}
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
-        """This probe, or where no judge was named a copy that takes the line's base; `walk` calls it."""
+        """This probe, or where no judge was named a copy that takes the line's base; `evaluate` calls it."""
         if self.perplexity_model is not None:
             return self
         if base is None or base.tokenizer is None:

@@ -50,7 +50,7 @@ class TextProbe(Protocol):
 class FunctionProbe:
     """A probe from a function `f(model, tokenizer)` that returns a number, one number an item, or a dict of those.
 
-    `walk` wraps a plain function in it, named after the function.
+    `evaluate` wraps a plain function in it, named after the function.
 
     Raises:
         ProbeError: at the walk, when the function returns anything else.
@@ -146,7 +146,7 @@ def as_probe(thing: Any) -> Probe | TextProbe:
     if inspect.isfunction(thing):
         return FunctionProbe(thing.__name__, thing)
     raise ProbeError(
-        f"walk(probes): {thing!r} is no probe.\n"
+        f"evaluate(probes): {thing!r} is no probe.\n"
         "A probe is ln.Loss, ln.AttributeStrength, a function of (model, tokenizer), or an object with "
         "name, identity() and measure(model, tokenizer)."
     )

@@ -38,7 +38,7 @@ class WeightDistance:
         self.base = base
 
     def prepare(self, base: Checkpoint | None) -> "WeightDistance":
-        """This probe, or where no base was named a copy that takes the path's; `walk` calls it."""
+        """This probe, or where no base was named a copy that takes the path's; `evaluate` calls it."""
         if self.base is not None:
             return self
         if base is None:

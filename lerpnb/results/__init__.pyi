@@ -7,7 +7,7 @@ from .curve import Curve as Curve
 from .deltas import WeightDeltas as WeightDeltas
 from .entanglement import Entanglement as Entanglement
 from .measurement import Measurement as Measurement
-from .surface import Slice as Slice
+from .slice import Slice as Slice
 from .surface import Surface as Surface
 
 __all__ = [

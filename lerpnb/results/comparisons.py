@@ -83,7 +83,7 @@ class DirectionComparison(Displayed):
 class PathComparison(Displayed):
     """Curves of several paths under the same probes, by name: what `compare_paths` returns. It shows its figure.
 
-    curves: name -> what `walk` returned, in the order of the figure's colours.
+    curves: name -> what `evaluate` returned, in the order of the figure's colours.
     recipes: name -> {coordinate: how the model there is made, in words}.
     """
 

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+from lerpnb.errors import LerpError
+
 _PLOTS: dict[str, tuple[str, str]] = {}
 
 
@@ -18,10 +20,19 @@ def register(result: str, module: str, function: str) -> None:
 class Displayed:
     """A result that draws itself: `plot()` makes its figure, and a notebook shows that."""
 
+    @property
+    def _figure(self) -> str:
+        """Under which name its figure is registered."""
+        return type(self).__name__
+
     def plot(self, *args: Any, **options: Any) -> Any:
         """The figure of this result; the arguments are those of its function in `lerpnb.plots`."""
-        module, function = _PLOTS[type(self).__name__]
+        module, function = _PLOTS[self._figure]
         return getattr(import_module(module), function)(self, *args, **options)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
-        return {**self.plot()._repr_mimebundle_(), "text/plain": repr(self)}
+        try:
+            figure = self.plot()._repr_mimebundle_() if self._figure in _PLOTS else {}
+        except LerpError:  # there is nothing that this figure could show
+            figure = {}
+        return {**figure, "text/plain": repr(self)}

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.results.bootstrap import Estimate, estimate
-from lerpnb.results.crossing import Crossing
+from lerpnb.results.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -17,19 +17,18 @@ class Entanglement:
     Attributes:
         value: (|e_12| + |e_21|) / (|e_11| + |e_22|), without unit: 0 where each alpha moves its own attribute alone, 1
             where it moves the other as much. Noise adds to it: with both cross effects 0, it is above 0 all the same.
-        effects: line -> {quantity: e}, the rise of the quantity a unit of the line's alpha (`Crossing.effect`).
+        effects: line -> {quantity: e}, the rise of the quantity a unit of the line's alpha (`Surface.effect`).
         shares: (line, quantity) -> the cross effect, with its sign, over what the quantity's own alpha does to it.
 
     Example:
         >>> from lerpnb.results.measurement import Measurement
         >>> grid = [(a, b) for a in (0.0, 1.0) for b in (0.0, 1.0)]
-        >>> glad = {(a, b): Measurement([0.2 + 0.5 * a + 0.1 * b] * 2) for a, b in grid}
-        >>> ornate = {(a, b): Measurement([0.6 + 0.3 * b] * 2) for a, b in grid}
-        >>> measures = {"strength/glad": glad, "strength/ornate": ornate}
-        >>> found = Entanglement.of(Crossing(("mood", "style"), ((0.0, 1.0), (0.0, 1.0)), measures))
-        >>> found.value
+        >>> points = {(a, b): {"strength/glad": Measurement([0.2 + 0.5 * a + 0.1 * b] * 2),
+        ...                    "strength/ornate": Measurement([0.6 + 0.3 * b] * 2)} for a, b in grid}
+        >>> entanglement = Entanglement.of(Surface.from_measures(points, axes=("mood", "style")))
+        >>> entanglement.value
         0.125 [0.125, 0.125]
-        >>> found.shares["style", "strength/glad"]
+        >>> entanglement.shares["style", "strength/glad"]
         0.2 [0.2, 0.2]
     """
 
@@ -38,10 +37,10 @@ class Entanglement:
     shares: dict[tuple[str, str], Estimate]
 
     @classmethod
-    def of(cls, crossing: Crossing, quantities: tuple[str, str] | None = None) -> "Entanglement":
+    def of(cls, surface: Surface, quantities: tuple[str, str] | None = None) -> "Entanglement":
         """How much moving either alpha changes the other's attribute, against what the attribute's own alpha does.
 
-        With e_ij the main effect of line i's alpha on the strength of attribute j (`Crossing.effect`), it is
+        With e_ij the main effect of line i's alpha on the strength of attribute j (`Surface.effect`), it is
 
             (|e_12| + |e_21|) / (|e_11| + |e_22|),
 
@@ -49,27 +48,29 @@ class Entanglement:
         2404.07117. Intervals are percentiles of a bootstrap over the items, the same in all four effects.
 
         Args:
-            crossing: of the two lines.
-            quantities: each line's own, in the lines' order; by default the crossing's two strengths, in their order.
+            surface: over the alphas of the two lines, a full grid.
+            quantities: each line's own, in the lines' order; by default the surface's two strengths, in their order.
 
         Raises:
             CurveError: `quantities` are not two that were measured, on as many items, or neither alpha moves its own.
         """
-        strengths = [q for q in crossing.quantities if q.startswith("strength/")]
+        strengths = [q for q in surface.quantities if q.startswith("strength/")]
         own = tuple(strengths if quantities is None else quantities)
-        (first, second), call = crossing.names, "Entanglement.of(quantities)"
-        if len(own) != 2 or any(q not in crossing.quantities for q in own):
+        if len(surface.axes) != 2:
+            raise CurveError(f"Entanglement.of(surface): it is over {', '.join(surface.axes)}, expected two alphas.")
+        (first, second), call = surface.axes, "Entanglement.of(quantities)"
+        if len(own) != 2 or any(q not in surface.quantities for q in own):
             raise CurveError(
                 f"{call}: got {', '.join(own) or 'none'}, expected the quantity of {first}, then that of {second}.\n"
-                f"Measured are: {', '.join(crossing.quantities)}."
+                f"Measured are: {', '.join(surface.quantities)}."
             )
         a, b = own
-        counts = [len(crossing.measures[q][crossing.pairs[0]].values) for q in own]
+        counts = [len(surface.frame.loc[surface.frame["quantity"] == q, "item_values"].iloc[0]) for q in own]
         if counts[0] != counts[1]:
             raise CurveError(
                 f"{call}: {a} has {counts[0]} items, {b} {counts[1]}.\nMeasure both on the same prompts, in one call."
             )
-        slopes = {(line, q): crossing.slopes(q, line) for line in crossing.names for q in own}
+        slopes = {(line, q): surface.slopes(q, line) for line in surface.axes for q in own}
         if slopes[first, a][0] == slopes[second, b][0] == 0:
             raise CurveError(f"{call}: neither alpha moves its own quantity, {a} and {b}.")
 
@@ -83,7 +84,7 @@ class Entanglement:
                 for line, q, other in ((first, b, second), (second, a, first))
             }
             total = estimated([(first, b), (second, a)], [(first, a), (second, b)])
-        effects = {line: {q: estimate(*slopes[line, q], counts[0]) for q in own} for line in crossing.names}
+        effects = {line: {q: estimate(*slopes[line, q], counts[0]) for q in own} for line in surface.axes}
         return cls(total, effects, shares)
 
     @property

@@ -22,7 +22,7 @@ MEASURED = dict(quantity=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(),
 MEASURED |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
 
 
-AGAIN = "Run the walk again: its finished points come from the store."
+AGAIN = "Evaluate again: finished points come from the store."
 
 
 def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], told: dict, path: Path) -> None:
@@ -47,7 +47,7 @@ def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: s
 
     Args:
         path: the file.
-        columns: what it has to have.
+        columns: what it has to have behind its coordinates, which may have any names.
         call: what an error names.
         writer: the function that writes such a file, as an error names it.
 
@@ -56,9 +56,10 @@ def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: s
     """
     table = read_table(path, call, writer)
     words, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
-    if words is None or table.schema.names != list(columns):
+    names = table.schema.names
+    if words is None or names[-len(columns) :] != list(columns):
         raise CurveError(f"{call}: {path} was not written by {writer}. {AGAIN}")
-    frame = table.to_pandas()
+    frame, columns = table.to_pandas(), dict.fromkeys(names[: -len(columns)], FLOAT) | columns
     if sha256(words + _content(frame, columns)).encode() != digest:
         raise CurveError(f"{call}: {path} is damaged: its checksum differs. {AGAIN}")
     return frame, json.loads(words)

@@ -9,22 +9,24 @@ from lerpnb.errors import CurveError
 from lerpnb.utils.coordinates import finite, nearest
 from lerpnb.utils.text import listed, show
 
-COLUMNS = {"alpha": float, "prompt_id": int, "draw": int, "prompt": str, "continuation": str, "n_tokens": int}
+# beside the coordinates; scores come behind them
+COLUMNS = {"prompt_id": int, "draw": int, "prompt": str, "continuation": str, "n_tokens": int}
 
 
-def checked(samples: pd.DataFrame | None, call: str) -> pd.DataFrame:
-    """The samples sorted by alpha, prompt_id and draw; None is a table without a row.
+def checked(samples: pd.DataFrame | None, call: str, axes: tuple[str, ...] = ("alpha",)) -> pd.DataFrame:
+    """The samples sorted by their coordinates, prompt_id and draw; None is a table without a row.
 
     Raises:
         CurveError: a column of `COLUMNS` is missing. Others, such as scores, are kept.
     """
     if samples is None or not len(samples.columns):
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
-    missing = [name for name in COLUMNS if name not in samples]
+        kinds = dict.fromkeys(axes, float) | COLUMNS
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+    missing = [name for name in (*axes, *COLUMNS) if name not in samples]
     if missing:
-        raise CurveError(f"{call}: no column {listed(missing)}. Samples need {', '.join(COLUMNS)}.")
-    samples = samples.assign(alpha=[finite(alpha, call) for alpha in samples["alpha"]])
-    return samples.sort_values(["alpha", "prompt_id", "draw"], kind="stable", ignore_index=True)
+        raise CurveError(f"{call}: no column {listed(missing)}. Samples need {', '.join((*axes, *COLUMNS))}.")
+    samples = samples.assign(**{axis: [finite(at, call) for at in samples[axis]] for axis in axes})
+    return samples.sort_values([*axes, "prompt_id", "draw"], kind="stable", ignore_index=True)
 
 
 def at(samples: pd.DataFrame, alpha: float, call: str) -> pd.DataFrame:

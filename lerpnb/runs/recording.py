@@ -4,14 +4,13 @@ import copy
 import os
 from pathlib import Path
 
-from lerpnb.results.crossing import Crossing
 from lerpnb.results.curve import Curve
 from lerpnb.results.surface import Surface
 from lerpnb.runs.report.sanitize import redact
 from lerpnb.utils.environment import RUN_DIR
 
 
-def record(curve: Curve | Surface | Crossing, to: str | Path = "runs/live") -> Path:
+def record(curve: Curve | Surface, to: str | Path = "runs/live") -> Path:
     """Keep a result beside the notebook that made it: in a batch run in its run folder, else in `to`. Returns that.
 
     >>> import tempfile
@@ -20,6 +19,6 @@ def record(curve: Curve | Surface | Crossing, to: str | Path = "runs/live") -> P
     >>> sorted(file.name for file in folder.iterdir())
     ['curve.parquet', 'samples.parquet']
     """
-    told = copy.copy(curve)
-    object.__setattr__(told, "provenance", redact(curve.provenance))  # a crossing is frozen
-    return told.save(os.environ.get(RUN_DIR) or to)
+    redacted = copy.copy(curve)
+    redacted.provenance = redact(curve.provenance)
+    return redacted.save(os.environ.get(RUN_DIR) or to)

@@ -90,6 +90,20 @@ def number(alpha: float, call: str) -> float:
     return finite(alpha, call)
 
 
+def distinct(points: list, call: str) -> list:
+    """The points, if there are some and each is there once.
+
+    Raises:
+        AlphaError: it is otherwise.
+    """
+    if not points:
+        raise AlphaError(f"{call}: no points.\nPass some, such as ln.alpha_grid(-1, 2, 13) or plane.grid(5).")
+    twice = [show(point) for point in sorted(set(points)) if points.count(point) > 1]
+    if twice:
+        raise AlphaError(f"{call}: {', '.join(twice[:3])} is given twice.\nGive each point once.")
+    return points
+
+
 COARSE = 5  # points along each side of the lattice that comes first
 
 

@@ -20,7 +20,7 @@ import numpy as np
 # This file's folder comes first on the path, so the library called adaptive could not be imported from here.
 from common import RESULTS, arguments, save
 
-from lerpnb.evaluation.adaptive import INTERPOLATION, AdaptiveSampler1D, interpolate
+from lerpnb.evaluation.adaptive import INTERPOLATION, Adaptive, AdaptiveSampler1D, interpolate
 
 if TYPE_CHECKING:
     from lerpnb.evaluation.cache import Cache
@@ -68,7 +68,7 @@ def _curve(kind: str, draw: np.random.Generator) -> Function:
 
 def place(parts: Callable[[float], np.ndarray], tol: float) -> AdaptiveSampler1D:
     """A placement that has reached `tol`, or 121 alphas, on a curve whose items' parts are told."""
-    found = AdaptiveSampler1D(LO, HI, tol, most=len(REFERENCE))
+    found = AdaptiveSampler1D(LO, HI, tol, max_points=len(REFERENCE))
     while alphas := found.ask():
         for alpha in alphas:
             found.tell(alpha, [parts(alpha)])
@@ -114,10 +114,10 @@ def synthetic(kind: str, seeds: int) -> list[dict]:
 
 
 def demo(tiny: bool) -> list[dict]:
-    """The demo line and 32 short held-out sentences (for --tiny a made-up line and few alphas), by `ln.walk` itself."""
+    """The demo line and 32 short held-out sentences (for --tiny a made-up line and few alphas) by `ln.evaluate`."""
     from lerpnb.data.corpus import Corpus
     from lerpnb.evaluation.cache import Cache
-    from lerpnb.evaluation.loop import walk
+    from lerpnb.evaluation.loop import evaluate
     from lerpnb.paths.line import Line
     from lerpnb.probes.loss import Loss
 
@@ -146,9 +146,9 @@ def demo(tiny: bool) -> list[dict]:
         if n >= 3:
             even[n] = float(np.abs(interpolate(reference[::step], items[::step], reference) - true).max())
     for tol in tolerances:
-        curve = walk(line, probes=[loss], between=(LO, HI), tol=tol, most=len(REFERENCE), store=store)
+        curve = evaluate(line, probes=[loss], adaptive=Adaptive((LO, HI), tol, len(REFERENCE)), store=store)
         told = curve.provenance["placement"]
-        placed = AdaptiveSampler1D(LO, HI, tol, most=len(REFERENCE))
+        placed = AdaptiveSampler1D(LO, HI, tol, max_points=len(REFERENCE))
         frame = curve.frame[curve.frame["quantity"] == loss.name]
         for alpha, values in zip(frame["alpha"], frame["item_values"], strict=True):
             placed.tell(alpha, [values * weights / weights.sum()])
@@ -170,9 +170,9 @@ def demo(tiny: bool) -> list[dict]:
 
 def measured(line: "Line", loss: "Loss", alphas: np.ndarray, store: "Cache") -> tuple[np.ndarray, np.ndarray]:
     """Each text's loss at each alpha, and its number of tokens."""
-    from lerpnb.evaluation.loop import walk
+    from lerpnb.evaluation.loop import evaluate
 
-    frame = walk(line, alphas, [loss], store=store).frame
+    frame = evaluate(line, alphas, [loss], store=store).frame
     frame = frame[frame["quantity"] == loss.name]
     return np.stack(list(frame["item_values"])), np.asarray(frame["item_weights"].iloc[0])
 

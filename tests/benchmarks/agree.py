@@ -39,7 +39,7 @@ class Case:
         self.ids = torch.tensor([words(tiny.TEXTS[0])["input_ids"]])
 
     def losses(self, alphas: tuple[float, ...]) -> np.ndarray:
-        return ln.walk(self.line, alphas, [ln.Loss(self.corpus)], store=False).value("loss/x")
+        return ln.evaluate(self.line, alphas, [ln.Loss(self.corpus)], store=False).value("loss/x")
 
     def loss_of(self, model: torch.nn.Module) -> float:
         """transformers' own."""

@@ -123,7 +123,7 @@ def texts(kind: str, line: Line, tokens: int, repeats: int) -> dict:
 def walking(line: Line, tiny: bool, repeats: int) -> dict:
     """A loss walk of 11 alphas over 32 texts, against one model's passes over the same texts as often."""
     from lerpnb.data.corpus import Corpus
-    from lerpnb.evaluation.loop import walk
+    from lerpnb.evaluation.loop import evaluate
     from lerpnb.probes.loss import Loss
 
     sentences = tuple(
@@ -133,7 +133,7 @@ def walking(line: Line, tiny: bool, repeats: int) -> dict:
     probe, alphas = Loss(Corpus(many, (0,) * len(many), ("any",), "texts")), [i / 10 for i in range(11)]
 
     def walked() -> Any:
-        return walk(line, alphas, [probe], store=False, check=False)
+        return evaluate(line, alphas, [probe], store=False, check=False)
 
     def bare() -> None:
         for _ in alphas:

@@ -24,7 +24,8 @@ import peft, torch, transformers
 from transformers import AutoModelForCausalLM
 from transformers.models.gpt2 import modeling_gpt2
 from transformers.models.llama import modeling_llama
-from lerpnb import paths, walks
+from lerpnb import paths
+from lerpnb.evaluation import loop
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.corpus import Corpus
 from lerpnb.probes.loss import Loss
@@ -46,7 +47,7 @@ else:
     line = paths.Line(minus, plus, device="cpu")
     weights = 4 * line.minus.n_parameters
     repr(line)
-    walks.walk(line, [-0.5, 0.5, 1.5], [probe], store=False)
+    loop.evaluate(line, [-0.5, 0.5, 1.5], [probe], store=False)
 print(json.dumps({"weights": weights, "taken": status("VmHWM") - before}))
 """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from common import arguments, save
 
-from lerpnb.evaluation.refinement import AdaptiveSampler2D
+from lerpnb.evaluation.adaptive_2d import AdaptiveSampler2D
 from lerpnb.results.interpolant import PolyharmonicSpline
 from lerpnb.utils.coordinates import lattice
 
@@ -95,10 +95,11 @@ def row_of(name: str, value: Callable[[tuple[float, float]], float], window: tup
 
 
 def demo(tiny: bool) -> dict:
-    """The demo's plane and four short held-out sentences (for --tiny a made-up plane), measured by `ln.survey`."""
+    """The demo's plane and four short held-out sentences (for --tiny a made-up plane), measured by `ln.evaluate`."""
     from lerpnb.data.corpus import Corpus
+    from lerpnb.evaluation.adaptive import Adaptive
     from lerpnb.evaluation.cache import Cache
-    from lerpnb.evaluation.surveys import survey
+    from lerpnb.evaluation.loop import evaluate
     from lerpnb.paths.plane import Plane
     from lerpnb.probes.loss import Loss
 
@@ -118,9 +119,9 @@ def demo(tiny: bool) -> dict:
         plane = Plane("smollm2-135m-instruct", "data/adapters/negative", "data/adapters/positive", device="cpu")
         store, most = Cache(), MOST
     window = plane.window()
-    placed = survey(plane, [loss], most=most, store=store)
-    even = survey(plane, [loss], points=lattice(window, EVEN), store=store)
-    reference = survey(plane, [loss], points=lattice(window, REFERENCE), store=store)
+    placed = evaluate(plane, probes=[loss], adaptive=Adaptive(plane.window(), max_points=most), store=store)
+    even = evaluate(plane, lattice(window, EVEN), [loss], store=store)
+    reference = evaluate(plane, lattice(window, REFERENCE), [loss], store=store)
     known = {
         (x, y): value
         for surface in (reference, even, placed)

@@ -45,7 +45,7 @@ def memory(results: list[dict]) -> Iterator[Row]:
 
 def walk(result: dict) -> Iterator[Row]:
     ways = result["ways"]
-    ours, careful = (ways[way] for way in ("ln.walk, fresh store", "a careful user's loop"))
+    ours, careful = (ways[way] for way in ("ln.evaluate, fresh store", "a careful user's loop"))
     yield (
         f"loss walk, {result['name']}, in bare forward passes",
         spread(ours),

@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from common import arguments, ratios, save, show
 
 from lerpnb.data.corpus import Corpus
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.line import Line
 from lerpnb.probes.loss import Loss, sequence_nll
 from lerpnb.results.measurement import Measurement
 from lerpnb.utils.coordinates import alpha_grid
 
-WAYS = ("bare forward passes", "a careful user's loop", "ln.walk, fresh store")
+WAYS = ("bare forward passes", "a careful user's loop", "ln.evaluate, fresh store")
 
 
 def made(tiny: bool) -> tuple[Line, Corpus, list[float]]:
@@ -109,7 +109,7 @@ def timed(line: Line, corpus: Corpus, alphas: list[float]) -> dict[str, list[flo
     loss, ways = Loss(corpus), [Beside("bare", bare(line, corpus)), Beside("careful", careful(line, corpus))]
     with tempfile.TemporaryDirectory() as store:
         start = time.perf_counter()
-        curve = walk(line, alphas, [loss, *ways], store=store)
+        curve = evaluate(line, alphas, [loss, *ways], store=store)
         end = time.perf_counter()
     gaps = {way.name: np.abs(curve.value(way.name) - curve.value(loss.name)).max() for way in ways}
     assert max(gaps.values()) < 1e-5, f"the losses differ: {gaps}"
@@ -135,7 +135,7 @@ def measure_peak(way: str, tiny: bool) -> None:
     if point:
         point(), point()
     else:
-        walk(line, alphas[:2], [Loss(corpus)], store=False)
+        evaluate(line, alphas[:2], [Loss(corpus)], store=False)
     print(resident("VmHWM") - before)
 
 

@@ -269,7 +269,7 @@ def written_by_a_model(tiny, tiny_llama_pair, tmp_path) -> Curve:
     line.tokenizer.__class__ = Hostile
     scored = ln.probes.TextFunctionProbe("strength/evil", len, ln.Continuations(PROMPTS, n_samples=1, max_new_tokens=4))
     corpus = ln.Corpus(tuple(HOSTILE[:4]) + ("w" * 2000,), (0,) * 5, ("x",), "evil")
-    return ln.walk(line, [0.0, 0.5, 1.0], [scored, ln.Loss(corpus, max_length=100)], store=False, check=False)
+    return ln.evaluate(line, [0.0, 0.5, 1.0], [scored, ln.Loss(corpus, max_length=100)], store=False, check=False)
 
 
 PROMPTS = ("the film", "nobody")

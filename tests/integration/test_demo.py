@@ -10,8 +10,7 @@ from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.demo import reviews, voices
 from lerpnb.data.prompts import load_prompts
 from lerpnb.data.splits import held_out
-from lerpnb.evaluation.crosswalks import cross
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample
 from lerpnb.paths.line import Line
@@ -35,7 +34,7 @@ def curve(line, tmp_path_factory):
     corpus = held_out("rotten_tomatoes", 12)
     attribute = AttributeStrength("data/scorer", load_prompts(6), n_samples=2, max_new_tokens=12, device="cpu")
     probes = [Loss(corpus.negative), Loss(corpus.positive), attribute]
-    return walk(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
+    return evaluate(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
 
 
 def test_the_adapters_are_small_bfloat16_and_made_as_recorded():
@@ -73,7 +72,7 @@ def test_each_alpha_of_the_product_moves_its_own_attribute():
         AttributeStrength("data/scorer", load_prompts(8), **settings),
         AttributeStrength("data/scorer_voice", load_prompts(8), label="critic", name="voice", **settings),
     ]
-    crossing = cross(product, [0, 1], probes, store=False)
+    crossing = evaluate(product, [0, 1], probes, store=False)
     effects = [crossing.effect(probe.name, line).value for probe, line in zip(probes, lines, strict=True)]
     assert effects[0] > 0.1 and effects[1] > 0
 

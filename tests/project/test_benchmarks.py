@@ -16,7 +16,7 @@ PROGRAMS = {
     "rows.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
     "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
     "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
-    "walk.py": ["bare forward passes", "ln.walk, fresh store", "peak beyond weights"],
+    "walk.py": ["bare forward passes", "ln.evaluate, fresh store", "peak beyond weights"],
     "kin.py": ["mergekit"],
     "plane.py": ["two basins 0", "demo plane, 4 texts"],
     "adaptive.py": ["kinked 0", "demo line", "covered 3"],

@@ -1,4 +1,4 @@
-"""Placement: the error believed covers the true one, few points, NaN, what stops it, and what it refuses."""
+"""Placement: the estimated error covers the true one, few points, NaN, what stops it, and what it refuses."""
 
 import math
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from lerpnb.errors import AlphaError
-from lerpnb.evaluation.adaptive import LARGEST, START, AdaptiveSampler1D, believed, interpolate, parts
+from lerpnb.evaluation.adaptive import LARGEST, START, AdaptiveSampler1D, estimated_errors, interpolate, parts
 from lerpnb.results.measurement import Measurement
 
 GRID = np.linspace(-1, 2, 601)
 
 
-def placed(function, tol=0.003, most=60, lo=-1.0, hi=2.0) -> AdaptiveSampler1D:
-    place = AdaptiveSampler1D(lo, hi, tol, most)
+def placed(function, tol=0.003, max_points=60, lo=-1.0, hi=2.0) -> AdaptiveSampler1D:
+    place = AdaptiveSampler1D(lo, hi, tol, max_points)
     while alphas := place.ask():
         for alpha in alphas:
             place.tell(alpha, [np.atleast_1d(function(alpha))])
@@ -22,7 +22,7 @@ def placed(function, tol=0.003, most=60, lo=-1.0, hi=2.0) -> AdaptiveSampler1D:
 
 @pytest.mark.parametrize("kind", ["quadratic", "smooth", "kinked", "bump", "barrier"])
 @pytest.mark.parametrize("tol", [0.01, 0.001])
-def test_the_error_believed_covers_the_true_one(kind, tol):
+def test_the_estimated_error_covers_the_true_one(kind, tol):
     from adaptive import curves
 
     for curve in curves(kind, 6):
@@ -55,18 +55,18 @@ def test_a_jump_of_one_text_is_seen_where_the_mean_hides_it():
 
 
 def test_a_step_is_said_not_to_be_reached():
-    place = placed(lambda x: float(x > 1 / 3), 0.01, most=20)
+    place = placed(lambda x: float(x > 1 / 3), 0.01, max_points=20)
     assert len(place.alphas) == 20 and not place.reached and place.error == pytest.approx(1, abs=0.5)
-    assert repr(place).startswith("20 alphas, error believed ") and repr(place).endswith(
+    assert repr(place).startswith("20 alphas, estimated error ") and repr(place).endswith(
         ": the tolerance of 0.01 is not reached"
     )
-    narrow = placed(lambda x: float(x > 1 / 3), 0.01, most=500)
+    narrow = placed(lambda x: float(x > 1 / 3), 0.01, max_points=500)
     assert len(narrow.alphas) < 100 and not narrow.reached  # no interval is split without end
 
 
 @pytest.mark.parametrize("hole", [lambda x: 1.2 <= x, lambda x: x == 0.5, lambda x: x < 0, lambda x: True])
 def test_a_nan_stays_and_ends(hole):
-    place = placed(lambda x: math.nan if hole(x) else x**2 + abs(x - 0.3), 0.003, most=200)
+    place = placed(lambda x: math.nan if hole(x) else x**2 + abs(x - 0.3), 0.003, max_points=200)
     assert len(place.alphas) < 100
     beside = place.at([0.5, 1.9])
     assert np.isnan(beside[0][1]) == (hole(1.9) or hole(2.0)) and np.isnan(beside[0][0]) == hole(0.5)
@@ -100,7 +100,7 @@ def test_it_does_not_depend_on_the_order_in_which_it_is_told():
 
 
 def test_no_more_than_most():
-    place = AdaptiveSampler1D(-1, 2, 1e-9, most=9)
+    place = AdaptiveSampler1D(-1, 2, 1e-9, max_points=9)
     while alphas := place.ask(5):
         for alpha in alphas:
             place.tell(alpha, [[math.exp(alpha)]])
@@ -109,7 +109,7 @@ def test_no_more_than_most():
 
 def test_the_jump_that_is_believed_is_the_one_that_was_made():
     alphas = np.arange(-4.0, 5.0)
-    errors, windows = believed(alphas, 2.5 * (alphas[:, None] > 0.5))
+    errors, windows = estimated_errors(alphas, 2.5 * (alphas[:, None] > 0.5))
     assert errors[4] == pytest.approx(2.5) and errors[[0, 1, 2, 6, 7]].max() < 1e-12
     assert (windows[:, 1] <= LARGEST).all()
     assert interpolate(alphas, alphas[:, None] ** 2, np.array([0.5, 3.5])).tolist() == pytest.approx([0.25, 12.25])
@@ -128,13 +128,13 @@ def test_parts_add_up_to_the_value():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((2, -1, 0.01), "walk(between=(2, -1)): expected the lower alpha first."),
-        ((0, "x", 0.01), "walk(between): 'x' is not a finite number. Pass one, such as 0.5."),
-        ((0, 1, 0), "walk(tol): got 0.\nIt is an error above 0, such as 0.003 nats a token."),
-        ((0, 1, math.nan), "walk(tol): nan is not a finite number. Pass one, such as 0.5."),
-        ((0, 1, 0.1, 6), "walk(most): got 6.\nIt takes a whole number of alphas, 7 or more."),
-        ((0, 1, 0.1, "many"), "walk(most): got 'many'.\nIt takes a whole number of alphas, 7 or more."),
-        ((0, 1, 0.1, 8.5), "walk(most): got 8.5.\nIt takes a whole number of alphas, 7 or more."),
+        ((2, -1, 0.01), "Adaptive(domain=(2, -1)): expected the lower alpha first."),
+        ((0, "x", 0.01), "Adaptive(domain): 'x' is not a finite number. Pass one, such as 0.5."),
+        ((0, 1, 0), "Adaptive(tol): got 0.\nIt is an error above 0, such as 0.003 nats a token."),
+        ((0, 1, math.nan), "Adaptive(tol): nan is not a finite number. Pass one, such as 0.5."),
+        ((0, 1, 0.1, 6), "Adaptive(max_points): got 6.\nIt takes a whole number, 7 or more."),
+        ((0, 1, 0.1, "many"), "Adaptive(max_points): got 'many'.\nIt takes a whole number, 7 or more."),
+        ((0, 1, 0.1, 8.5), "Adaptive(max_points): got 8.5.\nIt takes a whole number, 7 or more."),
     ],
 )
 def test_what_cannot_be_placed_is_said(arguments, said):

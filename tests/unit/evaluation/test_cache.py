@@ -35,7 +35,7 @@ def put_slowly(monkeypatch) -> None:
 
 
 def walked(line, folder: Path, log: Path):
-    from lerpnb.evaluation.loop import walk
+    from lerpnb.evaluation.loop import evaluate
 
     def logged(model, tokenizer):
         """Many items, so that a record is long; one line in the log a computation."""
@@ -53,7 +53,7 @@ def walked(line, folder: Path, log: Path):
         def measure(self, model, tokenizer):
             return {"logged": Measurement(logged(model, tokenizer), unit="x", items="values")}
 
-    return walk(line, ALPHAS, [Probe()], store=folder, check=False)
+    return evaluate(line, ALPHAS, [Probe()], store=folder, check=False)
 
 
 def finished_alphas(store: Cache) -> set[float]:
@@ -143,8 +143,8 @@ print(len(store), store.get({"i": 0})[0]["x"].value(), store.get({"i": 1}))
 def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path):
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True)
     said, way, rest = done.stdout.splitlines()
-    assert said.startswith("LerpError Store: cannot write ") and said.endswith(f" in {tmp_path.name}: File too large.")
-    assert way == "Finished points stay. Make room, or give walk(store=...) another folder."
+    assert said.startswith("LerpError Cache: cannot write ") and said.endswith(f" in {tmp_path.name}: File too large.")
+    assert way == "Finished points stay. Make room, or give evaluate(store=...) another folder."
     assert rest == "1 4.5 None" and not list(tmp_path.glob("points/*/.*"))
 
 
@@ -173,12 +173,12 @@ def test_a_record_under_another_key_is_not_used(tmp_path):
 
 def test_an_unwritable_store_is_said(tmp_path):
     (tmp_path / "points").write_text("a file in the way")
-    with pytest.raises(LerpError, match="Finished points stay. Make room, or give walk"):
+    with pytest.raises(LerpError, match="Finished points stay. Make room, or give evaluate"):
         Cache(tmp_path).put({"a": 1}, {})
 
 
 def test_a_file_where_the_folder_should_be_is_said_before_any_work(tmp_path):
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(LerpError, match=rf"Store\({folder.name}\): file is a file.\nGive it a folder."):
+        with pytest.raises(LerpError, match=rf"Cache\({folder.name}\): file is a file.\nGive it a folder."):
             Cache(folder)

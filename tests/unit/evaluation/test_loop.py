@@ -1,4 +1,4 @@
-"""The walk: the right values at every alpha, own probes, nothing paid twice, a probe that does not repeat, Ctrl-C."""
+"""The loop over alphas: the right values at every one, own probes, nothing paid twice, what repeats not, Ctrl-C."""
 
 import math
 import random
@@ -13,8 +13,9 @@ from transformers import AutoTokenizer
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import AlphaError, LerpError, ProbeError
+from lerpnb.evaluation.adaptive import INTERPOLATION, Adaptive
 from lerpnb.evaluation.cache import Cache
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.generation.continuations import Continuations
 from lerpnb.paths.line import Line
 from lerpnb.probes.base import FunctionProbe, TextFunctionProbe
@@ -46,7 +47,7 @@ def line(tiny_llama_pair) -> Line:
 
 
 def test_values_are_those_of_the_plain_model_at_each_alpha(line, tmp_path):
-    curve = walk(line, [-0.5, 0, 0.25, 1], [Loss(CORPUS), head_sum], store=tmp_path)
+    curve = evaluate(line, [-0.5, 0, 0.25, 1], [Loss(CORPUS), head_sum], store=tmp_path)
     a, b = (end.model.get_output_embeddings().weight.sum().item() for end in (line.minus, line.plus))
     assert np.allclose(curve.value("head_sum"), [(1 - x) * a + x * b for x in (-0.5, 0, 0.25, 1)], rtol=1e-4)
     for alpha in (0.0, 1.0):
@@ -72,7 +73,7 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
     real = evaluator.sample
     monkeypatch.setattr(evaluator, "sample", lambda *args: calls.append(1) or real(*args))
     probes = [TextFunctionProbe("words", words, PROMPTS), TextFunctionProbe("letters", len, PROMPTS)]
-    curve = walk(line, [0, 0.5, 1], probes, rows=False, store=tmp_path, check=False)
+    curve = evaluate(line, [0, 0.5, 1], probes, batched=False, store=tmp_path, check=False)
     assert len(calls) == 3 and len(curve.samples) == 3 * 4
     assert list(curve.samples["letters"]) == [float(len(text)) for text in curve.samples["continuation"]]
     at = curve.samples[curve.samples["alpha"] == 0.5]
@@ -82,11 +83,13 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
 @pytest.mark.parametrize("store", [False, True])
 def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_path, store, capsys):
     grid, probe = [-0.5, 0, 0.25, 1], TextFunctionProbe("words", words, PROMPTS)
-    curves = [walk(line, grid, [probe], rows=rows, store=store and tmp_path / str(rows)) for rows in (None, False)]
+    curves = [
+        evaluate(line, grid, [probe], batched=rows, store=store and tmp_path / str(rows)) for rows in (None, False)
+    ]
     assert curves[0].samples.equals(curves[1].samples) and (curves[0].value("words") == curves[1].value("words")).all()
     ways = [
         "all 4 alphas in one pass: 4 texts an alpha, of at most 16 with dense ends on cpu.",
-        "one alpha at a time: rows=False.",
+        "one alpha at a time: batched=False.",
     ]
     assert [curve.provenance["sampling"] for curve in curves] == [[way] for way in ways]
     assert capsys.readouterr().out == "".join(f"texts: {way}\n" for way in ways)
@@ -96,18 +99,23 @@ def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monk
     from lerpnb.evaluation import evaluator
 
     probe = TextFunctionProbe("words", words, PROMPTS)
-    walk(line, [0, 1], [probe], rows=False, store=tmp_path, check=False)
-    asked, real = [], evaluator.sample_rows
+    evaluate(line, [0, 1], [probe], batched=False, store=tmp_path, check=False)
+    asked, real = [], evaluator.sample_batched
     monkeypatch.setattr(
         evaluator,
-        "sample_rows",
+        "sample_batched",
         lambda rows, words, group, *rest: asked.append(group) or real(rows, words, group, *rest),
     )
     monkeypatch.setattr(evaluator, "sample", None)
-    walk(line, [0, 0.25, 0.5, 0.75, 1], [probe], store=tmp_path, check=False)
+    evaluate(line, [0, 0.25, 0.5, 0.75, 1], [probe], store=tmp_path, check=False)
     assert asked == [[0.25, 0.5, 0.75]]
-    walk(
-        line, [0, 0.5, 1], [probe, TextFunctionProbe("letters", len, PROMPTS)], rows=False, store=tmp_path, check=False
+    evaluate(
+        line,
+        [0, 0.5, 1],
+        [probe, TextFunctionProbe("letters", len, PROMPTS)],
+        batched=False,
+        store=tmp_path,
+        check=False,
     )
     assert len(asked) == 1
 
@@ -115,15 +123,20 @@ def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monk
 def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
     from lerpnb.evaluation import evaluator
 
-    groups, real = [], evaluator.sample_rows
+    groups, real = [], evaluator.sample_batched
     monkeypatch.setattr(
         evaluator,
-        "sample_rows",
+        "sample_batched",
         lambda rows, words, group, *rest: groups.append(len(group)) or real(rows, words, group, *rest),
     )
     few = Continuations(PROMPTS.prompts, n_samples=2, max_new_tokens=6, batch_size=8)
-    walk(
-        line, [0, 0.25, 0.5, 0.75, 1], [TextFunctionProbe("words", words, few)], rows=True, store=tmp_path, check=False
+    evaluate(
+        line,
+        [0, 0.25, 0.5, 0.75, 1],
+        [TextFunctionProbe("words", words, few)],
+        batched=True,
+        store=tmp_path,
+        check=False,
     )
     assert groups == [2, 2, 1]
 
@@ -132,7 +145,7 @@ def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, ca
     monkeypatch.setattr(
         "lerpnb.generation.batched_line.unsupported_reason", lambda line: "Odd cannot be computed a row an alpha."
     )
-    curve = walk(line, [0, 0.5, 1], [TextFunctionProbe("words", words, PROMPTS)], store=False)
+    curve = evaluate(line, [0, 0.5, 1], [TextFunctionProbe("words", words, PROMPTS)], store=False)
     told = "one alpha at a time: Odd cannot be computed a row an alpha."
     assert curve.provenance["sampling"] == [told] and f"texts: {told}\n" in capsys.readouterr().out
 
@@ -142,13 +155,13 @@ def test_other_samplings_stand_side_by_side(line, tmp_path):
         TextFunctionProbe("words", words, PROMPTS),
         TextFunctionProbe("long", words, Continuations(("the film",), n_samples=3, max_new_tokens=9)),
     ]
-    curve = walk(line, [0, 1], probes, store=tmp_path)
+    curve = evaluate(line, [0, 1], probes, store=tmp_path)
     assert len(curve.samples) == 2 * (4 + 3) and set(curve.samples["sampling"]) == {0, 1}
 
 
 def test_the_same_call_gives_the_same_to_the_last_bit(line, tmp_path):
     probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)]
-    one, two = (walk(line, [0, 0.3, 1], probes, store=False) for _ in range(2))
+    one, two = (evaluate(line, [0, 0.3, 1], probes, store=False) for _ in range(2))
     assert one.table().equals(two.table()) and one.samples.equals(two.samples)
 
 
@@ -157,18 +170,18 @@ def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
         return curve.provenance["measured"], curve.provenance["from_store"]
 
     probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)]
-    first = walk(line, [0, 0.5, 1], probes, store=tmp_path)
-    again = walk(line, [0, 0.5, 1], probes, store=tmp_path)
+    first = evaluate(line, [0, 0.5, 1], probes, store=tmp_path)
+    again = evaluate(line, [0, 0.5, 1], probes, store=tmp_path)
     assert new(first) == (6, 0) and new(again) == (0, 6)
     assert first.table().equals(again.table()) and first.samples.equals(again.samples)
     assert first.frame["item_values"].map(list).tolist() == again.frame["item_values"].map(list).tolist()
-    assert new(walk(line, alpha_grid(0, 1, 5), probes, store=tmp_path)) == (4, 6)
-    assert new(walk(line, [0, 0.5, 1], [*probes, head_sum], store=tmp_path)) == (3, 6)
+    assert new(evaluate(line, alpha_grid(0, 1, 5), probes, store=tmp_path)) == (4, 6)
+    assert new(evaluate(line, [0, 0.5, 1], [*probes, head_sum], store=tmp_path)) == (3, 6)
 
 
 def test_whatever_changes_a_value_is_a_new_point(line, tmp_path, tiny_llama_pair, tiny):
     def new(line, probe):
-        return walk(line, [0.0], [probe], store=tmp_path).provenance["measured"]
+        return evaluate(line, [0.0], [probe], store=tmp_path).provenance["measured"]
 
     base, minus, plus = tiny_llama_pair
     loss, text = Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)
@@ -193,9 +206,9 @@ def test_a_probe_that_sees_what_may_change_is_not_stored(line, tmp_path):
     scale = [1.0]
     probe = FunctionProbe("scaled", lambda model, tokenizer: scale[0])
     assert probe.identity() is None
-    assert walk(line, [0.0], [probe], store=tmp_path).value("scaled") == [1.0]
+    assert evaluate(line, [0.0], [probe], store=tmp_path).value("scaled") == [1.0]
     scale[0] = 2.0
-    assert walk(line, [0.0], [probe], store=tmp_path).value("scaled") == [2.0]
+    assert evaluate(line, [0.0], [probe], store=tmp_path).value("scaled") == [2.0]
 
 
 def test_a_probe_that_does_not_repeat_is_refused(line):
@@ -205,12 +218,12 @@ def test_a_probe_that_does_not_repeat_is_refused(line):
         return noise.random()
 
     with pytest.raises(ProbeError) as error:
-        walk(line, [0, 1], [noisy], store=False)
+        evaluate(line, [0, 1], [noisy], store=False)
     assert str(error.value) == (
-        "walk(probes): 'noisy' does not repeat: at alpha 0 it is 0.8444218515250481, then 0.7579544029403025.\n"
-        "Fix its seed, or pass check=False to walk through its noise."
+        "evaluate(probes): 'noisy' does not repeat: at alpha 0 it is 0.8444218515250481, then 0.7579544029403025.\n"
+        "Fix its seed, or pass check=False to measure its noise."
     )
-    assert len(walk(line, [0, 1], [noisy], store=False, check=False).alphas) == 2
+    assert len(evaluate(line, [0, 1], [noisy], store=False, check=False).alphas) == 2
 
 
 def test_own_probes_return_numbers_items_or_several(line):
@@ -222,7 +235,7 @@ def test_own_probes_return_numbers_items_or_several(line):
             "tensor": torch.tensor([3.0]),
         }
 
-    curve = walk(line, [0, 1], [several], store=False)
+    curve = evaluate(line, [0, 1], [several], store=False)
     values = {name: curve.value(name)[0] for name in curve.quantities}
     assert values == {"several/one": 1.0, "several/items": 3.0, "several/measure": 2.0, "several/tensor": 3.0}
 
@@ -233,7 +246,7 @@ def test_a_nan_stays_a_nan_and_is_named(line):
         return math.nan if abs(float(weight[3, 3]) - middle) < 1e-7 else 1.0
 
     middle = float(line.at(0.5).get_output_embeddings().weight[3, 3])
-    curve = walk(line, [0, 0.5, 1], [hole], store=False)
+    curve = evaluate(line, [0, 0.5, 1], [hole], store=False)
     assert np.isnan(curve.value("hole")).tolist() == [False, True, False] and curve.nan_points() == [(0.5, "hole")]
     assert math.isnan(curve.barrier("hole").value)
 
@@ -246,42 +259,47 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
             raise KeyboardInterrupt
         return float(len(done.append(1) or done))
 
-    curve = walk(line, alpha_grid(-1, 2, 7), [slow], store=tmp_path, check=False)
+    curve = evaluate(line, alpha_grid(-1, 2, 7), [slow], store=tmp_path, check=False)
     assert curve.alphas.tolist() == [-1.0, 0.0, 1.0]  # the ends come first, so that a barrier can be told
-    assert "Interrupted: 3 of 7 alphas are done." in capsys.readouterr().out
+    assert "Interrupted: 3 of 7 points are done." in capsys.readouterr().out
 
 
 def test_ctrl_c_in_a_shared_pass_returns_what_was_stored(line, tmp_path, monkeypatch):
     texts = TextFunctionProbe("words", words, PROMPTS)
-    walk(line, [0, 0.5, 1], [texts], store=tmp_path)
+    evaluate(line, [0, 0.5, 1], [texts], store=tmp_path)
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lerpnb.evaluation.evaluator.sample_batched", interrupted)
-    curve = walk(line, alpha_grid(0, 1, 9), [texts], store=tmp_path, rows=True)
+    curve = evaluate(line, alpha_grid(0, 1, 9), [texts], store=tmp_path, batched=True)
     assert curve.alphas.tolist() == [0.0, 0.5, 1.0]
 
 
 @pytest.mark.parametrize(
     ("alphas", "probes", "kind", "said"),
     [
-        ([0, 0.5, 0.5], [head_sum], AlphaError, "walk(alphas): 0.5 is given twice.\nGive each alpha once."),
-        ([], [head_sum], AlphaError, "walk(alphas): no alphas.\nPass alpha_grid(-1, 2, 13), say."),
-        (["a"], [head_sum], AlphaError, "walk(alphas): 'a' is not a finite number. Pass one, such as 0.5."),
-        ([0, math.nan], [head_sum], AlphaError, "walk(alphas): nan is not a finite number. Pass one, such as 0.5."),
-        ([0], [], ProbeError, "walk(probes): no probes.\nPass one or more, such as ln.Loss(corpus)."),
+        ([0, 0.5, 0.5], [head_sum], AlphaError, "evaluate(points): 0.5 is given twice.\nGive each point once."),
+        (
+            [],
+            [head_sum],
+            AlphaError,
+            "evaluate(points): no points.\nPass some, such as ln.alpha_grid(-1, 2, 13) or plane.grid(5).",
+        ),
+        (["a"], [head_sum], AlphaError, "evaluate(points): 'a' is not a finite number. Pass one, such as 0.5."),
+        ([0, math.nan], [head_sum], AlphaError, "evaluate(points): nan is not a finite number. Pass one, such as 0.5."),
+        ([0], [], ProbeError, "evaluate(probes): no probes.\nPass one or more, such as ln.Loss(corpus)."),
         (
             [0],
             [head_sum, head_sum],
             ProbeError,
-            "walk(probes): two probes are called 'head_sum'.\nGive one of them another name.",
+            "evaluate(probes): two probes are called 'head_sum'.\nGive one of them another name.",
         ),
         (
             [0],
             [3],
             ProbeError,
-            "walk(probes): 3 is no probe.\n"
+            "evaluate(probes): 3 is no probe.\n"
             "A probe is ln.Loss, ln.AttributeStrength, a function of (model, tokenizer), or an object with "
             "name, identity() and measure(model, tokenizer).",
         ),
@@ -315,26 +333,26 @@ def test_ctrl_c_in_a_shared_pass_returns_what_was_stored(line, tmp_path, monkeyp
         ),
     ],
 )
-def test_what_cannot_be_walked_is_said(line, alphas, probes, kind, said):
+def test_what_cannot_be_measured_is_said(line, alphas, probes, kind, said):
     with pytest.raises(kind) as error:
-        walk(line, alphas, probes, store=False)
+        evaluate(line, alphas, probes, store=False)
     assert str(error.value) == said
 
 
 def test_the_callers_tokenizer_and_ends_stay(line, tiny_llama_pair):
     before = line.minus.sha256, AutoTokenizer.from_pretrained(tiny_llama_pair[1]).get_vocab()
-    walk(line, [0, 2], [Loss(CORPUS)], store=False)
+    evaluate(line, [0, 2], [Loss(CORPUS)], store=False)
     del line.minus.__dict__["sha256"]
     assert (line.minus.sha256, line.tokenizer.get_vocab()) == before
 
 
 def test_a_damaged_record_is_said_and_computed_again(line, tmp_path):
-    first = walk(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
+    first = evaluate(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
     for i, file in enumerate(sorted(tmp_path.glob("points/*/*.json"))):
         text = file.read_text()
         file.write_text(text[: len(text) // 2] if i else text.replace("nats", "nuts"))
     with pytest.warns(UserWarning, match="is damaged: its point is computed again"):
-        again = walk(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
+        again = evaluate(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
     assert again.provenance["measured"] == 2 and first.table().equals(again.table())
 
 
@@ -351,7 +369,7 @@ def test_a_store_shows_its_size_and_can_be_emptied(tmp_path, monkeypatch):
 
 def test_a_store_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "points").write_text("a file in the way")
-    with pytest.raises(LerpError, match="Finished points stay. Make room, or give walk"):
+    with pytest.raises(LerpError, match="Finished points stay. Make room, or give evaluate"):
         Cache(tmp_path).put({"a": 1}, {})
 
 
@@ -433,7 +451,7 @@ def test_another_tokenizer_or_network_is_a_new_point(tiny, tmp_path, tiny_llama_
                 if hasattr(module, "variance_epsilon"):
                     module.variance_epsilon = eps
         line = Line(*(Checkpoint.from_model(model, tokens) for model in models), device="cpu")
-        stored, fresh = (walk(line, [0.0], [Loss(CORPUS)], store=store) for store in (tmp_path, False))
+        stored, fresh = (evaluate(line, [0.0], [Loss(CORPUS)], store=store) for store in (tmp_path, False))
         assert stored.provenance["measured"] == 1 and stored.table().equals(fresh.table())
         values.append(fresh.value("loss/all")[0])
     assert len(set(values)) == 3
@@ -444,8 +462,8 @@ def test_a_probe_that_moves_the_line_does_not_mislead_the_next(line):
         line.at(7.0)
         return 1.0
 
-    both = walk(line, [0, 0.5, 1], [wanders, Loss(CORPUS)], store=False)
-    alone = walk(line, [0, 0.5, 1], [Loss(CORPUS)], store=False)
+    both = evaluate(line, [0, 0.5, 1], [wanders, Loss(CORPUS)], store=False)
+    alone = evaluate(line, [0, 0.5, 1], [Loss(CORPUS)], store=False)
     assert both.value("loss/all").tolist() == alone.value("loss/all").tolist()
 
 
@@ -462,8 +480,8 @@ def test_a_probe_that_writes_to_the_weights_misleads_nobody(request, pair):
     def all_sum(model, tokenizer):
         return sum(parameter.double().sum() for parameter in model.parameters())
 
-    both = walk(spoilt, [0, 0.5, 1], [writes, all_sum], store=False)
-    alone = walk(clean, [0, 0.5, 1], [all_sum], store=False)
+    both = evaluate(spoilt, [0, 0.5, 1], [writes, all_sum], store=False)
+    alone = evaluate(clean, [0, 0.5, 1], [all_sum], store=False)
     assert both.value("all_sum").tolist() == alone.value("all_sum").tolist()
     writes(spoilt.model, None)
     assert all_sum(spoilt.at(0.5), None) == all_sum(clean.at(0.5), None)
@@ -472,7 +490,7 @@ def test_a_probe_that_writes_to_the_weights_misleads_nobody(request, pair):
 def test_an_alpha_that_cannot_be_used_is_a_gap_and_costs_no_other(tiny_llama_pair, tmp_path):
     line = Line(*tiny_llama_pair[1:], device="cpu", dtype="float16")
     with pytest.warns(UserWarning, match="alpha 100000: sample.*hold NaN or infinity"):
-        curve = walk(line, [0, 1, 1e5], [TextFunctionProbe("words", words, PROMPTS)], store=tmp_path, check=False)
+        curve = evaluate(line, [0, 1, 1e5], [TextFunctionProbe("words", words, PROMPTS)], store=tmp_path, check=False)
     assert np.isnan(curve.value("words")).tolist() == [False, False, True] and curve.nan_points() == [(1e5, "words")]
     assert sorted(curve.samples["alpha"].unique()) == [0.0, 1.0]
 
@@ -482,31 +500,33 @@ def test_what_is_stored_is_not_measured_again_to_see_whether_it_repeats(line, tm
     real = Loss.measure
     monkeypatch.setattr(Loss, "measure", lambda self, *args: calls.append(1) or real(self, *args))
     for expected in (4, 4):  # twice a few texts, then two points; then nothing
-        walk(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
+        evaluate(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
         assert len(calls) == expected
 
 
 def test_live_models_without_a_tokenizer_are_said(tiny):
     line = Line(tiny.llama(1), tiny.llama(2), device="cpu")
     with pytest.raises(ProbeError) as error:
-        walk(line, [0], [Loss(CORPUS)])
+        evaluate(line, [0], [Loss(CORPUS)])
     assert str(error.value) == (
-        "walk(line): the line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
+        "evaluate(path): the Line has no tokenizer.\nWrap live models: Checkpoint.from_model(model, tokenizer)."
     )
 
 
 def test_alphas_may_be_any_numbers_and_a_store_is_a_store(line):
     for alphas in ((0, 1), range(2), np.array([0, 1], dtype=np.float32), torch.tensor([0.0, 1.0]), (a for a in (0, 1))):
-        assert walk(line, alphas, [head_sum], store=False).alphas.tolist() == [0.0, 1.0]
+        assert evaluate(line, alphas, [head_sum], store=False).alphas.tolist() == [0.0, 1.0]
     with pytest.raises(ProbeError) as error:
-        walk(line, [0], [head_sum], store=5)
-    assert str(error.value) == "walk(store): got 5.\nIt takes a folder, a Store, True for the default one, or False."
+        evaluate(line, [0], [head_sum], store=5)
+    assert str(error.value) == (
+        "evaluate(store): got 5.\nIt takes a folder, a Cache, True for the default folder, or False."
+    )
 
 
 def test_texts_longer_than_the_model_are_said(line):
     long = Corpus(("the film " * 100,), (0,), ("x",), "long")
     with pytest.raises(ProbeError, match="but the model has 128 positions.\nPass Loss.corpus, max_length=128."):
-        walk(line, [0], [Loss(long)], store=False)
+        evaluate(line, [0], [Loss(long)], store=False)
 
 
 def test_two_samplings_keep_their_prompts_apart(line):
@@ -514,7 +534,7 @@ def test_two_samplings_keep_their_prompts_apart(line):
         TextFunctionProbe("a", words, PROMPTS),
         TextFunctionProbe("b", words, Continuations(("nobody",), n_samples=2, max_new_tokens=4)),
     ]
-    curve = walk(line, [0, 1], probes, store=False, check=False)
+    curve = evaluate(line, [0, 1], probes, store=False, check=False)
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3
 
 
@@ -527,40 +547,42 @@ def test_an_identity_does_not_depend_on_what_the_tokenizer_did_last(tiny, tiny_l
     assert tokenizer_text(words) == before
 
 
-def test_a_walk_places_its_own_alphas_and_says_what_it_believes(line, tmp_path, capsys):
-    from lerpnb.evaluation.adaptive import INTERPOLATION
-
-    curve = walk(line, probes=[Loss(CORPUS)], between=(-0.5, 1.5), tol=0.01, store=tmp_path)
+def test_adaptive_sampling_places_its_own_alphas_and_estimates_its_error(line, tmp_path, capsys):
+    curve = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-0.5, 1.5), tol=0.01), store=tmp_path)
     told = curve.provenance["placement"]
     assert {-0.5, 0.0, 1.0, 1.5} <= set(curve.alphas) and told["points"] == len(curve.alphas)
     assert told["reached"] and told["error_believed"] <= told["tol"] == 0.01 and told["most"] == 50
     assert told["quantities"] == ["loss/all"] and told["interpolation"] == INTERPOLATION
-    said = f"{len(curve.alphas)} alphas, error believed {told['error_believed']:.2g}: within the tolerance of 0.01"
+    said = f"{len(curve.alphas)} alphas, estimated error {told['error_believed']:.2g}: within the tolerance of 0.01"
     assert said in capsys.readouterr().out
-    again = walk(line, probes=[Loss(CORPUS)], between=(-0.5, 1.5), tol=0.01, store=tmp_path)
+    again = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-0.5, 1.5), tol=0.01), store=tmp_path)
     assert again.provenance["measured"] == 0 and again.table().equals(curve.table())
 
 
 def test_a_tolerance_that_is_not_reached_keeps_what_was_found(line, tmp_path, capsys):
-    curve = walk(line, probes=[Loss(CORPUS)], between=(-1, 2), tol=1e-7, most=9, store=tmp_path)
+    curve = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-1, 2), tol=1e-7, max_points=9), store=tmp_path)
     assert len(curve.alphas) == 9 and not curve.provenance["placement"]["reached"]
     assert "the tolerance of 1e-07 is not reached" in capsys.readouterr().out
-    assert walk(line, curve.alphas, [Loss(CORPUS)], store=tmp_path).provenance["measured"] == 0
+    assert evaluate(line, curve.alphas, [Loss(CORPUS)], store=tmp_path).provenance["measured"] == 0
 
 
 def test_without_a_loss_the_first_probe_is_watched_and_a_nan_ends(line):
     def hole(model, tokenizer):
         return {"a": math.nan if line.here > 1 else line.here**2, "b": line.here > 0.3}
 
-    curve = walk(
-        line, probes=[hole, FunctionProbe("late", head_sum)], between=(0, 2), tol=0.01, store=False, check=False
+    curve = evaluate(
+        line,
+        probes=[hole, FunctionProbe("late", head_sum)],
+        adaptive=Adaptive((0, 2), tol=0.01),
+        store=False,
+        check=False,
     )
     told = curve.provenance["placement"]
     assert told["quantities"] == ["hole/a"] and told["points"] < 20
     assert (2.0, "hole/a") in curve.nan_points()
 
 
-def test_ctrl_c_ends_a_placement_too(line, capsys):
+def test_ctrl_c_ends_adaptive_sampling_too(line, capsys):
     import lerpnb.plots  # noqa: F401  gives curves their figure
 
     done = []
@@ -570,27 +592,29 @@ def test_ctrl_c_ends_a_placement_too(line, capsys):
             raise KeyboardInterrupt
         return float(len(done.append(1) or done))
 
-    curve = walk(line, probes=[slow], between=(-1, 2), store=False, check=False)
+    curve = evaluate(line, probes=[slow], adaptive=Adaptive((-1, 2)), store=False, check=False)
     assert curve.alphas.tolist() == [-1.0, 0.0, 1.0] and curve.plot() is not None  # and it plots
     assert curve.provenance["placement"]["error_believed"] is None
-    assert "Interrupted: 3 of at most 50 alphas are done." in capsys.readouterr().out
+    assert "Interrupted: 3 of at most 50 points are done." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (
-            {"alphas": [0, 1], "between": (0, 1)},
-            "walk(alphas, between): both are given.\n"
-            "alphas is a grid; a walk with between=(lo, hi) places its own. Pass one of them.",
+            {"points": [0, 1], "adaptive": Adaptive((0, 1))},
+            "evaluate(points, adaptive): both are given.\nadaptive places the points itself. Pass one of them.",
         ),
-        ({"tol": 0.1}, "walk(tol): got 0.1 without between.\nPass between=(-1, 2), say."),
-        ({"most": 9}, "walk(most): got 9 without between.\nPass between=(-1, 2), say."),
-        ({"between": 3}, "walk(between): got 3.\nIt takes two alphas, such as (-1, 2)."),
-        ({"between": (1, 0)}, "walk(between=(1, 0)): expected the lower alpha first."),
+        ({"adaptive": (0, 1)}, "evaluate(adaptive): got (0, 1).\nPass ln.evaluation.Adaptive((-1, 2)), say."),
+        ({"adaptive": Adaptive(3)}, "Adaptive(domain): got 3.\nIt takes two alphas, such as (-1, 2)."),
+        ({"adaptive": Adaptive((1, 0))}, "Adaptive(domain=(1, 0)): expected the lower alpha first."),
         (
-            {"between": (0, 1), "tol": -1},
-            "walk(tol): got -1.\nIt is an error above 0, such as 0.003 nats a token.",
+            {"adaptive": Adaptive((0, 1), max_points=3)},
+            "Adaptive(max_points): got 3.\nIt takes a whole number, 7 or more.",
+        ),
+        (
+            {"adaptive": Adaptive((0, 1), tol=-1)},
+            "Adaptive(tol): got -1.\nIt is an error above 0, such as 0.003 nats a token.",
         ),
     ],
 )
@@ -599,5 +623,5 @@ def test_what_cannot_be_placed_is_said_before_any_work(line, arguments, said):
         raise AssertionError("work was done")
 
     with pytest.raises(AlphaError) as error:
-        walk(line, probes=[never], store=False, **arguments)
+        evaluate(line, probes=[never], store=False, **arguments)
     assert str(error.value) == said

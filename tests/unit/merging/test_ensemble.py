@@ -7,7 +7,7 @@ from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import AlphaError, CheckpointError, ProbeError
 from lerpnb.evaluation.cost import held, inference_cost
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.noise import draw_tokens
 from lerpnb.generation.sampling import sample
@@ -82,8 +82,8 @@ def test_a_walk_serves_it(tiny, tiny_llama_pair, tmp_path):
     trio = tiny_llama_pair
     probes = [Loss(Corpus(tuple(tiny.TEXTS), (0,) * 8, ("x",), "x")), WeightDistance()]
     path = DExperts(*trio[1:], trio.base, device="cpu")
-    curve = walk(path, [0, 1], probes, store=str(tmp_path))
-    at_base = walk(Line(trio.base, trio.base, trio.base, device="cpu"), [0], probes, store=False)
+    curve = evaluate(path, [0, 1], probes, store=str(tmp_path))
+    at_base = evaluate(Line(trio.base, trio.base, trio.base, device="cpu"), [0], probes, store=False)
     assert curve.value("loss/x")[0] == pytest.approx(at_base.value("loss/x")[0], abs=1e-5)
     assert [alpha for alpha, _ in curve.nan_points()] == [0.0, 1.0]  # the distance: no point of weight space
     with pytest.raises(CheckpointError) as error:

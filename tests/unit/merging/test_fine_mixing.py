@@ -6,7 +6,7 @@ import torch
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import CheckpointError
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.merging.fine_mixing import FineMixing
 from lerpnb.merging.random_mask import RandomMask
 from lerpnb.paths.line import Line
@@ -70,8 +70,8 @@ def test_it_learns_the_clean_texts(path):
 @pytest.mark.slow
 def test_a_walk_keeps_its_points(path, tmp_path):
     mended = FineMixing(path, CLEAN, RECIPE)
-    first = walk(mended, [0.5, 1.0], [Accuracy(CLEAN)], store=tmp_path, check=False)
-    again = walk(FineMixing(path, CLEAN, RECIPE), [0.5, 1.0], [Accuracy(CLEAN)], store=tmp_path, check=False)
+    first = evaluate(mended, [0.5, 1.0], [Accuracy(CLEAN)], store=tmp_path, check=False)
+    again = evaluate(FineMixing(path, CLEAN, RECIPE), [0.5, 1.0], [Accuracy(CLEAN)], store=tmp_path, check=False)
     assert first.provenance["measured"] == again.provenance["from_store"] == 2
     longer = FineTuneConfig("", "classifier", rank=0, steps=4, batch_size=8, learning_rate=0.01)
     fewer = CLEAN.at_most(3)

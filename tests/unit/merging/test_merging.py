@@ -7,7 +7,7 @@ import torch
 
 from lerpnb.errors import AlphaError, MismatchError, ProbeError
 from lerpnb.evaluation.cache import Cache
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.generation.noise import noise_key
 from lerpnb.merging.dare import Dare, dropped_and_rescaled
 from lerpnb.merging.slerp import Slerp, angle
@@ -76,8 +76,8 @@ def test_a_soup_is_the_mean_of_the_first(tiny_llama_pair):
     other = ModelSoup({**both(tiny_llama_pair), "a": tiny_llama_pair.base}, device="cpu")
     assert soup.identity() != other.identity()  # at x = 1 they are other models
     with pytest.raises(AlphaError) as error:
-        walk(soup, [0, 1], [lambda model, tokenizer: 0.0], store=False)
-    assert str(error.value) == "walk(alphas): 0, expected a number of ingredients from 1 to 3."
+        evaluate(soup, [0, 1], [lambda model, tokenizer: 0.0], store=False)
+    assert str(error.value) == "evaluate(points): 0, expected a number of ingredients from 1 to 3."
     with pytest.raises(AlphaError) as error:
         ModelSoup({})
     assert str(error.value) == (
@@ -296,13 +296,13 @@ def head_norm(model, tokenizer):
 def test_a_walk_serves_them_as_it_serves_a_line(tiny_llama_pair, tmp_path):
     trio, store = tiny_llama_pair, Cache(tmp_path)
     made = {
-        density: walk(Ties(trio.base, both(trio), density=density, device="cpu"), [0, 1], [head_norm], store=store)
+        density: evaluate(Ties(trio.base, both(trio), density=density, device="cpu"), [0, 1], [head_norm], store=store)
         for density in (0.1, 0.5)
     }
     assert all(isinstance(curve, Curve) for curve in made.values())
     values = [curve.value("head_norm")[1] for curve in made.values()]
     assert values[0] != values[1] and all(curve.provenance["from_store"] == 0 for curve in made.values())
-    again = walk(Ties(trio.base, both(trio), density=0.5, device="cpu"), [0, 1], [head_norm], store=store)
+    again = evaluate(Ties(trio.base, both(trio), density=0.5, device="cpu"), [0, 1], [head_norm], store=store)
     assert again.provenance["from_store"] == 2 and again.value("head_norm")[1] == values[1]
     assert again.provenance["named"] == [[0.0, "base"]] and again.provenance["coordinate"] == "lambda"
 
@@ -310,12 +310,12 @@ def test_a_walk_serves_them_as_it_serves_a_line(tiny_llama_pair, tmp_path):
 @pytest.mark.slow
 def test_the_distance_from_the_base(tiny_llama_pair):
     path = TaskArithmetic(tiny_llama_pair.base, {"one": tiny_llama_pair.plus}, device="cpu")
-    curve = walk(path, [-1, 0, 2], [WeightDistance()], store=False)
+    curve = evaluate(path, [-1, 0, 2], [WeightDistance()], store=False)
     whole = math.sqrt(sum((one - base).square().sum().item() for _, _, base, one in tensors(path, "base", "one")))
     assert curve.value("distance/base") == pytest.approx([whole, 0.0, 2 * whole], rel=1e-5)
     lone = ModelSoup(both(tiny_llama_pair), device="cpu")
     with pytest.raises(ProbeError) as error:
-        walk(lone, [1, 2], [WeightDistance()])
+        evaluate(lone, [1, 2], [WeightDistance()])
     assert (
         str(error.value) == "WeightDistance(base): none was named, and the path has none.\nPass base=... to the path."
     )

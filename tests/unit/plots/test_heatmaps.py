@@ -5,17 +5,24 @@ import pytest
 
 from lerpnb.errors import CurveError
 from lerpnb.plots.heatmaps import plot_heatmaps
-from lerpnb.results.crossing import Crossing
 from lerpnb.results.measurement import Measurement
+from lerpnb.results.surface import Surface
 
 A, B = (-1.0, 0.0, 1.0, 2.0), (0.0, 0.5, 1.0)
 PAIRS = [(a, b) for a in A for b in B]
 
 
-def crossing(**other) -> Crossing:
+def crossing(**other) -> Surface:
     glad = {(a, b): Measurement([0.4 + 0.1 * a, 0.6 + 0.1 * a], unit="probability") for a, b in PAIRS}
     ornate = {(a, b): Measurement([0.2 + 0.25 * b] * 2, unit="probability") for a, b in PAIRS}
-    return Crossing(("mood", "style <b>"), (A, B), {"strength/glad": glad, "strength/ornate": ornate, **other})
+    return over(("mood", "style <b>"), {"strength/glad": glad, "strength/ornate": ornate, **other})
+
+
+def over(axes: tuple[str, str], measures: dict) -> Surface:
+    """A surface over two alphas, from {quantity: {pair: its measurement}}."""
+    pairs = next(iter(measures.values()))
+    points = {pair: {name: found[pair] for name, found in measures.items()} for pair in pairs}
+    return Surface.from_measures(points, axes=axes)
 
 
 def test_cells_lie_across_for_the_first_line_and_up_for_the_second():
@@ -35,7 +42,7 @@ def test_the_frame_holds_what_lies_between_the_ends():
     assert [(f.x0, f.x1, f.y0, f.y1, f.xref) for f in frames] == [(0.5, 2.5, -0.5, 2.5, x) for x in ("x", "x2")]
     pairs = [(a, b) for a in (0.25, 0.5) for b in (0.25, 0.5)]
     strengths = {f"strength/{name}": {pair: Measurement([0.5]) for pair in pairs} for name in "xy"}
-    fig = plot_heatmaps(Crossing(("mood", "style"), ((0.25, 0.5),) * 2, strengths))
+    fig = plot_heatmaps(over(("mood", "style"), strengths))
     assert not fig.layout.shapes
     assert fig.data[0].hovertext[0][0] == "At mood 0.25 and style 0.25:<br>strength/x 0.5"  # one item, no interval
 
@@ -50,7 +57,8 @@ def test_the_picture_in_words():
 
 def test_what_is_no_number_is_a_gap():
     data = crossing()
-    data.measures["strength/glad"][0.0, 0.5] = Measurement([np.nan, np.nan], unit="probability")
+    row = (data.frame["quantity"] == "strength/glad") & (data.frame["mood"] == 0) & (data.frame["style <b>"] == 0.5)
+    data.frame.loc[row, ["value", "low", "high"]] = np.nan
     fig = plot_heatmaps(data)
     assert fig.data[0].z[1][1] is None and fig.data[0].text[1][1] == "NaN"
     assert fig.data[0].hovertext[1][1] == "At mood 0 and style &lt;b&gt; 0.5:<br>strength/glad NaN"
@@ -61,12 +69,12 @@ def test_what_is_no_number_is_a_gap():
     [
         (
             ("strength/glad",),
-            "strengths_figure(quantities): got strength/glad, expected two that were measured.\n"
+            "plot_heatmaps(quantities): got strength/glad, expected two that were measured.\n"
             "Measured are: strength/glad, strength/ornate, loss/x.",
         ),
         (
             ("strength/glad", "loss/x"),
-            "strengths_figure(quantities): strength/glad is a probability, loss/x a nats/token.",
+            "plot_heatmaps(quantities): strength/glad is a probability, loss/x a nats/token.",
         ),
     ],
 )

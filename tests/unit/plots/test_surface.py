@@ -25,7 +25,7 @@ def made(hole: tuple | None = None, marks=MARKS) -> Surface:
         }
         for x, y in GRID
     }
-    return Surface.from_measures(points, {"marks": marks})
+    return Surface.from_measures(points, provenance={"marks": marks})
 
 
 def named(fig) -> dict:

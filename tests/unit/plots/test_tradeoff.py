@@ -126,7 +126,7 @@ def test_what_cannot_be_drawn_is_told():
         plot_tradeoff(curve(), curve())
     assert str(error.value) == (
         "trade_off_figure(base): a curve of 7 alphas, expected one.\n"
-        "Pass walk(Line(o, o), [0], [attribute]) with o the base."
+        "Pass evaluate(Line(o, o), [0], [attribute]) with o the base."
     )
     nowhere = {name: Measurement([math.nan]) for name in point(0.0)}
     with pytest.raises(CurveError) as error:

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.line import Line
 from lerpnb.plots.curve import plot_curve
 from lerpnb.probes.accuracy import Accuracy
@@ -117,7 +117,7 @@ def test_numbers_below_two_are_refused(argument):
 
 def test_a_walk_between_two_classifiers(tiny, words, tmp_path):
     ends = [Checkpoint.from_model(tiny.moved(tiny.classifier(), seed, 0.3), words) for seed in (1, 2)]
-    curve = walk(Line(*ends, device="cpu"), [0.0, 0.5, 1.0], [Accuracy(CORPUS)], store=tmp_path)
+    curve = evaluate(Line(*ends, device="cpu"), [0.0, 0.5, 1.0], [Accuracy(CORPUS)], store=tmp_path)
     assert curve.quantities == ["accuracy/films", "cross-entropy/films"]
     for alpha, end in ((0, ends[0]), (2, ends[1])):
         hits = (by_hand(end.model, words).argmax(-1) == torch.tensor(CORPUS.labels)).double().mean()

@@ -170,7 +170,7 @@ def test_an_adapter_is_a_scorer_too(tiny, tmp_path, scorer):
 
 
 def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pair):
-    from lerpnb.evaluation.loop import walk
+    from lerpnb.evaluation.loop import evaluate
     from lerpnb.paths.line import Line
 
     base, minus, plus = tiny_llama_pair
@@ -178,7 +178,7 @@ def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pa
         AttributeStrength(scorer, PROMPTS, n_samples=2, max_new_tokens=4, device="cpu"),
         AttributeStrength(scorer, PROMPTS, label="negative", n_samples=2, max_new_tokens=4, device="cpu", name="other"),
     ]
-    curve = walk(Line(minus, plus, base, device="cpu"), [0, 1], probes, store=False)
+    curve = evaluate(Line(minus, plus, base, device="cpu"), [0, 1], probes, store=False)
     both = curve.value("strength/POSITIVE") + curve.value("strength/NEGATIVE (other)")
     assert np.allclose(both, 1.0) and curve.value("dist-1").tolist() == curve.value("dist-1 (other)").tolist()
     assert len(curve.samples) == 2 * 3 * 2

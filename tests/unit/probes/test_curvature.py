@@ -162,7 +162,7 @@ def test_a_walk_measures_it_and_keeps_it(tiny_llama_pair, tiny, tmp_path):
     line = ln.Line(minus, plus, base, device="cpu")
     corpus = Corpus(tuple(tiny.TEXTS[:2]), (0,) * 2, ("film",), "film")
     probe = Sharpness(corpus, k=2, draws=3, tol=0.1)
-    curve = ln.walk(line, [0.0, 1.0], [probe], store=tmp_path)
+    curve = ln.evaluate(line, [0.0, 1.0], [probe], store=tmp_path)
     assert curve.quantities == ["sharpness/film", "eigenvalue-2/film", "trace/film"]
     assert (curve.value("sharpness/film") >= curve.value("eigenvalue-2/film")).all()
     assert curve.frame["n"].tolist() == [1, 1, 3] * 2
@@ -170,7 +170,7 @@ def test_a_walk_measures_it_and_keeps_it(tiny_llama_pair, tiny, tmp_path):
     signs = [random_signs(product.n, seed, product.like) for seed in (1, 2, 3)]
     items = curve.frame[curve.frame["quantity"] == "trace/film"]["item_values"].iloc[1]
     assert items == pytest.approx([dot(v, product(v)) for v in signs], rel=1e-6)
-    assert ln.walk(line, [0.0, 1.0], [probe], store=tmp_path).provenance["measured"] == 0
+    assert ln.evaluate(line, [0.0, 1.0], [probe], store=tmp_path).provenance["measured"] == 0
 
 
 def test_a_model_that_is_no_model_has_nan_for_its_eigenvalues(model):

@@ -11,7 +11,7 @@ from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.batching import ended, filled, halves
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
-from lerpnb.evaluation.loop import walk
+from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.line import Line
 from lerpnb.probes.seq2seq import Seq2SeqLoss
 from lerpnb.training import FineTuneConfig, fine_tune
@@ -66,7 +66,7 @@ def test_a_uniform_model_has_the_logarithm_of_its_vocabulary(tiny, corpus):
 def test_a_t5_is_a_line_like_any_other(trio, corpus, tmp_path):
     line = Line(trio.minus, trio.plus, trio.base, device="cpu")
     assert line.minus.architecture == "T5ForConditionalGeneration" and line.minus.tied
-    curve = walk(line, [0, 0.5, 1], [Seq2SeqLoss(corpus)], store=False)
+    curve = evaluate(line, [0, 0.5, 1], [Seq2SeqLoss(corpus)], store=False)
     ends = [
         Seq2SeqLoss(corpus).measure(T5ForConditionalGeneration.from_pretrained(folder).eval(), line.tokenizer)
         for folder in (trio.minus, trio.plus)

@@ -98,7 +98,7 @@ def test_where_the_ends_differ_in_the_head_alone_they_have_a_closed_form(tiny):
 def test_a_walk_measures_them_beside_the_loss_and_changes_no_model(line, corpus, tmp_path):
     attention = line.model.config._attn_implementation
     alphas = [-1.0, 0.0, 0.5, 1.0]
-    curve = ln.walk(line, alphas, [ln.Loss(corpus), LossSlope(line, corpus)], store=tmp_path)
+    curve = ln.evaluate(line, alphas, [ln.Loss(corpus), LossSlope(line, corpus)], store=tmp_path)
     assert curve.quantities == ["loss/film", "perplexity/film", "slope/film", "curvature/film"]
     rows = curve.frame[curve.frame["quantity"] != "perplexity/film"]
     assert (rows["n"] == 4).all() and np.isfinite(rows[["low", "high"]]).all(axis=None)
@@ -106,7 +106,7 @@ def test_a_walk_measures_them_beside_the_loss_and_changes_no_model(line, corpus,
     assert all(np.array_equal(weight, weights.iloc[0]) for weight in weights)
     assert line.model.config._attn_implementation == attention
     assert all(torch.equal(p, line.plus.tensors[n]) for n, p in line.at(1.0).named_parameters())
-    again = ln.walk(line, alphas, [LossSlope(line, corpus)], store=tmp_path)
+    again = ln.evaluate(line, alphas, [LossSlope(line, corpus)], store=tmp_path)
     assert again.provenance["measured"] == 0 and np.array_equal(again.value("slope/film"), curve.value("slope/film"))
     assert curve.provenance["item_names"]["slope/film"] == list(corpus.texts)
 

@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from lerpnb.errors import AlphaError, CurveError
+from lerpnb.results import display
 from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
-AGAIN = "Run the walk again: its finished points come from the store."
+AGAIN = "Evaluate again: finished points come from the store."
 
 
 def curve_of(values: dict[float, list[float]], name: str = "loss/x", **kind: str) -> Curve:
@@ -135,7 +136,7 @@ def test_a_rise_finds_an_alpha_up_to_rounding():
     assert curve.rise("loss/x", start=0.3) == Estimate(2.0, 2.0, 2.0)
     with pytest.raises(CurveError) as error:
         curve.rise("loss/x", start=0.31)
-    assert str(error.value) == "Curve.rise(start, stop): nothing at alpha 0.31. The nearest is 0.3."
+    assert str(error.value) == "Curve.difference(start, stop): nothing at alpha 0.31. The nearest is 0.3."
 
 
 def test_spearman_by_hand():
@@ -196,7 +197,7 @@ def test_a_barrier_needs_both_ends_exactly(grid, named):
         parabola(1, 0, grid).barrier("loss/x")
     assert str(error.value) == (
         f"Curve.barrier('loss/x'): not measured at alpha {named} exactly; a chord needs both ends.\n"
-        "Walk over alpha_grid(lo, hi, n), which holds 0 and 1 exactly."
+        "Evaluate over alpha_grid(lo, hi, n), which holds 0 and 1 exactly."
     )
 
 
@@ -276,7 +277,7 @@ def test_an_unknown_quantity_is_told_with_the_nearest():
 @pytest.mark.parametrize(
     ("points", "kind", "text"),
     [
-        ({}, CurveError, "Curve.from_measures(points): no points. Pass {alpha: {quantity: Measure}}."),
+        ({}, CurveError, "Curve.from_measures(points): no points. Pass {alpha: {quantity: Measurement}}."),
         (
             {math.nan: {"a": Measurement([1.0])}},
             AlphaError,
@@ -472,6 +473,6 @@ def test_files_of_two_curves_are_refused(odd, tmp_path):
 
 
 def test_without_plots_a_curve_shows_text(monkeypatch):
-    monkeypatch.setattr(Curve, "figure", None)
+    monkeypatch.setattr(display, "_PLOTS", {})
     curve = parabola(1, 2)
     assert curve._repr_mimebundle_() == {"text/plain": repr(curve)}

@@ -1,20 +1,21 @@
-"""crossing.py and entanglement.py: effects and shares in closed form, intervals over the items that all pairs share."""
+"""Effects over two alphas and their entanglement in closed form, intervals over the items that all pairs share."""
 
-import json
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.results.crossing import Crossing
 from lerpnb.results.entanglement import Entanglement
 from lerpnb.results.measurement import Measurement
+from lerpnb.results.surface import Surface
 
 A, B = (-1.0, 0.0, 1.0), (0.0, 0.25, 1.0, 2.0)
+PAIRS = [(a, b) for a in A for b in B]
 
 
-def crossing(glad, ornate, noise: float = 0.0, items: int = 40) -> Crossing:
+def crossing(glad, ornate, noise: float = 0.0, items: int = 40) -> Surface:
     """Two strengths as functions of both alphas; every item has an offset of its own and noise at each pair."""
     random = np.random.default_rng(0)
     offsets, pairs = random.normal(size=items), [(a, b) for a in A for b in B]
@@ -27,7 +28,16 @@ def crossing(glad, ornate, noise: float = 0.0, items: int = 40) -> Crossing:
         }
         for name, f in (("glad", glad), ("ornate", ornate))
     }
-    return Crossing(("mood", "style"), (A, B), measures)
+    return over(measures)
+
+
+def over(measures: dict) -> Surface:
+    """A surface over the alphas of two lines, from {quantity: {pair: its measurement}}."""
+    points = {
+        pair: {name: found[pair] for name, found in measures.items() if pair in found}
+        for pair in dict.fromkeys(pair for found in measures.values() for pair in found)
+    }
+    return Surface.from_measures(points, axes=("mood", "style"))
 
 
 def test_effects_and_shares_in_closed_form():
@@ -64,7 +74,7 @@ def test_it_says_what_it_is():
     glad = {(a, b): Measurement([0.5 * a + 0.125 * b] * 2) for a, b in pairs}
     ornate = {(a, b): Measurement([0.25 * b] * 2) for a, b in pairs}
     measures = {"strength/glad": glad, "strength/ornate": ornate}
-    found = Entanglement.of(Crossing(("mood", "style"), ((0.0, 1.0), (0.0, 1.0)), measures))
+    found = Entanglement.of(over(measures))
     assert repr(found) == (
         "Entanglement 0.1667 [0.1667, 0.1667]: cross effects over own effects\n"
         "  a unit of mood moves strength/ornate by 0 [0, 0], a unit of style by 0.25 [0.25, 0.25]: 0 [0, 0] of it\n"
@@ -76,24 +86,23 @@ def test_it_says_what_it_is():
 
 
 def test_a_point_without_a_number_leaves_none():
-    data = crossing(lambda a, b: a, lambda a, b: b)
-    data.measures["strength/glad"][0.0, 1.0] = Measurement(np.full(40, np.nan), unit="probability", items="prompts")
+    data = crossing(lambda a, b: math.nan if (a, b) == (0.0, 1.0) else a, lambda a, b: b)
     found = Entanglement.of(data)
     assert np.isnan(found.value.value) and np.isnan(found.value.low)
     assert found.effects["style"]["strength/ornate"].value == pytest.approx(1)
 
 
-def test_a_crossing_tells_and_keeps_its_values(tmp_path):
+def test_a_grid_tells_and_keeps_its_values(tmp_path):
     data = crossing(lambda a, b: a + 10 * b, lambda a, b: b)
-    assert repr(data) == "Crossing: 3 alphas of mood x 4 of style; strength/glad, strength/ornate"
-    surface = data.surface("strength/glad")
-    assert surface.shape == (3, 4) and surface[2, 3] - surface[0, 0] == pytest.approx(22)
-    assert list(data.frame) == ["mood", "style", "quantity", "value", "low", "high", "n", "unit"]
+    assert repr(data).startswith("Surface over mood, style: 12 points\n  strength/glad    from ")
+    matrix = data.matrix("strength/glad")
+    assert matrix.shape == (3, 4) and matrix[2, 3] - matrix[0, 0] == pytest.approx(22)
+    assert list(data.frame)[:8] == ["mood", "style", "quantity", "value", "low", "high", "n", "unit"]
     assert len(data.frame) == 24 and set(data.frame["n"]) == {40}
-    folder = data.save(tmp_path / "kept")
-    pd.testing.assert_frame_equal(pd.read_parquet(folder / "crossing.parquet"), data.frame)
-    assert json.loads((folder / "crossing.json").read_text())["names"] == ["mood", "style"]
-    assert not (folder / "crossing_samples.parquet").exists()
+    back = Surface.load(data.save(tmp_path / "kept"))
+    pd.testing.assert_frame_equal(back.frame, data.frame)
+    assert back.axes == ("mood", "style") and back.levels == (A, B) and not len(back.samples)
+    assert back.effect("strength/glad", "mood") == data.effect("strength/glad", "mood")
 
 
 one = {(0.0, 0.0): Measurement([1.0, 2.0])}
@@ -103,25 +112,26 @@ one = {(0.0, 0.0): Measurement([1.0, 2.0])}
     ("call", "said"),
     [
         (
-            lambda c: Crossing(("mood", "style"), ((0.0,), (0.0, 1.0)), {"x": one}),
-            "Crossing(measures): nothing of 'x' at (0, 1). Measure it there.",
+            lambda c: over({"x": one | {(0.0, 1.0): one[0.0, 0.0], (1.0, 0.0): one[0.0, 0.0]}}).effect("x", "mood"),
+            "Surface.effect(quantity, axis): 'x' was measured at 3 of the 4 points of the grid.\n"
+            "An effect takes all of them: evaluate it over a full grid.",
         ),
         (
-            lambda c: Crossing(("mood", "style"), ((0.0,), (0.0, 1.0)), {"x": one | {(0.0, 1.0): Measurement([1.0])}}),
-            "Crossing(measures): 'x' has 1 texts at (0, 1) against 2 at the first. "
-            "Measure the same items at every pair.",
+            lambda c: over({"x": one | {(0.0, 1.0): Measurement([1.0])}}),
+            "Surface.from_measures(points): 'x' has 1 texts at mood 0, style 1 against 2 at mood 0, style 0. "
+            "Measure the same items at every mood and style.",
         ),
         (
-            lambda c: c.surface("joy"),
-            "Crossing.surface('joy'): no such quantity. It has: strength/glad, strength/ornate.",
+            lambda c: c.matrix("joy"),
+            "Surface.matrix(quantity): no quantity 'joy'.\nIt has: strength/glad, strength/ornate.",
         ),
         (
             lambda c: c.effect("strength/glad", "voice"),
-            "Crossing.effect(line='voice'): no such line. It has: mood, style.",
+            "Surface.effect(quantity, axis): no coordinate 'voice'. It has: mood, style.",
         ),
         (
-            lambda c: Crossing(("mood", "style"), ((0.0,), (0.0,)), {"x": one}).effect("x", "mood"),
-            "Crossing.effect(line='mood'): one alpha. A slope takes two or more.",
+            lambda c: over({"x": one}).effect("x", "mood"),
+            "Surface.effect(quantity, axis): one value of mood. A slope takes two or more.",
         ),
         (
             lambda c: Entanglement.of(c, ("strength/glad",)),
@@ -129,14 +139,17 @@ one = {(0.0, 0.0): Measurement([1.0, 2.0])}
             "Measured are: strength/glad, strength/ornate.",
         ),
         (
-            lambda c: Entanglement.of(
-                Crossing(c.names, c.alphas, dict.fromkeys(c.quantities, dict.fromkeys(c.pairs, Measurement([0.5]))))
-            ),
+            lambda c: Entanglement.of(over(dict.fromkeys(c.quantities, dict.fromkeys(PAIRS, Measurement([0.5]))))),
             "Entanglement.of(quantities): neither alpha moves its own quantity, strength/glad and strength/ornate.",
         ),
         (
             lambda c: Entanglement.of(
-                Crossing(c.names, c.alphas, c.measures | {"loss/x": dict.fromkeys(c.pairs, Measurement([1.0]))}),
+                over(
+                    {
+                        "loss/x": dict.fromkeys(PAIRS, Measurement([1.0])),
+                        "strength/ornate": dict.fromkeys(PAIRS, Measurement([0.5] * 40)),
+                    }
+                ),
                 ("loss/x", "strength/ornate"),
             ),
             "Entanglement.of(quantities): loss/x has 1 items, strength/ornate 40.\n"

@@ -35,7 +35,7 @@ def test_a_changed_value_or_word_is_seen(frame, tmp_path):
     said = f"Thing.load(folder): {path} is damaged: its checksum differs. "
     with pytest.raises(CurveError) as error:
         read_frame(path, COLUMNS, *CALL)
-    assert str(error.value) == f"{said}Run the walk again: its finished points come from the store."
+    assert str(error.value) == f"{said}Evaluate again: finished points come from the store."
     words = {**table.schema.metadata, b"lerpnb": b'{"seed": 2}'}
     pq.write_table(table.replace_schema_metadata(words), path)
     with pytest.raises(CurveError) as error:

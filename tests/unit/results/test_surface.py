@@ -1,10 +1,11 @@
-"""The surface: values, paired intervals, sections in closed form, saving to the last bit, and what it refuses."""
+"""The surface: values, paired intervals, slices in closed form, saving to the last bit, and what it refuses."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lerpnb.errors import AlphaError, CurveError
+from lerpnb.results import display
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.results.surface import Surface
@@ -26,7 +27,7 @@ def surface() -> Surface:
         }
         for x, y in reversed(GRID)
     }
-    return Surface.from_measures(points, {"marks": MARKS, "seed": 3})
+    return Surface.from_measures(points, provenance={"marks": MARKS, "seed": 3})
 
 
 def test_values_lie_at_their_points(surface):
@@ -48,17 +49,17 @@ def test_a_difference_keeps_the_pairing(surface):
     assert (found.value, found.low, found.high) == (-3.0, -3.0, -3.0)
 
 
-def test_a_section_is_what_lies_on_the_way(surface):
-    section = surface.section("minus", "plus", n=31)
-    frame = section.frame
+def test_a_slice_is_what_lies_on_the_way(surface):
+    slice = surface.slice("minus", "plus", n=31)
+    frame = slice.frame
     assert frame["distance"].tolist() == pytest.approx(np.linspace(0, 3, 31).tolist())
     assert np.allclose(frame["value"], height(frame["x"], frame["y"])) and (frame["y"] == 0).all()
     assert frame["error"].max() < 1e-6  # a bowl is met exactly
-    assert section.met["distance"].tolist() == [0, 1, 2, 3] and section.met["value"].tolist() == [8, 5, 4, 5]
-    assert repr(section).startswith(
-        "Section of loss/x from minus to plus, 3 long: 4 measured points on it; in between by polyharmonic spline r^"
+    assert slice.met["distance"].tolist() == [0, 1, 2, 3] and slice.met["value"].tolist() == [8, 5, 4, 5]
+    assert repr(slice).startswith(
+        "Slice of loss/x from minus to plus, 3 long: 4 measured points on it; in between by polyharmonic spline r^"
     )
-    slanted = surface.section((0, 3), (4, 0), "strength/y")
+    slanted = surface.slice((0, 3), (4, 0), "strength/y")
     assert slanted.frame["distance"].iloc[-1] == 5 and np.allclose(slanted.frame["value"], slanted.frame["x"] / 4)
     assert (slanted.a, slanted.b, len(slanted.met)) == ("(0, 3)", "(4, 0)", 2)
 
@@ -70,7 +71,7 @@ def test_it_is_saved_to_the_last_bit(surface, tmp_path):
         for one, other in zip(surface.frame[column], back.frame[column], strict=True):
             assert np.array_equal(one, other, equal_nan=not isinstance(one, str))
     assert back.provenance == surface.provenance and back.marks == surface.marks
-    assert [file.name for file in (tmp_path / "new").iterdir()] == ["surface.parquet"]
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["surface.parquet", "surface_samples.parquet"]
 
 
 @pytest.mark.parametrize(
@@ -82,25 +83,25 @@ def test_it_is_saved_to_the_last_bit(surface, tmp_path):
             "Surface[quantity]: no quantity 'los/x'. Did you mean 'loss/x'?\nIt has: loss/x, strength/y.",
         ),
         (
-            lambda s: s.section("minus", "middle"),
+            lambda s: s.slice("minus", "middle"),
             CurveError,
-            "Surface.section(a, b): no checkpoint 'middle'.\nIt has: minus, plus, base.",
+            "Surface.slice(a, b): no checkpoint 'middle'.\nIt has: minus, plus, base.",
         ),
         (
-            lambda s: s.section("minus", (0, 0)),
+            lambda s: s.slice("minus", (0, 0)),
             CurveError,
-            "Surface.section(a, b): a and b are the same place, (0, 0).",
+            "Surface.slice(a, b): a and b are the same place, (0, 0).",
         ),
         (
-            lambda s: s.section("minus", (9, 0)),
+            lambda s: s.slice("minus", (9, 0)),
             CurveError,
-            "Surface.section(a, b): (9, 0) lies outside of what was measured, (0, 4, 0, 3).\n"
-            "Survey a larger window, such as plane.window(1.0).",
+            "Surface.slice(a, b): (9, 0) lies outside of what was measured, (0, 4, 0, 3).\n"
+            "Evaluate over a larger window, such as plane.window(1.0).",
         ),
         (
-            lambda s: s.section(3, "plus"),
+            lambda s: s.slice(3, "plus"),
             AlphaError,
-            "Surface.section(a, b): 3 is no point. Pass two numbers, such as (0.5, 0.0).",
+            "Surface.slice(a, b): got 3, expected 2, in this order: x, y.",
         ),
         (
             lambda s: s.difference("loss/x", "minus", (0.5, 0)),
@@ -110,7 +111,7 @@ def test_it_is_saved_to_the_last_bit(surface, tmp_path):
         (
             lambda s: Surface.from_measures({}),
             CurveError,
-            "Surface.from_measures(points): no points. Pass {(x, y): {quantity: Measure}}.",
+            "Surface.from_measures(points): no points. Pass {(x, y): {quantity: Measurement}}.",
         ),
         (
             lambda s: Surface.from_measures({(0, 0): {"a": Measurement([1])}, (0, 1): {"a": Measurement([1, 2])}}),
@@ -124,7 +125,7 @@ def test_it_is_saved_to_the_last_bit(surface, tmp_path):
             "Surface.from_measures(points): nan is not a finite number. Pass one, such as 0.5.",
         ),
         (
-            lambda s: Surface.from_measures({(0, 0): {"a": Measurement([1])}}, {"at": {1}}),
+            lambda s: Surface.from_measures({(0, 0): {"a": Measurement([1])}}, provenance={"at": {1}}),
             CurveError,
             "Surface.from_measures(provenance): Object of type set is not JSON serializable. Pass what JSON can hold.",
         ),
@@ -137,7 +138,7 @@ def test_what_it_refuses(surface, call, kind, said):
 
 
 def test_a_damaged_or_foreign_file_is_said(surface, tmp_path):
-    path, again = tmp_path / "surface.parquet", "Run the walk again: its finished points come from the store."
+    path, again = tmp_path / "surface.parquet", "Evaluate again: finished points come from the store."
     said = [f"no file {path}. Pass the folder that Surface.save wrote."]
     with pytest.raises(CurveError) as error:
         Surface.load(tmp_path)
@@ -153,7 +154,7 @@ def test_a_damaged_or_foreign_file_is_said(surface, tmp_path):
 
 
 def test_what_it_says_of_itself(surface, monkeypatch):
-    monkeypatch.setattr(Surface, "figure", None)
+    monkeypatch.setattr(display, "_PLOTS", {})
     assert surface._repr_mimebundle_() == {"text/plain": repr(surface)}
     lines = repr(surface).splitlines()
     assert lines[0] == "Surface: 20 points"

@@ -1,4 +1,4 @@
-"""Refinement: what comes first, where the others go, when it ends, and what it refuses."""
+"""Adaptive sampling of a surface: what comes first, where the others go, when it ends, and what it refuses."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lerpnb.errors import AlphaError
-from lerpnb.evaluation.refinement import AdaptiveSampler2D
+from lerpnb.evaluation.adaptive_2d import AdaptiveSampler2D
 from lerpnb.results.interpolant import PolyharmonicSpline
 from lerpnb.utils.coordinates import COARSE, lattice
 
@@ -33,7 +33,7 @@ def test_a_kink_draws_points_to_it():
     assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 1.5 * 0.8 / 3  # that strip's share of the window
 
 
-def test_a_finer_survey_goes_through_the_same_points_and_then_on():
+def test_more_points_go_through_the_same_points_and_then_on():
     wave = lambda x, y: math.sin(2 * x) * y  # noqa: E731
     few, many = refined(wave, 30), refined(wave, 40)
     assert list(many.told)[:30] == list(few.told) and len(many.told) == 40
@@ -45,11 +45,11 @@ def test_it_ends_within_the_tolerance():
     spline = PolyharmonicSpline(np.array(list(place.told)), np.array([found["loss"] for found in place.told.values()]))
     true = np.abs(spline.at(grid) - np.sin(grid[:, 0]) - grid[:, 1] ** 2).max()
     assert len(place.told) < 60 and true <= place.error <= 0.02 and place.rms < place.error
-    assert repr(place).startswith(f"{len(place.told)} points, error believed ")
+    assert repr(place).startswith(f"{len(place.told)} points, estimated error ")
 
 
 def test_all_quantities_count_and_a_nan_ends():
-    place = AdaptiveSampler2D(WINDOW, most=50)
+    place = AdaptiveSampler2D(WINDOW, max_points=50)
     while asked := place.ask():
         for x, y in asked:
             place.tell((x, y), {"flat": 1.0, "kinked": abs(x - 0.31)} if y > 0 else {"flat": math.nan})
@@ -81,18 +81,18 @@ def test_a_lattice_is_the_same_again_whatever_the_last_bits_are():
     [
         (
             dict(window=(2, -1, 0, 1)),
-            "survey(window): got (2, -1, 0, 1), expected x from below x to, y from below y to.",
+            "Adaptive(domain): got (2, -1, 0, 1), expected x from below x to, y from below y to.",
         ),
-        (dict(window=(0, 1)), "survey(window): got (0, 1).\nIt takes four numbers: x from, x to, y from, y to."),
-        (dict(window=(0, 1, 0, "x")), "survey(window): 'x' is not a finite number. Pass one, such as 0.5."),
+        (dict(window=(0, 1)), "Adaptive(domain): got (0, 1).\nIt takes four numbers: x from, x to, y from, y to."),
+        (dict(window=(0, 1, 0, "x")), "Adaptive(domain): 'x' is not a finite number. Pass one, such as 0.5."),
         (
             dict(first=[(9.0, 0.0)]),
-            "survey(window): (9, 0) lies outside of (-1, 2, -0.5, 1.5).\n"
+            "Adaptive(domain): (9, 0) lies outside of (-1, 2, -0.5, 1.5).\n"
             "It is one of the checkpoints: take a window that holds them, such as plane.window().",
         ),
-        (dict(most=20), "survey(most): got 20.\nIt takes a whole number of points, 25 or more."),
-        (dict(most=30.5), "survey(most): got 30.5.\nIt takes a whole number of points, 25 or more."),
-        (dict(tol=-1), "survey(tol): got -1.\nIt is an error above 0, or 0 to take `most` points."),
+        (dict(max_points=20), "Adaptive(max_points): got 20.\nIt takes a whole number, 25 or more."),
+        (dict(max_points=30.5), "Adaptive(max_points): got 30.5.\nIt takes a whole number, 25 or more."),
+        (dict(tol=-1), "Adaptive(tol): got -1.\nIt is an error above 0, or 0 for all max_points."),
     ],
 )
 def test_what_cannot_be_placed_is_said(arguments, said):

@@ -1,0 +1,198 @@
+"""What a curve and a surface share: quantities over coordinates, with 95 % intervals, samples and provenance.
+
+Intervals come from the paired bootstrap (`bootstrap.py`) over the items, texts or prompts, that all points share.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lerpnb.errors import CurveError
+from lerpnb.results import bootstrap
+from lerpnb.results import samples as samples_
+from lerpnb.results.bootstrap import Estimate
+from lerpnb.results.display import Displayed
+from lerpnb.results.measurement import Measurement, estimated, resampled
+from lerpnb.results.parquet import (
+    AGAIN,
+    FLOAT,
+    MEASURED,
+    checked_json,
+    read_frame,
+    read_table,
+    sha256,
+    write_frame,
+    write_table,
+)
+from lerpnb.utils.coordinates import coordinates
+from lerpnb.utils.text import listed
+
+
+class Result(Displayed):
+    """Quantities measured at points of one or several coordinates.
+
+    Attributes:
+        frame: a row a (point, quantity), sorted by point: the coordinates under their names, then quantity, value, low,
+            high, n (items with weight), unit, items, transform and the items themselves, item_values and item_weights
+            ((n_items,) float64 arrays).
+        samples: a row a generated text: the coordinates, prompt_id, draw, prompt, continuation, n_tokens and scores.
+        provenance: whatever JSON can hold: checkpoints, hashes, dtype, device, seeds, times, versions, settings.
+    """
+
+    _files: ClassVar[tuple[str, str]]  # of the frame, of the samples
+
+    def __init__(self, frame: pd.DataFrame, samples: pd.DataFrame | None = None, provenance: dict | None = None):
+        self.frame = frame
+        self.samples = samples_.checked(samples, f"{type(self).__name__}(samples)", self.axes)
+        self.provenance = provenance or {}
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the coordinates are called, in their order."""
+        return tuple(self.frame.columns[: self.frame.columns.get_loc("quantity")])
+
+    @classmethod
+    def _of_points(
+        cls,
+        points: Mapping[tuple[float, ...], dict[str, Measurement]],
+        axes: tuple[str, ...],
+        samples: pd.DataFrame | None,
+        provenance: dict | None,
+    ) -> Self:
+        call = f"{cls.__name__}.from_measures(points)"
+        checked_axes(axes, f"{cls.__name__}.from_measures(axes)")
+        places = {coordinates(point, axes, call): measures for point, measures in points.items()}
+        rows = [
+            dict(zip(axes, place, strict=True)) | {"quantity": quantity, "measure": measure}
+            for place in sorted(places)
+            for quantity, measure in places[place].items()
+        ]
+        if not rows:
+            key = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
+            raise CurveError(f"{call}: no points. Pass {{{key}: {{quantity: Measurement}}}}.")
+        frame = pd.DataFrame(rows)
+        parts = [estimated(quantity, group, call) for quantity, group in frame.groupby("quantity", sort=False)]
+        frame = pd.concat(parts).sort_index().reset_index(drop=True)[[*axes, *MEASURED]]
+        return cls(frame, samples, checked_json(provenance or {}, f"{cls.__name__}.from_measures(provenance)"))
+
+    @property
+    def quantities(self) -> list[str]:
+        """Names such as "loss/negative", in order of first appearance."""
+        return list(self.frame["quantity"].unique())
+
+    def __getitem__(self, quantity: str) -> pd.DataFrame:
+        """Coordinates, value, low, high of one quantity, a row a point at which it was measured."""
+        rows = self._rows(quantity, f"{type(self).__name__}[quantity]")
+        return rows[[*self.axes, "value", "low", "high"]].reset_index(drop=True)
+
+    @property
+    def _points(self) -> pd.Index:
+        """Every point at which something was measured, ascending."""
+        return self.frame.set_index(list(self.axes)).index.unique().sort_values()
+
+    def value(self, quantity: str) -> np.ndarray:
+        """(n,) float64, a value for each point; NaN where it is NaN or was not measured."""
+        return self[quantity].set_index(list(self.axes))["value"].reindex(self._points).to_numpy()
+
+    def interval(self, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of the 95 % intervals, each (n,); NaN where fewer than two items tell."""
+        rows = self[quantity].set_index(list(self.axes)).reindex(self._points)
+        return rows["low"].to_numpy(), rows["high"].to_numpy()
+
+    def unit(self, quantity: str) -> str:
+        """The quantity's unit, such as "nats/token"."""
+        return self._rows(quantity, f"{type(self).__name__}.unit(quantity)")["unit"].iloc[0]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every value, a row a point, a column a quantity; NaN where it is NaN or was not measured."""
+        return pd.DataFrame({quantity: self.value(quantity) for quantity in self.quantities}, index=self._points)
+
+    def _difference(self, quantity: str, start: Any, stop: Any) -> Estimate:
+        """value(stop) - value(start), with the interval of the paired difference."""
+        call = f"{type(self).__name__}.difference(start, stop)"
+        rows = self._rows(quantity, f"{type(self).__name__}.difference(quantity)")
+        values, draws, n_items = resampled(rows.iloc[[self._row_at(rows, point, call) for point in (start, stop)]])
+        return bootstrap.estimate(values[1] - values[0], draws[:, 1] - draws[:, 0], n_items)
+
+    def _row_at(self, rows: pd.DataFrame, point: Any, call: str) -> int:
+        """The place of a measured point among a quantity's rows."""
+        raise NotImplementedError
+
+    def save(self, folder: str | Path) -> Path:
+        """Write values and samples into the folder (made if absent), each file whole or not at all.
+
+        Float64 to the last bit, provenance included; both files carry checksums. Returns the folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        values, texts = (folder / name for name in self._files)
+        samples = pa.Table.from_pandas(self.samples, preserve_index=False).replace_schema_metadata()
+        metadata = {"samples": write_table(samples, texts), "provenance": self.provenance}
+        # the values go last: their file is the mark that both are whole
+        write_frame(self.frame, dict.fromkeys(self.axes, FLOAT) | MEASURED, metadata, values)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """What `save` wrote, equal to the last bit.
+
+        Raises:
+            CurveError: a file is missing, damaged, not lerpnb's, or the two were not saved together.
+        """
+        values, texts = (Path(folder) / name for name in cls._files)
+        call = f"{cls.__name__}.load(folder)", f"{cls.__name__}.save"
+        frame, metadata = read_frame(values, MEASURED, *call)
+        if "samples" not in metadata:  # a surface of version 0.1 had none
+            return cls(frame, None, metadata["provenance"])
+        samples = read_table(texts, *call)
+        if sha256(texts.read_bytes()) != metadata["samples"]:
+            raise CurveError(f"{call[0]}: {texts} is damaged, or was not saved with {values.name}. {AGAIN}")
+        return cls(frame, samples.to_pandas(), metadata["provenance"])
+
+    def _rows(self, quantity: str, call: str) -> pd.DataFrame:
+        rows = self.frame[self.frame["quantity"] == quantity]
+        if len(rows):
+            return rows
+        near = difflib.get_close_matches(str(quantity), self.quantities, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise CurveError(f"{call}: no quantity {quantity!r}.{hint}\nIt has: {listed(self.quantities)}.")
+
+    def _headline(self) -> str:
+        raise NotImplementedError
+
+    def _landmarks(self) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """The points at which a summary names the values, each with its name."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        lines, width = [self._headline()], max(map(len, self.quantities))
+        for quantity in self.quantities:
+            rows = self[quantity].set_index(list(self.axes))
+            places = {name: point if len(point) > 1 else point[0] for name, point in self._landmarks()}
+            named = [f"{Estimate(*rows.loc[point])} at {name}" for name, point in places.items() if point in rows.index]
+            named = named or [f"from {show_number(rows['value'].min())} to {show_number(rows['value'].max())}"]
+            lines.append(f"  {quantity:<{width}}  {', '.join(named)} {self.unit(quantity)}".rstrip())
+        return "\n".join(lines)
+
+
+def show_number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def checked_axes(axes: tuple[str, ...], call: str) -> None:
+    """Refuse a coordinate's name that a table of values or of samples has as a column.
+
+    Raises:
+        CurveError: it has.
+    """
+    taken = [name for name in axes if name in MEASURED or name in samples_.COLUMNS]
+    if taken or len(set(axes)) < len(axes):
+        raise CurveError(
+            f"{call}: {', '.join(axes)} cannot name coordinates: {listed(taken) or 'one'} is taken.\n"
+            "Give each another name."
+        )

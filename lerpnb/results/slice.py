@@ -1,0 +1,36 @@
+"""A slice: what a surface is along a straight way. It knows no torch and no plots."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lerpnb.results.display import Displayed
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Displayed):
+    """A cut through a surface: what is met on the straight way from a to b.
+
+    Attributes:
+        frame: a row a place: distance from a (Euclidean, in parameter space), x, y, value, and the estimated error of
+            that value, which is interpolated.
+        met: distance, value, low, high of the measured points on the way.
+        quantity, unit: what is measured.
+        a, b: what the ends are called.
+        interpolation: how the values in between are made.
+    """
+
+    frame: pd.DataFrame
+    met: pd.DataFrame
+    quantity: str
+    unit: str
+    a: str
+    b: str
+    interpolation: str
+
+    def __repr__(self) -> str:
+        length, worst = self.frame["distance"].iloc[-1], self.frame["error"].max()
+        return (
+            f"Slice of {self.quantity} from {self.a} to {self.b}, {length:.4g} long: {len(self.met)} measured points "
+            f"on it; in between by {self.interpolation}, estimated error at most {worst:.2g} {self.unit}"
+        ).rstrip()
