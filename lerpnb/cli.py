@@ -80,8 +80,11 @@ def main(arguments: list[str] | None = None) -> None:
 def assets() -> None:
     """Fetch the demo's model, reviews and scorer, once."""
     from lerpnb import assets
+    from lerpnb.checkpoints.gguf import model_folder
 
     assets.fetch()
+    for name in assets.BUILT_IN:
+        model_folder(name)  # the demo's model is a GGUF file, converted once
 
 
 class WithParameters(TyperCommand):

@@ -23,6 +23,8 @@ from transformers import (
 )
 
 from lerpnb import assets
+from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.data.batching import ended, filled, halves
 from lerpnb.data.corpus import Corpus
@@ -166,27 +168,26 @@ def train(
 
 
 def _load(recipe: FineTuneConfig, corpus: Corpus) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    folder = assets.resolve(recipe.base)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    folder, call = model_folder(recipe.base), f"fine_tune(base={recipe.base!r})"
+    tokenizer = load_pretrained(AutoTokenizer, folder, call)
     if tokenizer.eos_token_id is None and (recipe.task != "classifier" or tokenizer.pad_token_id is None):
         raise CheckpointError(
-            f"fine_tune(base={recipe.base!r}): its tokenizer has no end-of-text token, which {_EOS[recipe.task]}.\n"
+            f"{call}: its tokenizer has no end-of-text token, which {_EOS[recipe.task]}.\n"
             "Set tokenizer.eos_token to a token of its vocabulary and save it again."
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     with quiet():
         if recipe.task == "causal":
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            model = load_pretrained(AutoModelForCausalLM, folder, call, dtype=torch.float32)
             kind = TaskType.CAUSAL_LM
         elif recipe.task == "seq2seq":
-            model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+            model = load_pretrained(AutoModelForSeq2SeqLM, folder, call, dtype=torch.float32)
             kind = TaskType.SEQ_2_SEQ_LM
         else:
             names = dict(enumerate(corpus.label_names))
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, id2label=names, label2id={name: i for i, name in names.items()}
-            )
+            labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+            model = load_pretrained(AutoModelForSequenceClassification, folder, call, dtype=torch.float32, **labels)
             kind = TaskType.SEQ_CLS
             # Decoders read a text's label at the last token that is not this one.
             model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

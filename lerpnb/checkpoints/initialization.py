@@ -12,6 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoTokenizer, GPT2Config, PreTrainedTokenizerFast, T5Config
 
 from lerpnb import assets
+from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
 from lerpnb.utils.atomic import atomic_folder
@@ -122,15 +124,15 @@ def untrained(like: str | Path, seed: int = 0, *, folder: str | Path = "out/fine
         >>> other != one, other == untrained(one, seed=1, folder=keep)  # found again
         (True, True)
     """
-    whole = assets.resolve(like)
-    config = AutoConfig.from_pretrained(whole, local_files_only=True)
+    whole, call = model_folder(like), f"untrained(like={str(like)!r})"
+    config = load_pretrained(AutoConfig, whole, call)
     name = (config.architectures or ["no class"])[0]
     if not hasattr(transformers, name):
         raise CheckpointError(
-            f"untrained(like={str(like)!r}): its config.json names {name}, which transformers does not have.\n"
+            f"{call}: its config.json names {name}, which transformers does not have.\n"
             "Save the model anew with save_pretrained."
         )
-    words = AutoTokenizer.from_pretrained(whole, local_files_only=True)
+    words = load_pretrained(AutoTokenizer, whole, call)
     key = {"made": "untrained", "like": _small_files(whole), "seed": seed}
     return _once(key, lambda to: _save_untrained(getattr(transformers, name), config, words, to, seed), folder)
 

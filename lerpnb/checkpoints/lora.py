@@ -14,6 +14,7 @@ from lerpnb.assets import read_json
 from lerpnb.checkpoints.compatibility import refuse_not_finite
 from lerpnb.checkpoints.memory import admit_untied, move_tensor, retie, shared_copy, untie
 from lerpnb.checkpoints.metadata import MERGE_FIRST, NAME_BASE, CheckpointMetadata
+from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
 from lerpnb.utils.text import few
@@ -109,13 +110,13 @@ def under_empty_head(base: nn.Module, metadata: CheckpointMetadata) -> nn.Module
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     if (metadata.folder / "config.json").is_file():
-        config = AutoConfig.from_pretrained(metadata.folder, local_files_only=True)
+        config = load_pretrained(AutoConfig, metadata.folder, f"Checkpoint.load({metadata.name!r})")
     else:
         config = copy.deepcopy(base.config)
         heads = [shape[0] for name, shape in metadata.shapes.items() if re.search(r"(classifier|score)\.weight$", name)]
         config.num_labels = heads[0] if heads else config.num_labels
     with quiet(), torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
     setattr(model, model.base_model_prefix, shared_copy(base))
     for module in model.modules():
         for name, parameter in module._parameters.items():

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lerpnb import assets
-from lerpnb.checkpoints.quiet import quiet
+from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.errors import AssetError, CheckpointError
 from lerpnb.utils.text import few, first_line
 
@@ -70,7 +71,7 @@ class CheckpointMetadata:
             CheckpointError: pickles only, a damaged or missing file, quantized weights, a model that needs code of
                 its own, an adapter that is not LoRA or whose base is not here.
         """
-        folder = assets.resolve(name)
+        folder = model_folder(name)
         call = f"Checkpoint.load({str(name)!r})"
         if folder.is_file():
             raise CheckpointError(f"{call}: a single file.\n" + _way_out_of_a_file(folder))
@@ -96,12 +97,14 @@ class CheckpointMetadata:
             return self.base.tokenizer if self.base else None
         from transformers import AutoTokenizer
 
+        call = f"Checkpoint.load({self.name!r})"
         try:
-            with quiet():
-                return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            return load_pretrained(AutoTokenizer, self.folder, call)
+        except CheckpointError:
+            raise
         except Exception as error:
             raise CheckpointError(
-                f"Checkpoint.load({self.name!r}): its tokenizer does not load: {first_line(error)}\n"
+                f"{call}: its tokenizer does not load: {first_line(error)}\n"
                 "Save it again beside the model: tokenizer.save_pretrained(folder)."
             ) from error
 
@@ -138,8 +141,7 @@ def _config(folder: Path, call: str) -> Any:
                 f"{call}: quantized weights ({method}), expected float ones.\n"
                 "Save the model dequantized first: model.dequantize().save_pretrained(folder)."
             )
-        with quiet():
-            return AutoConfig.from_pretrained(folder, local_files_only=True)
+        return load_pretrained(AutoConfig, folder, call)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{call}: its config.json cannot be read: {first_line(error)}\nSave or download the checkpoint again."

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from lerpnb.checkpoints.memory import admit_untied, shared_copy
+from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
 from lerpnb.utils.atomic import atomic_folder
@@ -32,16 +33,18 @@ def read_folder(folder: Path, call: str) -> nn.Module:
 
     named = None
     try:
-        with quiet():
-            named = _named_class(folder)
-            model, info = (named or AutoModelForCausalLM).from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # to name them ourselves
-            )
+        named = _named_class(folder, call)
+        model, info = load_pretrained(
+            named or AutoModelForCausalLM,
+            folder,
+            call,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # to name them ourselves
+        )
+    except CheckpointError:
+        raise
     except Exception as error:
         what = named.__name__ if named else "causal language model"
         raise CheckpointError(
@@ -61,13 +64,13 @@ def read_folder(folder: Path, call: str) -> nn.Module:
     return model.eval()
 
 
-def _named_class(folder: Path) -> Any:
+def _named_class(folder: Path, call: str) -> Any:
     """The class that a folder's configuration names, if transformers itself has it: a folder's own code never runs."""
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    found = (getattr(transformers, name, None) for name in config.architectures or ())
-    return next((kind for kind in found if getattr(kind, "config_class", None) is type(config)), None)
+    config = load_pretrained(transformers.AutoConfig, folder, call)
+    kinds = (getattr(transformers, name, None) for name in config.architectures or ())
+    return next((kind for kind in kinds if getattr(kind, "config_class", None) is type(config)), None)
 
 
 def write_folder(

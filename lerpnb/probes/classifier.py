@@ -15,6 +15,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from lerpnb import assets
 from lerpnb.checkpoints.compatibility import tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -55,9 +57,10 @@ class Classifier:
             AssetError: the name, or an adapter's base, leads nowhere.
             ProbeError: pickles, damaged files, no trained classification head, one label, no token to pad with.
         """
-        folder, call = assets.resolve(name), f"Classifier.load({str(name)!r})"
+        folder, call = model_folder(name), f"Classifier.load({str(name)!r})"
         try:
-            model, tokenizer, missing = _load_adapter(folder) if assets.is_adapter(folder) else _load_whole(folder)
+            load = _load_adapter if assets.is_adapter(folder) else _load_whole
+            model, tokenizer, missing = load(folder, call)
         except LerpError:
             raise
         except Exception as error:
@@ -145,30 +148,23 @@ class Classifier:
         return right / len(texts)
 
 
-def _load_whole(folder: Path, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+def _load_whole(folder: Path, call: str, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """A model, its tokenizer and the names of the tensors that its files lack."""
-    with quiet():
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    settings = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    model, info = load_pretrained(AutoModelForSequenceClassification, folder, call, **settings)
+    tokenizer = load_pretrained(AutoTokenizer, folder, call)
     return model, tokenizer, sorted(info["missing_keys"])
 
 
-def _load_adapter(folder: Path) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+def _load_adapter(folder: Path, call: str) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """The same of an adapter merged into its base: a head may be in the files of either."""
     from peft import PeftConfig, PeftModel
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)  # the adapter's own copy: it has the labels
+    config = load_pretrained(AutoConfig, folder, call)  # the adapter's own copy: it has the labels
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
         own = {name.removeprefix("base_model.model.") for name in file.keys()}
-    base = assets.resolve(PeftConfig.from_pretrained(folder).base_model_name_or_path)
-    bare, tokenizer, missing = _load_whole(base, config)
+    base = model_folder(PeftConfig.from_pretrained(folder).base_model_name_or_path)
+    bare, tokenizer, missing = _load_whole(base, call, config)
     with quiet():
         for parameter in (wrapped := PeftModel.from_pretrained(bare, folder, local_files_only=True)).parameters():
             parameter.data = parameter.data.float()

@@ -1,0 +1,44 @@
+"""GGUF files: a model in one is converted once to a folder that transformers can read."""
+
+import hashlib
+from pathlib import Path
+
+from lerpnb import assets
+from lerpnb.checkpoints.pretrained import load_pretrained
+from lerpnb.utils.atomic import atomic_folder
+
+
+def model_folder(name: str | Path) -> Path:
+    """The folder or file that a model's name means, as `assets.resolve` has it, but a GGUF file as a folder.
+
+    It is converted once, to safetensors of the dequantized weights in `assets.cache_dir()`.
+
+    Raises:
+        AssetError: the name leads nowhere.
+        CheckpointError: only code of the file's folder could load it.
+    """
+    path = assets.resolve(name)
+    if path.suffix != ".gguf":
+        return path
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folder, mark = assets.cache_dir() / f"{path.stem}-{digest[:16]}", "config.json"
+    if not (folder / mark).is_file():
+        with atomic_folder(folder, keep=mark) as work:
+            _convert(path, work)
+    return folder
+
+
+def _convert(path: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print(f"Converting {path.name} to safetensors, once (about half a minute) ...", flush=True)
+    call = f"Checkpoint.load({str(path)!r})"
+    model = load_pretrained(AutoModelForCausalLM, path.parent, call, gguf_file=path.name, dtype=torch.float32)
+    # The weights are dequantized: what still calls them quantized would make save_pretrained refuse.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.config._name_or_path = path.stem
+    model.save_pretrained(folder)
+    load_pretrained(AutoTokenizer, path.parent, call, gguf_file=path.name).save_pretrained(folder)
