@@ -13,7 +13,7 @@ import torch
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batched_line import BatchedLine, unsupported_reason
 from lerpnb.generation.continuations import Continuations, context_ids
-from lerpnb.generation.sampling import Decoder
+from lerpnb.generation.decoder import Decoder
 from lerpnb.paths.line import Line
 
 N_TOKENS = 5  # whose probabilities are shown

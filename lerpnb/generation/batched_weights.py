@@ -1,4 +1,4 @@
-"""What stands for a weight where each row of a batch has its own alpha; `rows.py` has the formulas and the reasons."""
+"""Batched weights: a weight with a value of its own for each row of a batch; `batched_line.py` has the formulas."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +12,12 @@ from lerpnb.checkpoints.lora import LowRank
 from lerpnb.errors import ProbeError
 
 
-class Unmixable(ProbeError, AttributeError, TypeError):
-    """A model does with a weight what rows cannot do. `unsupported_reason` says so beforehand."""
+class UnsupportedOperation(ProbeError, AttributeError, TypeError):
+    """A model does something with a weight that has no batched form; `unsupported_reason` finds it beforehand."""
 
 
 class Batch:
-    """The alphas of a batch's rows, and how they are laid along what a model computes with.
+    """The alphas of a batch's rows, and how they are broadcast with what a model computes.
 
     A leading dimension that is a multiple of the number of rows (some models flatten batch and sequence) is row-major;
     one of length 1 (positions) serves all rows.
@@ -27,7 +27,7 @@ class Batch:
         self.device, self.dtype = device, dtype
         self.weights: list[Weight] = []  # they forget what they computed when the alphas change
         self._alphas = torch.zeros(1, device=device)
-        self._laid: dict[tuple, Tensor] = {}
+        self._broadcast: dict[tuple, Tensor] = {}  # by shape and dtype
 
     @property
     def alphas(self) -> Tensor:
@@ -41,44 +41,44 @@ class Batch:
         alphas = torch.as_tensor(alphas, dtype=torch.float32, device=self.device)
         if alphas.dim() != 1 or not len(alphas):
             raise ProbeError(f"BatchedLine(alphas): got shape {tuple(alphas.shape)}.\nIt takes one number a row.")
-        self._alphas, self._laid = alphas, {}
+        self._alphas, self._broadcast = alphas, {}
         for weight in self.weights:
             weight.forget()
 
     def __len__(self) -> int:
         return len(self._alphas)
 
-    def spread(self, x: Tensor) -> Tensor:
-        """x, whose leading dimension holds all rows; one that serves all rows is expanded to them."""
+    def expand_rows(self, x: Tensor) -> Tensor:
+        """x with a leading dimension for all rows; one of length 1 serves all rows and is expanded."""
         return x.expand(len(self), *x.shape[1:]) if x.shape[0] == 1 else x
 
-    def lay(self, each: Tensor, x: Tensor) -> Tensor:
+    def broadcast_rows(self, values: Tensor, x: Tensor) -> Tensor:
         """(rows, n) as (x.shape[0], 1, ..., n), so that it can be broadcast with x."""
         times, rest = divmod(x.shape[0], len(self))
         if rest:
-            raise Unmixable(f"{tuple(x.shape)} does not begin with a multiple of {len(self)} rows.")
-        each = each.repeat_interleave(times, 0) if times > 1 else each
-        return each.view(x.shape[0], *[1] * (x.dim() - 2), -1)
+            raise UnsupportedOperation(f"{tuple(x.shape)} does not begin with a multiple of {len(self)} rows.")
+        values = values.repeat_interleave(times, 0) if times > 1 else values
+        return values.view(x.shape[0], *[1] * (x.dim() - 2), -1)
 
     def alpha_of(self, x: Tensor) -> Tensor:
-        """Each leading entry's alpha, to be broadcast with x."""
+        """The alpha of each leading entry, to be broadcast with x."""
         key = ("alpha", x.shape[0], x.dim(), x.dtype)
-        if key not in self._laid:
-            self._laid[key] = self.lay(self._alphas.unsqueeze(-1), x).to(x.dtype)
-        return self._laid[key]
+        if key not in self._broadcast:
+            self._broadcast[key] = self.broadcast_rows(self._alphas.unsqueeze(-1), x).to(x.dtype)
+        return self._broadcast[key]
 
-    def shares_of(self, x: Tensor, ranks: tuple[int, int]) -> Tensor:
-        """What minus's and plus's columns of a thin product are multiplied by, to be broadcast with x."""
-        key = (ranks, x.shape[0], x.dim(), x.dtype)
-        if key not in self._laid:
+    def shares_of(self, x: Tensor, ranks: Sequence[int]) -> Tensor:
+        """The factors of minus's and plus's columns in a low-rank product, to be broadcast with x."""
+        key = (*ranks, x.shape[0], x.dim(), x.dtype)
+        if key not in self._broadcast:
             plus = self._alphas.unsqueeze(-1)
             each = torch.cat([(1 - plus).expand(-1, ranks[0]), plus.expand(-1, ranks[1])], -1)
-            self._laid[key] = self.lay(each, x).to(x.dtype)
-        return self._laid[key]
+            self._broadcast[key] = self.broadcast_rows(each, x).to(x.dtype)
+        return self._broadcast[key]
 
 
 class Weight:
-    """Stands where a tensor stood, and has one value a row: (1 - alpha_r) minus + alpha_r plus."""
+    """Replaces a tensor, with a value for each row r: (1 - alpha_r) minus + alpha_r plus."""
 
     requires_grad = is_meta = False
 
@@ -92,11 +92,13 @@ class Weight:
         handler = HANDLERS.get(func)
         if handler is None:
             name = next(x.name for x in (*args, *(kwargs or {}).values()) if isinstance(x, Weight))
-            raise Unmixable(f"{name}: {getattr(func, '__name__', func)}() cannot be computed a row an alpha.")
+            raise UnsupportedOperation(
+                f"{name}: {getattr(func, '__name__', func)}() cannot be computed with an alpha per row."
+            )
         return handler(func, *args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
-        raise Unmixable(f"{self.__dict__.get('name')}: its .{name} cannot be had a row an alpha.")
+        raise UnsupportedOperation(f"{self.__dict__.get('name')}: its .{name} is not available with an alpha per row.")
 
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
@@ -131,7 +133,7 @@ class Matrix(Weight):
     def __init__(self, name: str, ends: Sequence[Tensor | LowRank], batch: Batch):
         super().__init__(name, ends[0].shape, batch)
         bases = [base_of(end) for end in ends]
-        self.bases = bases[:1] if same(*bases) else bases
+        self.bases = bases[:1] if same_storage(*bases) else bases
         factors = [_factors(end) for end in ends]
         self.ranks = tuple(left.shape[1] for left, _ in factors)
         if any(self.ranks):
@@ -160,16 +162,16 @@ class Matrix(Weight):
         return self._through(ids, lambda ids, weight: F.embedding(ids, weight).to(self.dtype), "left", "right")
 
     def _through(self, x: Tensor, product: Callable[[Tensor, Tensor], Tensor], first: str, then: str) -> Tensor:
-        self.used, x = True, self.batch.spread(x)
+        self.used, x = True, self.batch.expand_rows(x)
         cast = x.is_floating_point()  # an embedding looks up first, and casts what it found
         y, *other = (product(x, base.to(self.dtype) if cast else base) for base in self.bases)
         if other:
             y = y.lerp_(other[0], self.batch.alpha_of(y))
         if any(self.ranks):
-            thin = product(x, getattr(self, first))
-            thin = thin.mul_(self.batch.shares_of(thin, self.ranks))
+            low = product(x, getattr(self, first))
+            low = low.mul_(self.batch.shares_of(low, self.ranks))
             wide = self.right if then == "right" else self.left.t()
-            y.flatten(0, -2).addmm_(thin.flatten(0, -2), wide)
+            y.flatten(0, -2).addmm_(low.flatten(0, -2), wide)
         return y
 
 
@@ -178,7 +180,8 @@ class Vector(Weight):
 
     def __init__(self, name: str, ends: Sequence[Tensor], batch: Batch):
         super().__init__(name, ends[0].shape, batch)
-        self.ends, self._values = ends, None
+        self.ends = ends
+        self._values: Tensor | None = None
 
     @property
     def values(self) -> Tensor:
@@ -199,8 +202,8 @@ class Vector(Weight):
         return made
 
     def along(self, x: Tensor) -> Tensor:
-        """Laid along the last dimension of x."""
-        return self.batch.lay(self.values, x)
+        """The values along the last dimension of x."""
+        return self.batch.broadcast_rows(self.values, x)
 
     def to(self, dtype: torch.dtype) -> "Vector":
         return self if dtype == self.dtype else self.of(self.values.to(dtype))
@@ -231,18 +234,20 @@ class Vector(Weight):
 
 
 def _linear(func: Callable, x: Tensor, weight: Any, bias: Any = None) -> Tensor:
-    y = weight.linear(x) if isinstance(weight, Matrix) else F.linear(bias.batch.spread(x), weight)
+    y = weight.linear(x) if isinstance(weight, Matrix) else F.linear(bias.batch.expand_rows(x), weight)
     return _plus(y, bias)
 
 
 def _addmm(func: Callable, bias: Any, x: Tensor, weight: Any) -> Tensor:
-    y = weight.matmul(x) if isinstance(weight, Matrix) else torch.mm(bias.batch.spread(x), weight)
+    y = weight.matmul(x) if isinstance(weight, Matrix) else torch.mm(bias.batch.expand_rows(x), weight)
     return _plus(y, bias)
 
 
 def _matmul(func: Callable, x: Tensor, weight: Matrix) -> Tensor:
     if not isinstance(weight, Matrix) or not isinstance(x, Tensor):
-        raise Unmixable(f"{(x if isinstance(x, Weight) else weight).name}: a product of this kind cannot be computed.")
+        raise UnsupportedOperation(
+            f"{(x if isinstance(x, Weight) else weight).name}: a product of this kind cannot be computed."
+        )
     return weight.matmul(x)
 
 
@@ -252,14 +257,16 @@ def _plus(y: Tensor, bias: Any) -> Tensor:
 
 def _embedding(func: Callable, ids: Tensor, weight: Matrix, padding_idx: int | None = None, **options: Any) -> Tensor:
     if options.get("max_norm") is not None:
-        raise Unmixable(f"{weight.name}: an embedding with max_norm cannot be computed a row an alpha.")
+        raise UnsupportedOperation(
+            f"{weight.name}: an embedding with max_norm cannot be computed with an alpha per row."
+        )
     return weight.embedding(ids)
 
 
 def _norm(
     func: Callable, x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float | None = None
 ) -> Tensor:
-    x = next(w for w in (weight, bias) if isinstance(w, Vector)).batch.spread(x)
+    x = next(w for w in (weight, bias) if isinstance(w, Vector)).batch.expand_rows(x)
     y = func(x, shape, eps=eps)
     if weight is not None:
         y = y.mul_(weight.along(y) if isinstance(weight, Vector) else weight)
@@ -267,14 +274,14 @@ def _norm(
 
 
 def _elementwise(func: Callable, *args: Any) -> Any:
-    """func of vectors and tensors: each vector laid along the tensor; of vectors and numbers alone, another vector."""
+    """func of vectors and a tensor, each vector broadcast along it; of vectors and numbers alone, another vector."""
     vector = next(arg for arg in args if isinstance(arg, Weight))
     if any(isinstance(arg, Matrix) for arg in args):
-        raise Unmixable(f"{vector.name}: {func.__name__}() cannot be computed a row an alpha.")
+        raise UnsupportedOperation(f"{vector.name}: {func.__name__}() cannot be computed with an alpha per row.")
     x = next((arg for arg in args if isinstance(arg, Tensor) and arg.dim() > 1), None)
     if x is None:
         return vector.of(func(*(arg.values if isinstance(arg, Vector) else arg for arg in args)))
-    x, given = vector.batch.spread(x), x
+    x, given = vector.batch.expand_rows(x), x
     return func(*(arg.along(x) if isinstance(arg, Vector) else x if arg is given else arg for arg in args))
 
 
@@ -294,6 +301,7 @@ HANDLERS: Mapping[Callable, Callable] = {
 
 
 def base_of(end: Tensor | LowRank) -> Tensor:
+    """The dense tensor that a low-rank end changes; a dense end itself."""
     return end.base if isinstance(end, LowRank) else end
 
 
@@ -305,5 +313,6 @@ def _factors(end: Tensor | LowRank) -> tuple[Tensor, Tensor]:
     return left * end.scaling, right
 
 
-def same(a: Tensor, b: Tensor) -> bool:
+def same_storage(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same view of the same memory."""
     return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()

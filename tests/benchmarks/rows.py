@@ -5,7 +5,7 @@
 1 prompt x 11 alphas x 32 new tokens, the likeliest token each (so that transformers' `generate` writes the same words,
 which is checked first), for low-rank ends and for dense ones. Wanted: rows at least 2x faster than mix + generate; at
 most 2.2x the weights' bytes beside the live model; with ends in bfloat16 at most a fifth of the error of theta(alpha)
-in bfloat16. The table of rows an alpha is where `rows.ROWS_AN_ALPHA` comes from.
+in bfloat16. The table of rows an alpha is where `batched_line.MAX_TEXTS_PER_ALPHA` comes from.
 """
 
 import copy

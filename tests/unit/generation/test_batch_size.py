@@ -1,4 +1,4 @@
-"""Halving: the same results in smaller batches where memory runs out, said once, and kept."""
+"""Batch size: the same results in smaller batches where memory runs out, announced once, and kept."""
 
 import warnings
 
@@ -45,21 +45,21 @@ def corpus(tiny) -> Corpus:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=["GPU", "CPU"])
-def test_a_loss_in_halves_is_the_same_and_the_size_is_said_once(tiny, error):
+def test_a_loss_in_halves_is_the_same_and_the_size_is_announced_once(tiny, error):
     model, words = tiny.llama(), tiny.tokenizer()
     want = Loss(corpus(tiny)).measure(model, words)["loss/x"]
     seen = full_above(model.model, 3, error)
     loss = Loss(corpus(tiny))
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning) as warned:
         found = loss.measure(model, words)["loss/x"]
-    assert [str(w.message) for w in said] == [f"loss/x: out of memory; batches of {n} from here on." for n in (4, 2)]
+    assert [str(w.message) for w in warned] == [f"loss/x: out of memory; batches of {n} from here on." for n in (4, 2)]
     assert np.allclose(found.values, want.values, atol=1e-6) and found.weights.tolist() == want.weights.tolist()
     assert seen == [8, 4, 2, 2, 2, 2]
     with warnings.catch_warnings(action="error"):  # the next alpha begins with what fits
         assert loss.measure(model, words)["loss/x"].values.tolist() == found.values.tolist()
 
 
-def test_a_single_text_that_does_not_fit_is_said(tiny):
+def test_a_single_text_that_does_not_fit_is_refused(tiny):
     model, words = tiny.llama(), tiny.tokenizer()
     full_above(model.model, 0)
     with pytest.raises(ProbeError) as error, warnings.catch_warnings(action="ignore"):
@@ -70,7 +70,7 @@ def test_a_single_text_that_does_not_fit_is_said(tiny):
     )
 
 
-def test_the_judge_halves_its_batches(tiny):
+def test_the_perplexity_model_halves_its_batches(tiny):
     model, words = tiny.llama(), tiny.tokenizer()
     pairs = [("the film", f" {text}") for text in tiny.TEXTS]
     want = continuation_perplexity(model, words, pairs)
@@ -79,7 +79,7 @@ def test_the_judge_halves_its_batches(tiny):
         assert np.allclose(continuation_perplexity(model, words, pairs), want, rtol=1e-5)
 
 
-def test_the_scorer_halves_its_batches(tiny):
+def test_the_classifier_halves_its_batches(tiny):
     scorer = Classifier("tiny", tiny.classifier(), tiny.tokenizer())
     want = scorer.probability(tiny.TEXTS, "positive")
     full_above(scorer.model, 4)
@@ -100,24 +100,24 @@ def test_another_error_is_another_error():
 def test_texts_in_halves_are_the_same_and_the_size_is_kept(tiny_llama_pair):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     model, words = line.at(0.5), line.tokenizer
-    want, halving = sample(model, words, SPEC), ExecutableBatchSize("texts")
+    want, batch_size = sample(model, words, SPEC), ExecutableBatchSize("texts")
     seen = full_above(model, 4)
-    with pytest.warns(UserWarning) as said:
-        pd.testing.assert_frame_equal(sample(model, words, SPEC, halving), want)
-    assert [str(w.message) for w in said] == [f"texts: out of memory; batches of {n} from here on." for n in (5, 3)]
+    with pytest.warns(UserWarning) as warned:
+        pd.testing.assert_frame_equal(sample(model, words, SPEC, batch_size), want)
+    assert [str(w.message) for w in warned] == [f"texts: out of memory; batches of {n} from here on." for n in (5, 3)]
     assert max(seen) == 9 and seen.count(9) == seen.count(5) == 1  # the prompts, and then the texts, did not fit
     with warnings.catch_warnings(action="error"):
-        pd.testing.assert_frame_equal(sample(model, words, SPEC, halving), want)
+        pd.testing.assert_frame_equal(sample(model, words, SPEC, batch_size), want)
 
 
 def test_texts_of_all_alphas_in_halves_are_the_same(tiny_llama_pair):
     line, alphas = Line(*tiny_llama_pair[1:], device="cpu"), [0.0, 0.5, 1.0]
-    rows = BatchedLine(line)
-    want = sample_batched(rows, line.tokenizer, alphas, SPEC)
-    full_above(rows.model, 7)
-    with pytest.warns(UserWarning) as said:
-        found = sample_batched(rows, line.tokenizer, alphas, SPEC)
-    assert str(said[-1].message) == "texts: out of memory; batches of 7 from here on."
+    batched = BatchedLine(line)
+    want = sample_batched(batched, line.tokenizer, alphas, SPEC)
+    full_above(batched.model, 7)
+    with pytest.warns(UserWarning) as warned:
+        found = sample_batched(batched, line.tokenizer, alphas, SPEC)
+    assert str(warned[-1].message) == "texts: out of memory; batches of 7 from here on."
     for alpha in alphas:
         pd.testing.assert_frame_equal(found[alpha], want[alpha])
 

@@ -1,4 +1,4 @@
-"""Rows: every row equals the plain model at its alpha; what cannot be computed so is told beforehand."""
+"""BatchedLine: every row equals the plain model at its alpha; what is not supported is known beforehand."""
 
 import gc
 
@@ -11,8 +11,8 @@ from transformers import LlamaForCausalLM
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.lora import LowRank
 from lerpnb.errors import ProbeError
-from lerpnb.generation.batched_line import BatchedLine, reads, unsupported_reason
-from lerpnb.generation.batched_weights import Batch, Matrix, Unmixable, Vector
+from lerpnb.generation.batched_line import BatchedLine, reads_per_pass, unsupported_reason
+from lerpnb.generation.batched_weights import Batch, Matrix, UnsupportedOperation, Vector
 from lerpnb.paths.line import Line
 
 KINDS = "llama mistral qwen2 qwen3 gemma gemma2 gemma3_text gpt2 opt gpt_neox phi phi3 falcon".split()
@@ -42,20 +42,20 @@ def plain_logits(line: Line, alpha: float, ids: torch.Tensor) -> torch.Tensor:
 def test_every_row_is_the_plain_model_at_its_alpha(tiny, kind):
     """A prefill and four cached steps, rows permuted after the first and dropped after the second."""
     line = line_of(tiny, tiny.network(kind))
-    rows, ids = (
+    batched, ids = (
         BatchedLine(line),
         torch.randint(3, tiny.VOCABULARY, (6, 12), generator=torch.Generator().manual_seed(1)),
     )
-    assert {weight.name for weight in rows.weights} == {name for name, _ in line.model.named_parameters()}
+    assert {weight.name for weight in batched.weights} == {name for name, _ in line.model.named_parameters()}
     places = torch.arange(6)
-    rows.alphas = ALPHAS
+    batched.alphas = ALPHAS
     with torch.inference_mode():
-        output = rows.model(input_ids=ids[:, :8], use_cache=True)
+        output = batched.model(input_ids=ids[:, :8], use_cache=True)
         got = [(places, 7, output.logits[:, -1])]
         for step, stay in enumerate(([5, 0, 3, 1, 4, 2], [1, 2, 4], [2, 0], [0, 1]), 8):
             output.past_key_values.reorder_cache(torch.tensor(stay))
-            places, rows.alphas = places[stay], rows.alphas[stay]
-            output = rows.model(
+            places, batched.alphas = places[stay], batched.alphas[stay]
+            output = batched.model(
                 input_ids=ids[places, step : step + 1], past_key_values=output.past_key_values, use_cache=True
             )
             got.append((places, step, output.logits[:, -1]))
@@ -71,11 +71,11 @@ def test_low_rank_ends_read_their_base_once(request, pair, ends):
     trio = request.getfixturevalue(pair)
     base = Checkpoint.load(trio.base)
     line = Line(Checkpoint.load(trio.minus, base), Checkpoint.load(trio.plus, base) if ends == "two adapters" else base)
-    rows, ids = BatchedLine(line), torch.arange(20).view(2, 10) + 7
-    assert rows.weights and all(isinstance(weight, Matrix) and len(weight.bases) == 1 for weight in rows.weights)
-    rows.alphas = torch.tensor([0.25, 1.5])
+    batched, ids = BatchedLine(line), torch.arange(20).view(2, 10) + 7
+    assert batched.weights and all(isinstance(weight, Matrix) and len(weight.bases) == 1 for weight in batched.weights)
+    batched.alphas = torch.tensor([0.25, 1.5])
     with torch.inference_mode():
-        got = rows.model(input_ids=ids, use_cache=False).logits
+        got = batched.model(input_ids=ids, use_cache=False).logits
     wanted = torch.cat([plain_logits(line, alpha, ids[r]) for r, alpha in enumerate((0.25, 1.5))])
     assert (got - wanted).abs().max() <= 1e-4
 
@@ -86,16 +86,16 @@ def test_adapters_on_embedding_and_head_are_low_rank_too(tiny, tmp_path):
     folders = [tiny.adapter(base, tmp_path / str(seed), seed, settings, False) for seed in (1, 2)]
     loaded = Checkpoint.load(base)
     line = Line(*(Checkpoint.load(folder, loaded) for folder in folders))
-    rows, ids = BatchedLine(line), torch.arange(20).view(2, 10) + 7
-    assert {weight.name.split(".")[-2] for weight in rows.weights} == {"embed_tokens", "lm_head", "o_proj"}
-    rows.alphas = [-0.5, 0.7]
+    batched, ids = BatchedLine(line), torch.arange(20).view(2, 10) + 7
+    assert {weight.name.split(".")[-2] for weight in batched.weights} == {"embed_tokens", "lm_head", "o_proj"}
+    batched.alphas = [-0.5, 0.7]
     with torch.inference_mode():
-        got = rows.model(input_ids=ids, use_cache=False).logits
+        got = batched.model(input_ids=ids, use_cache=False).logits
     wanted = torch.cat([plain_logits(line, alpha, ids[r]) for r, alpha in enumerate((-0.5, 0.7))])
     assert (got - wanted).abs().max() <= 1e-4
 
 
-def stand_in(kind: type, ends: list, alphas: list[float]):
+def batched_weight(kind: type, ends: list, alphas: list[float]):
     """A weight of made-up ends, in a batch with these alphas."""
     batch = Batch(torch.device("cpu"))
     weight = kind("w", ends, batch)
@@ -106,7 +106,7 @@ def stand_in(kind: type, ends: list, alphas: list[float]):
 
 def test_values_in_closed_form():
     ends = [torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -2.0]])]
-    w = stand_in(Matrix, ends, [0.0, 0.25, 2.0])
+    w = batched_weight(Matrix, ends, [0.0, 0.25, 2.0])
     x = torch.tensor([[1.0, 1.0]]).expand(3, 2)
     assert F.linear(x, w).tolist() == [[3.0], [2.5], [-1.0]]  # 3, (3 * 3 + 1) / 4, 2 * 1 - 3
     assert F.linear(x, w, torch.tensor([1.0])).tolist() == [[4.0], [3.5], [0.0]]
@@ -114,7 +114,7 @@ def test_values_in_closed_form():
     assert torch.matmul(torch.ones(3, 1), w).tolist() == [[1, 2], [1.5, 1], [5, -6]]
     assert (x @ w.T).tolist() == F.linear(x, w).tolist()
     assert torch.addmm(torch.ones(2), torch.ones(3, 1), w).tolist() == [[2, 3], [2.5, 2], [6, -5]]
-    v = stand_in(Vector, [torch.tensor([1.0, 2.0]), torch.tensor([3.0, -2.0])], [0.0, 0.25, 2.0])
+    v = batched_weight(Vector, [torch.tensor([1.0, 2.0]), torch.tensor([3.0, -2.0])], [0.0, 0.25, 2.0])
     assert (torch.full((3, 1, 2), 2.0) * v).tolist() == [[[2, 4]], [[3, 2]], [[10, -12]]]
     assert ((1.0 + v.float()) * torch.ones(3, 2)).tolist() == [[2, 3], [2.5, 2], [6, -5]]
     assert (torch.ones(3, 2) - v).tolist() == (1 - v).values.tolist() == [[0, -1], [-0.5, 0], [-4, 7]]
@@ -125,53 +125,53 @@ def test_a_low_rank_weight_in_closed_form():
     base, one = torch.zeros(1, 2), torch.ones(1, 1)
     low = LowRank(base, one, torch.tensor([[1.0, 2.0]]), 3.0)  # (3, 6)
     turned = LowRank(base, torch.tensor([[4.0], [0.0]]), one, 0.5, transposed=True)  # (2, 0)
-    w = stand_in(Matrix, [low, turned], [0.0, 1.0, 0.5])
+    w = batched_weight(Matrix, [low, turned], [0.0, 1.0, 0.5])
     assert len(w.bases) == 1
     x = torch.eye(2)[[0, 0, 0]]
     assert F.linear(x, w).tolist() == (x @ w.T).tolist() == [[3.0], [2.0], [2.5]]
     assert F.embedding(torch.zeros(3, dtype=torch.long), w).tolist() == [[3, 6], [2, 0], [2.5, 3]]
-    w = stand_in(Matrix, [low, torch.tensor([[7.0, 7.0]])], [0.0, 1.0, 0.5])
+    w = batched_weight(Matrix, [low, torch.tensor([[7.0, 7.0]])], [0.0, 1.0, 0.5])
     assert len(w.bases) == 2
     assert F.linear(x, w).tolist() == [[3.0], [7.0], [5.0]]
 
 
 def test_flattened_rows_and_positions_for_all():
-    w = stand_in(Matrix, [torch.tensor([[1.0]]), torch.tensor([[3.0]])], [0.0, 0.5])
+    w = batched_weight(Matrix, [torch.tensor([[1.0]]), torch.tensor([[3.0]])], [0.0, 0.5])
     assert F.linear(torch.ones(6, 1), w).flatten().tolist() == [1, 1, 1, 2, 2, 2]  # three tokens of either row
     assert F.linear(torch.ones(1, 3, 1), w).tolist() == [[[1]] * 3, [[2]] * 3]  # one leading entry serves both
-    with pytest.raises(Unmixable) as error:
+    with pytest.raises(UnsupportedOperation) as error:
         F.linear(torch.ones(5, 1), w)
     assert str(error.value) == "(5, 1) does not begin with a multiple of 2 rows."
 
 
-def test_a_rank_of_alphas_is_one_number_a_row(tiny):
-    rows = BatchedLine(line_of(tiny, tiny.llama()))
+def test_alphas_are_one_number_a_row(tiny):
+    batched = BatchedLine(line_of(tiny, tiny.llama()))
     for given in ([[0.0, 1.0]], []):
         with pytest.raises(ProbeError) as error:
-            rows.alphas = given
+            batched.alphas = given
         shape = tuple(torch.tensor(given).shape)
         assert str(error.value) == f"BatchedLine(alphas): got shape {shape}.\nIt takes one number a row."
 
 
-def test_rows_hold_no_weights_and_change_none(tiny):
+def test_it_holds_no_weights_and_changes_none(tiny):
     line = line_of(tiny, tiny.llama())
-    rows = BatchedLine(line)
+    batched = BatchedLine(line)
     before = {name: tensor.clone() for end in (line.minus, line.plus) for name, tensor in end.weights.items()}
-    tied = rows.model.get_input_embeddings().weight
-    assert rows.model.get_output_embeddings().weight is tied and isinstance(tied, Matrix)
+    tied = batched.model.get_input_embeddings().weight
+    assert batched.model.get_output_embeddings().weight is tied and isinstance(tied, Matrix)
     assert [t.data_ptr() for t in tied.bases] == [end.weights[tied.name].data_ptr() for end in (line.minus, line.plus)]
-    assert not any(isinstance(parameter, torch.Tensor) for parameter in rows.model.parameters())
-    rows.alphas = [0.2, 0.8]
+    assert not any(isinstance(parameter, torch.Tensor) for parameter in batched.model.parameters())
+    batched.alphas = [0.2, 0.8]
     with torch.inference_mode():
-        rows.model(torch.ones(2, 5, dtype=torch.long))
+        batched.model(torch.ones(2, 5, dtype=torch.long))
     after = {name: tensor for end in (line.minus, line.plus) for name, tensor in end.weights.items()}
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_what_the_ends_share_is_a_plain_parameter(tiny_adapter_pair):
     line = Line(*tiny_adapter_pair[1:], base=tiny_adapter_pair.base)
-    rows = BatchedLine(line)
-    norm, base = rows.model.model.norm.weight, line.base.weights["model.norm.weight"]
+    batched = BatchedLine(line)
+    norm, base = batched.model.model.norm.weight, line.base.weights["model.norm.weight"]
     assert type(norm) is nn.Parameter and norm.data_ptr() == base.data_ptr()
 
 
@@ -213,27 +213,29 @@ def test_a_weight_of_ones_own_is_mixed(tiny):
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "reason"),
     [
-        (lambda x, w: x * torch.cumsum(w, 0), "\n  scale: cumsum() cannot be computed a row an alpha."),
-        (lambda x, w: x * w.data, "\n  scale: its .data cannot be had a row an alpha."),
+        (lambda x, w: x * torch.cumsum(w, 0), "\n  scale: cumsum() cannot be computed with an alpha per row."),
+        (lambda x, w: x * w.data, "\n  scale: its .data is not available with an alpha per row."),
         (
             lambda x, w: x * w if isinstance(w, torch.Tensor) else x,
             " has weights that it was not seen to use: scale.",
         ),
     ],
 )
-def test_a_model_that_rows_cannot_compute_is_told_beforehand(tiny, how, said):
+def test_a_model_that_is_not_supported_is_refused_beforehand(tiny, how, reason):
     line = scaled(tiny, how)
-    said = f"Scaled cannot be computed a row an alpha.{said}" if said.startswith("\n") else f"Scaled{said}"
-    assert unsupported_reason(line) == said
+    reason = (
+        f"Scaled cannot be computed with an alpha per row.{reason}" if reason.startswith("\n") else f"Scaled{reason}"
+    )
+    assert unsupported_reason(line) == reason
     with pytest.raises(ProbeError) as error:
         BatchedLine(line)
-    assert str(error.value) == f"BatchedLine(line): {said}\nline.at(alpha) serves every model, one alpha at a time."
+    assert str(error.value) == f"BatchedLine(line): {reason}\nline.at(alpha) serves every model, one alpha at a time."
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-3])
-def test_a_weight_passed_by_in_silence_is_told_however_small_the_deltas(tiny, size):
+def test_a_weight_bypassed_silently_is_found_however_small_the_deltas(tiny, size):
     """It is asked for, so that it counts as used, and then something else is done."""
 
     def how(x, w):
@@ -245,8 +247,8 @@ def test_a_weight_passed_by_in_silence_is_told_however_small_the_deltas(tiny, si
             torch.manual_seed(0)
             base = type("Scaled", (Scaled,), {"how": staticmethod(how)})(config)
         ends.append(Checkpoint.from_model(tiny.moved(base, seed, 0.05 * size), tiny.tokenizer()))
-    told = unsupported_reason(Line(*ends))
-    assert told.startswith("Scaled computed a row an alpha is ") and told.endswith(" apart at two alphas.")
+    reason = unsupported_reason(Line(*ends))
+    assert reason.startswith("Scaled with an alpha per row is ") and reason.endswith(" apart at two alphas.")
 
 
 def test_a_line_that_is_spread_or_streams_is_mixed(tiny):
@@ -254,27 +256,27 @@ def test_a_line_that_is_spread_or_streams_is_mixed(tiny):
     assert unsupported_reason(spread) == "its live model is spread by a device_map."
     line = line_of(tiny, tiny.llama())
     line.minus.weights = {name: weight.to("meta") for name, weight in line.minus.weights.items()}
-    assert unsupported_reason(line) == "its ends lie on meta, and the live model on cpu: each pass would move them all."
+    assert unsupported_reason(line) == "its ends lie on meta, and the live model on cpu: each pass would move them."
 
 
 def test_how_often_weights_are_read(tiny, tiny_adapter_pair):
-    assert reads(line_of(tiny, tiny.llama())) == 2
-    assert reads(Line(*tiny_adapter_pair[1:])) == 1
+    assert reads_per_pass(line_of(tiny, tiny.llama())) == 2
+    assert reads_per_pass(Line(*tiny_adapter_pair[1:])) == 1
 
 
 def test_half_precision_lines_are_mixed(tiny):
     line = line_of(tiny, tiny.llama(), dtype="bfloat16")
     assert unsupported_reason(line) == (
-        "the line is computed in bfloat16, in which rows and single passes round to other texts."
+        "the line is computed in bfloat16, in which batched and single passes round to different texts."
     )
 
 
-def test_a_refusal_is_found_once_and_holds_no_line(tiny, monkeypatch):
+def test_the_check_is_made_once_and_holds_no_line(tiny, monkeypatch):
     from lerpnb.generation import batched_line as room
 
     line, asked = line_of(tiny, tiny.llama()), []
-    real = room._refusal
-    monkeypatch.setattr(room, "_refusal", lambda line: asked.append(line) or real(line))
+    real = room._check
+    monkeypatch.setattr(room, "_check", lambda line: asked.append(line) or real(line))
     assert [unsupported_reason(line) for _ in range(3)] == [None] * 3 and len(asked) == 1
     known = len(room._checked)
     asked.clear()
@@ -315,9 +317,9 @@ def test_the_delta_of_bfloat16_ends_survives_float32_activations_and_not_bfloat1
             end.weights = {name: t.bfloat16() if t.dim() else t for name, t in end.weights.items()}
         found = {}
         for dtype in (torch.float32, torch.bfloat16):
-            rows = BatchedLine(line, dtype=dtype, check=False)
-            rows.alphas = alphas
-            found[dtype] = (rows.model(ids).logits.double() - exact).square().mean().sqrt()
+            batched = BatchedLine(line, dtype=dtype, check=False)
+            batched.alphas = alphas
+            found[dtype] = (batched.model(ids).logits.double() - exact).square().mean().sqrt()
     of_theta = (rounded - exact).square().mean().sqrt()
     assert found[torch.float32] <= of_theta / 5
     assert found[torch.bfloat16] > of_theta / 2  # nothing is gained

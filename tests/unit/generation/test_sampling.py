@@ -8,8 +8,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batched_line import BatchedLine, prefer_batched
 from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.decoder import Decoder
 from lerpnb.generation.noise import draw_tokens, gumbel, noise_key
-from lerpnb.generation.sampling import Decoder, sample, sample_batched
+from lerpnb.generation.sampling import sample, sample_batched
 from lerpnb.paths.line import Line
 
 PROMPTS = ("the film", "a warm and funny story about", "nobody", "it wants to be clever and ends up being merely long")
@@ -68,7 +69,7 @@ def test_noise_is_gumbel_and_depends_on_key_and_token_alone():
     assert noise_key(0, "a", 0) != noise_key(1, "a", 0) != noise_key(1, "a", 1) != noise_key(1, "b", 1)
 
 
-def test_nan_logits_are_said():
+def test_nan_logits_are_refused():
     with pytest.raises(ProbeError) as error:
         draw_tokens(torch.tensor([[0.0, torch.nan]]), torch.tensor([1]), torch.tensor([0]), 0.9, 1.0)
     assert str(error.value) == (
@@ -115,7 +116,7 @@ def test_an_end_of_text_token_ends_a_text(model_and_words):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"prompts": ()}, "Continuations(prompts): got 0 prompts.\nIt takes one or more texts, none empty."),
         ({"prompts": (" ",)}, "Continuations(prompts): got 1 prompts.\nIt takes one or more texts, none empty."),
@@ -134,10 +135,10 @@ def test_an_end_of_text_token_ends_a_text(model_and_words):
         ({"batch_size": 0}, "Continuations(batch_size): got 0.\nIt takes a whole number, 1 or more."),
     ],
 )
-def test_what_cannot_be_sampled_is_said(change, said):
+def test_what_cannot_be_sampled_is_refused(change, message):
     with pytest.raises(ProbeError) as error:
         Continuations(**{"prompts": ("a",)} | change)
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_an_appended_end_of_text_is_taken_off_a_prompt(tiny_llama_pair):
@@ -177,7 +178,7 @@ def test_hybrid_caches_are_followed(tiny):
         assert row.prompt + row.continuation == words.decode(ids + new, skip_special_tokens=True)
 
 
-def test_what_does_not_fit_the_model_is_said(tiny_llama_pair):
+def test_what_does_not_fit_the_model_is_refused(tiny_llama_pair):
     model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
     with pytest.raises(ProbeError) as error:
         sample(model, words, Continuations(("the film",), max_new_tokens=200))
@@ -199,13 +200,13 @@ def line(request):
 def test_all_alphas_at_once_write_what_each_alone_writes(line):
     """Prompts of one to five tokens, ends of text on the way, batches that part alphas: the same words."""
     alphas = [-0.5, 0.35, 1.0]
-    rows = BatchedLine(line)
+    batched = BatchedLine(line)
     for spec in (
         Continuations(PROMPTS, n_samples=3, max_new_tokens=9, seed=4),
         Continuations(PROMPTS, n_samples=2, max_new_tokens=20, batch_size=7),
         Continuations(PROMPTS[:1], n_samples=1, max_new_tokens=6, temperature=0),
     ):
-        found = sample_batched(rows, line.tokenizer, alphas, spec)
+        found = sample_batched(batched, line.tokenizer, alphas, spec)
         assert list(found) == alphas
         for alpha in alphas:
             pd.testing.assert_frame_equal(found[alpha], sample(line.at(alpha), line.tokenizer, spec))
@@ -213,12 +214,12 @@ def test_all_alphas_at_once_write_what_each_alone_writes(line):
 
 def test_batches_are_bounded_and_each_prompt_is_read_once_an_alpha(tiny_llama_pair, monkeypatch):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
-    rows, sizes = BatchedLine(line), []
-    rows.model.register_forward_pre_hook(
+    batched, sizes = BatchedLine(line), []
+    batched.model.register_forward_pre_hook(
         lambda model, args, given: sizes.append(tuple(given["input_ids"].shape)), with_kwargs=True
     )
     spec = Continuations(("the film", "the film was"), n_samples=3, max_new_tokens=2, batch_size=12)
-    sample_batched(rows, line.tokenizer, [0.0, 0.5, 1.0], spec)
+    sample_batched(batched, line.tokenizer, [0.0, 0.5, 1.0], spec)
     short = len(line.tokenizer("the film")["input_ids"])
     assert (4, short) in sizes and max(rows for rows, _ in sizes) <= 12
     assert sum(rows for rows, length in sizes if length > 1) == 6
@@ -226,13 +227,13 @@ def test_batches_are_bounded_and_each_prompt_is_read_once_an_alpha(tiny_llama_pa
 
 def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
-    rows, words = BatchedLine(line), line.tokenizer
+    batched, words = BatchedLine(line), line.tokenizer
     specs = [
         Continuations((prompt,), n_samples=1, max_new_tokens=6, seed=3) for prompt in ("the film", "nobody in this")
     ]
     alphas = ([0.0, 0.5, 1.0], [0.25, 0.75])
-    alone = [sample_batched(rows, words, at, spec) for at, spec in zip(alphas, specs, strict=True)]
-    first, second = (Decoder(rows, words, spec, at) for at, spec in zip(alphas, specs, strict=True))
+    alone = [sample_batched(batched, words, at, spec) for at, spec in zip(alphas, specs, strict=True)]
+    first, second = (Decoder(batched, words, spec, at) for at, spec in zip(alphas, specs, strict=True))
     lengths = []
     for _ in zip(first, second, strict=False):  # a step of one, a step of the other
         assert not torch.is_inference_mode_enabled()  # nothing is held between steps
@@ -240,36 +241,37 @@ def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
     assert lengths[0] == [1, 1, 1] and all(
         b - a <= 1 for x, y in zip(lengths, lengths[1:], strict=False) for a, b in zip(x, y, strict=True)
     )
-    for writing, found in zip((first, second), alone, strict=True):
+    for decoder, found in zip((first, second), alone, strict=True):
         for alpha, texts in found.items():
-            assert writing.frame(alpha)["continuation"][0] == texts["continuation"][0]
+            assert decoder.frame(alpha)["continuation"][0] == texts["continuation"][0]
 
 
 def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
-    rows, spec = BatchedLine(line), Continuations(PROMPTS, n_samples=2, max_new_tokens=6)
+    batched, spec = BatchedLine(line), Continuations(PROMPTS, n_samples=2, max_new_tokens=6)
 
     def overflow(model, given, output):
-        output.logits.masked_fill_((rows.alphas > 9).view(-1, 1, 1), torch.nan)
+        output.logits.masked_fill_((batched.alphas > 9).view(-1, 1, 1), torch.nan)
 
-    rows.model.register_forward_hook(overflow)
-    found = sample_batched(rows, line.tokenizer, [0.0, 10.0, 1.0], spec)
+    batched.model.register_forward_hook(overflow)
+    found = sample_batched(batched, line.tokenizer, [0.0, 10.0, 1.0], spec)
     assert list(found) == [0.0, 1.0]
     for alpha in found:
         pd.testing.assert_frame_equal(found[alpha], sample(line.at(alpha), line.tokenizer, spec))
 
 
-def test_the_way_is_chosen_by_rows_an_alpha_and_told_in_words(tiny_llama_pair, tiny_adapter_pair):
+def test_batching_is_chosen_by_texts_per_alpha_with_the_reason(tiny_llama_pair, tiny_adapter_pair):
     dense, low = (Line(*trio, device="cpu") for trio in (tiny_llama_pair[1:], tiny_adapter_pair[1:]))
     half = Line(*tiny_llama_pair[1:], device="cpu", dtype="bfloat16")
     texts = {n: Continuations([f"text {i}" for i in range(n)], n_samples=4) for n in (1, 4, 5, 16, 17)}
-    for line, n, alphas, pays, why in (
+    rounding = "in which batched and single passes round to different texts."
+    for line, n, alphas, batch, reason in (
         (dense, 4, 11, True, "all 11 alphas in one pass: 16 texts an alpha, of at most 16 with dense ends on cpu."),
         (dense, 5, 11, False, "20 texts an alpha; with dense ends on cpu, 16 at most share a pass."),
         (low, 16, 11, True, "all 11 alphas in one pass: 64 texts an alpha, of at most 64 with low-rank ends on cpu."),
         (low, 17, 11, False, "68 texts an alpha; with low-rank ends on cpu, 64 at most share a pass."),
         (dense, 1, 2, False, "2 with dense ends, nothing to share."),
         (low, 1, 1, False, "1 with low-rank ends, nothing to share."),
-        (half, 1, 11, False, "the line is computed in bfloat16, in which rows and single passes round to other texts."),
+        (half, 1, 11, False, f"the line is computed in bfloat16, {rounding}"),
     ):
-        assert prefer_batched(line, texts[n], alphas) == (pays, why if pays else f"one alpha at a time: {why}")
+        assert prefer_batched(line, texts[n], alphas) == (batch, reason if batch else f"one alpha at a time: {reason}")

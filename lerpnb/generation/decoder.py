@@ -1,0 +1,217 @@
+"""The decoder: writes continuations step by step, so that a caller can watch, take turns, or stop."""
+
+import inspect
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from lerpnb.errors import NotFiniteError, ProbeError
+from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
+from lerpnb.generation.batched_line import BatchedLine
+from lerpnb.generation.continuations import Continuations, context_ids
+from lerpnb.generation.noise import draw_tokens, noise_key
+
+Slot = tuple[float | None, int, int]  # a continuation: its alpha (None without a batched line), its prompt, its draw
+MAX_LENGTH_SPREAD = 8  # prompts whose lengths differ by at most this many tokens share a batch
+
+
+class Decoder:
+    """Writes continuations step by step: each step of an iteration adds a token to those of the present batch.
+
+    Between steps a caller can show what is there, do other work, or stop for good. Two decoders on one `BatchedLine`
+    may take turns. Where memory runs out, the present batch begins again with half as many: the noise is the same, and
+    so are the texts, to rounding.
+
+    Args:
+        model: a causal language model in eval mode, or a `BatchedLine`.
+        tokenizer: its tokenizer.
+        spec: the prompts and the sampling.
+        alphas: for a `BatchedLine`, without unit, each once.
+        batch_size: remembers how many continuations fit in memory.
+
+    Attributes:
+        tokens: {(alpha or None, prompt_id, draw): its token ids so far}, with a key for each from the start.
+        unusable: alphas whose logits are not finite; they are written no further.
+
+    Raises:
+        ProbeError: as `sample` says.
+
+    Example:
+        ```python
+        decoder = Decoder(BatchedLine(line), line.tokenizer, Continuations([prompt], n_samples=1), alphas)
+        for _ in decoder:  # a decoding step of all alphas
+            show({alpha: decoder.frame(alpha)["continuation"][0] for alpha in alphas})
+            if new_prompt():
+                break
+        ```
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | BatchedLine,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: Continuations,
+        alphas: Sequence[float | None] = (None,),
+        batch_size: ExecutableBatchSize | None = None,
+    ):
+        self.batched = model if isinstance(model, BatchedLine) else None
+        self.model: Any = model.model if isinstance(model, BatchedLine) else model
+        self.tokenizer, self.spec, self.alphas = tokenizer, spec, tuple(alphas)
+        self._encoded = [context_ids(tokenizer, prompt) for prompt in spec.prompts]
+        _check_prompts(self.model, self._encoded, spec)
+        self._stop_tokens = _stop_tokens(self.model, tokenizer)
+        self._batch_size = batch_size or ExecutableBatchSize("texts")
+        self.tokens: dict[Slot, list[int]] = {
+            (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.n_samples)
+        }
+        self.unusable: set[float | None] = set()
+        self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # an ensemble cut its own nucleus
+        arguments = inspect.signature(self.model.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in arguments else {}
+
+    def __iter__(self) -> Iterator[None]:
+        waiting = sorted(self.tokens, key=lambda slot: len(self._encoded[slot[1]]))
+        while waiting:
+            batch = self._next_batch(waiting)
+            try:
+                yield from self._write(batch)
+                waiting = waiting[len(batch) :]
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._batch_size.reduce(len(batch))  # here the error, and with it every tensor of its frames, is gone
+            for slot in batch:
+                self.tokens[slot].clear()
+
+    def frame(self, alpha: float | None = None) -> pd.DataFrame:
+        """The continuations at an alpha as they stand, in the form of `sample`."""
+        return pd.DataFrame(
+            {
+                "prompt_id": i,
+                "draw": draw,
+                "prompt": self.spec.prompts[i],
+                "continuation": _continuation(self.tokenizer, self._encoded[i], ids),
+                "n_tokens": len(ids),
+            }
+            for (at, i, draw), ids in self.tokens.items()
+            if at == alpha
+        )
+
+    def _next_batch(self, waiting: list[Slot]) -> list[Slot]:
+        """The next to be written side by side: as many as fit, whose prompts are of nearly equal length."""
+        size = min(self.spec.batch_size, self._batch_size.largest or self.spec.batch_size)
+        lengths = [len(self._encoded[i]) for _, i, _ in waiting[:size]]
+        return waiting[: bisect_right(lengths, lengths[0] + MAX_LENGTH_SPREAD)]
+
+    @torch.inference_mode()
+    def _write(self, slots: list[Slot]) -> Iterator[None]:
+        """Write a batch of continuations to their ends, a token a step.
+
+        Nothing is padded: all rows begin with as many tokens as the shortest prompt has, and a longer one is fed its
+        own next tokens until it ends. So every architecture sees plain positions and needs no mask. A prompt is read
+        once an alpha, for all its draws.
+        """
+        spec, device = self.spec, self.model.device
+        pairs = list(dict.fromkeys((alpha, i) for alpha, i, _ in slots))
+        prompts = [self._encoded[i] for _, i in pairs]
+        shortest = min(map(len, prompts))
+        alphas = torch.tensor([alpha for alpha, _ in pairs], device=device) if self.batched else None
+        cache, logits = self._forward([ids[:shortest] for ids in prompts], alphas)
+        if not hasattr(cache, "reorder_cache"):
+            raise ProbeError(
+                f"sample(): {type(self.model).__name__} keeps no key-value cache.\nIts texts cannot be sampled here."
+            )
+        draws = torch.tensor([pairs.index((alpha, i)) for alpha, i, _ in slots], device=device)
+        cache.reorder_cache(draws)
+        logits, alphas = logits[draws], None if alphas is None else alphas[draws]
+
+        keys = [noise_key(spec.seed, spec.prompts[i], draw) for _, i, draw in slots]
+        rows, position = list(range(len(slots))), 0
+        while True:
+            steps = torch.tensor([len(self.tokens[slots[row]]) for row in rows], device=device)
+            key = torch.tensor([keys[row] for row in rows], device=device)
+            drawn = self._draw(logits, key, steps, [slots[row][0] for row in rows])
+            fed, kept = [], []
+            for place, (row, token) in enumerate(zip(rows, drawn, strict=True)):
+                prompt_rest, tokens = self._encoded[slots[row][1]][shortest:], self.tokens[slots[row]]
+                if slots[row][0] in self.unusable:
+                    continue
+                if position < len(prompt_rest):
+                    token = prompt_rest[position]
+                elif token in self._stop_tokens:
+                    continue
+                else:
+                    tokens.append(token)
+                    if len(tokens) == spec.max_new_tokens:
+                        continue
+                fed.append([token])
+                kept.append(place)
+            yield
+            if not kept:
+                return
+            if len(kept) < len(rows):
+                index = torch.tensor(kept, device=device)
+                cache.reorder_cache(index)
+                rows, alphas = [rows[place] for place in kept], None if alphas is None else alphas[index]
+            cache, logits = self._forward(fed, alphas, cache)
+            position += 1
+
+    def _forward(
+        self, ids: list[list[int]], alphas: torch.Tensor | None, cache: Any = None
+    ) -> tuple[Any, torch.Tensor]:
+        """One pass: the cache, and the logits after the last token of each row."""
+        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        if self.batched is not None and alphas is not None:
+            self.batched.alphas = alphas  # anew each time: another decoder may have had its turn
+            options |= self._last_only
+        output = self.model(input_ids=torch.tensor(ids, device=self.model.device), **options)
+        return getattr(output, "past_key_values", None), output.logits[:, -1]
+
+    def _draw(
+        self, logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, alphas: list[float | None]
+    ) -> list[int]:
+        try:
+            return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
+        except NotFiniteError:
+            if self.batched is None:
+                raise
+            bad = (logits.isnan() | logits.isposinf()).any(-1)
+            self.unusable |= {alpha for alpha, flag in zip(alphas, bad.tolist(), strict=True) if flag}
+            logits = logits.masked_fill(bad.unsqueeze(-1), 0.0)  # their tokens are drawn, and not used
+            return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
+
+
+def _continuation(tokenizer: PreTrainedTokenizerBase, prompt: list[int], ids: list[int]) -> str:
+    """The text of `ids` after a prompt: decoded alone, some tokenizers drop the space that begins it."""
+
+    def text(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+    before, whole = text(prompt), text(prompt + ids)
+    return whole.removeprefix(before) if whole.startswith(before) else text(ids)
+
+
+def _check_prompts(model: Any, encoded: list[list[int]], spec: Continuations) -> None:
+    if [] in encoded:
+        empty = spec.prompts[encoded.index([])]
+        raise ProbeError(f"sample(): the prompt {empty!r} has no tokens.\nGive it a word.")
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
+    if positions and len(encoded[longest]) + spec.max_new_tokens > positions:
+        raise ProbeError(
+            f"sample(): {len(encoded[longest])} tokens of {spec.prompts[longest][:30]!r} and {spec.max_new_tokens} "
+            f"new ones, but the model has {positions} positions.\nShorten the prompt, or ask for fewer max_new_tokens."
+        )
+
+
+def _stop_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of the end-of-text tokens, by the model and by its tokenizer."""
+    eos = model.generation_config.eos_token_id if model.generation_config else None
+    ids = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])}
+    return {i for i in ids if i is not None}
