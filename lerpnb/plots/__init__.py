@@ -12,7 +12,7 @@ for _result, _module, _function in (
     ("Grid", "heatmaps", "plot_heatmaps"),
     ("Slice", "surface", "plot_slice"),
     ("WeightDeltas", "deltas", "plot_deltas"),
-    ("PathComparison", "tradeoffs", "plot_paths"),
+    ("PathComparison", "tradeoff", "plot_tradeoff"),
     ("DirectionComparison", "directions", "plot_random_directions"),
     ("RunComparison", "runs", "plot_runs"),
     ("BarrierStudy", "barriers", "plot_study"),

@@ -7,14 +7,14 @@ from .directions import plot_random_directions as plot_random_directions
 from .heatmaps import plot_heatmaps as plot_heatmaps
 from .image import save_image as save_image
 from .items import plot_items as plot_items
-from .relief import plot_surface_3d as plot_surface_3d
 from .runs import plot_runs as plot_runs
 from .slopes import plot_slopes as plot_slopes
 from .surface import plot_contour as plot_contour
 from .surface import plot_slice as plot_slice
+from .surface import plot_surface_3d as plot_surface_3d
 from .texts import plot_texts as plot_texts
+from .theme import template as template
 from .tradeoff import plot_tradeoff as plot_tradeoff
-from .tradeoffs import plot_tradeoffs as plot_tradeoffs
 
 __all__ = [
     "joined",
@@ -32,6 +32,6 @@ __all__ = [
     "plot_surface_3d",
     "plot_texts",
     "plot_tradeoff",
-    "plot_tradeoffs",
     "save_image",
+    "template",
 ]

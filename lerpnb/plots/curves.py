@@ -1,4 +1,4 @@
-"""Panels: several curves over one coordinate, a panel a quantity, so that ways to mix can be compared; no torch."""
+"""Several curves over one coordinate, a panel a quantity, so that ways to mix can be compared."""
 
 from collections.abc import Mapping
 
@@ -7,40 +7,21 @@ import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, escaped, faint, number, rounded
+from lerpnb.plots.theme import Figure, escaped, number
 from lerpnb.results.curve import Curve
 
-COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.PURPLE, theme.ORANGE, theme.SKY)
-
-
-SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
-
-
-DASHES = ("solid", "dot", "dash", "dashdot")
-
-
-UNITS = {
-    "share": "share, 0 to 1",
-    "difference": "−1 to 1",
-    "nats/token": "nats per token",
-    "nats/text": "nats per text",
-}
-
-
-PANEL, BETWEEN, LEGEND = 240, 44, 24  # pixels
+PANEL = 240  # pixels
 
 
 def plot_curves(
-    curves: Mapping[str, Mapping[str, Curve]],
-    panels: Mapping[str, str],
-    coordinate: str = "alpha (no unit)",
+    curves: Mapping[str, Mapping[str, Curve]], panels: Mapping[str, str], coordinate: str = theme.ALPHA
 ) -> Figure:
     """Quantities of several curves over the coordinate that they share, each in a panel of its own.
 
     Args:
-        curves: {way: {state: curve}}: a way has a colour and marker of its own, a state a dash.
+        curves: {method: {state: curve}}: a method has a color and marker of its own, a state a dash.
         panels: {quantity: the panel's title}, from the top; a curve without a quantity is left out of its panel.
-        coordinate: the name and unit of what goes across.
+        coordinate: the name and unit of the x axis.
 
     Raises:
         CurveError: no curve, no panel, or a quantity that no curve has.
@@ -52,25 +33,35 @@ def plot_curves(
         >>> [trace.name for trace in fig.data]
         ['mask, mixed, 95 % interval', 'mask, mixed']
     """
-    flat = {(way, state): curve for way, states in curves.items() for state, curve in states.items()}
+    flat = {(method, state): curve for method, states in curves.items() for state, curve in states.items()}
     if not flat or not panels:
-        raise CurveError("panels_figure(curves, panels): nothing to draw.\nPass a curve and a quantity or more.")
+        raise CurveError("plot_curves(curves, panels): nothing to draw.\nPass a curve and a quantity or more.")
     for quantity in panels:
         if not any(quantity in curve.quantities for curve in flat.values()):
             raise CurveError(
-                f"panels_figure(panels): no curve has {quantity!r}.\n"
+                f"plot_curves(panels): no curve has {quantity!r}.\n"
                 f"The first has: {', '.join(next(iter(flat.values())).quantities[:3])}."
             )
     states = list(dict.fromkeys(state for _, state in flat))
-    fig = Figure.blank(100, _alt(flat, panels, coordinate), theme.facts(next(iter(flat.values())).provenance))
-    for panel, quantity in enumerate(panels, start=1):
-        for (way, state), curve in flat.items():
-            if quantity in curve.quantities:
-                place = list(curves).index(way)
-                dress = dict(colour=COLOURS[place % 6], symbol=SYMBOLS[place % 6], dash=DASHES[states.index(state) % 4])
-                width = 2.0 + 2.5 * (len(curves) - 1 - place)  # a way that lies on another does not hide it
-                _add(fig, curve, quantity, f"{way}, {state}", panel, coordinate, width, **dress)
-    _lay_out(fig, flat, panels, coordinate)
+    facts = theme.facts(next(iter(flat.values())).provenance)
+    top = 16 + 24 * -(-len(flat) // 2)  # two names a row in the legend
+    fig = Figure.panels([PANEL] * len(panels), _alt(flat, panels, coordinate), facts, top=top, left=92)
+    for row, (quantity, title) in enumerate(panels.items(), start=1):
+        shown = {key: curve for key, curve in flat.items() if quantity in curve.quantities}
+        for (method, state), curve in shown.items():
+            place = list(curves).index(method)
+            color, symbol, _ = theme.style(place)
+            width = 2.0 + 2.5 * (len(curves) - 1 - place)  # a line that lies on another does not hide it
+            look = dict(
+                name=f"{method}, {state}", color=color, symbol=symbol, dash=theme.DASHES[states.index(state) % 4]
+            )
+            _add(fig, curve, quantity, row, coordinate, width=width, **look)
+        unit = next(iter(shown.values())).unit(quantity)
+        text = theme.title(escaped(title), theme.unit_label(unit), between="<br>")
+        span = [-0.04, 1.04] if unit in ("share", "probability") else None
+        fig.update_yaxes(title_text=text, title_standoff=12, nticks=7, range=span, row=row, col=1)
+    alphas = np.concatenate([curve.alphas for curve in flat.values()])
+    fig.mark_alphas(float(alphas.min()), float(alphas.max()), (), len(panels), escaped(coordinate))
     return fig
 
 
@@ -95,90 +86,46 @@ def _add(
     fig: Figure,
     curve: Curve,
     quantity: str,
-    name: str,
-    panel: int,
+    row: int,
     coordinate: str,
-    width: float,
-    colour: str,
+    *,
+    name: str,
+    color: str,
     symbol: str,
     dash: str,
+    width: float,
 ) -> None:
     rows = curve.frame[curve.frame["quantity"] == quantity]
-    x, y, low, high = (rounded(rows[column]) for column in ("alpha", "value", "low", "high"))
-    where = dict(yaxis=_axis(panel), legendgroup=escaped(name))
-    if None not in low + high:
-        fig.add_scatter(
-            x=x + x[::-1],
-            y=low + high[::-1],
-            name=f"{escaped(name)}, 95 % interval",
-            mode="lines",
-            fill="toself",
-            fillcolor=faint(colour, 0.1),
-            line=dict(width=0),
-            hoverinfo="skip",
-            showlegend=False,
-            **where,
-        )
-    across = coordinate.partition(" (")[0]
-    told = [
-        f"{escaped(name)}: at {escaped(across)} {number(row.alpha)}<br>{escaped(quantity)} is {number(row.value)}<br>"
-        f"(95 % interval {number(row.low)} to {number(row.high)} over {row.n} {escaped(row.items)})"
-        for row in rows.itertuples()
+    where = dict(row=row, legendgroup=escaped(name))
+    interval = (rows[column] for column in ("alpha", "low", "high"))
+    fig.add_band(*interval, color, 0.1, name=f"{escaped(name)}, 95 % interval", **where)
+    across = escaped(coordinate.partition(" (")[0])
+    hover = [
+        f"{escaped(name)}: at {across} {number(at.alpha)}<br>{escaped(quantity)} is {number(at.value)}<br>"
+        f"(95 % interval {number(at.low)} to {number(at.high)} over {at.n} {escaped(at.items)})"
+        for at in rows.itertuples()
     ]
-    fig.add_scatter(
-        x=x,
-        y=y,
+    fig.add_series(
+        rows["alpha"],
+        rows["value"],
+        color,
+        hover,
         name=escaped(name),
-        showlegend=panel == 1,
-        mode="lines+markers",
-        line=dict(color=colour, width=width, dash=dash),
+        showlegend=row == 1,
+        line=dict(width=width, dash=dash),
         marker=dict(size=5 + width, symbol=symbol),
-        hovertext=told,
-        hoverinfo="text",
-        hoverlabel=dict(bordercolor=colour, **theme.HOVER),
         **where,
     )
 
 
-def _axis(panel: int) -> str:
-    return "y" if panel == 1 else f"y{panel}"
-
-
-def _lay_out(fig: Figure, flat: Mapping[tuple, Curve], panels: Mapping[str, str], coordinate: str) -> None:
-    alphas = np.concatenate([curve.alphas for curve in flat.values()])
-    pad = 0.03 * (alphas.max() - alphas.min()) or 0.5
-    inner = len(panels) * PANEL + (len(panels) - 1) * BETWEEN
-    top = 16 + LEGEND * -(-len(flat) // 2)
-    fig.update_layout(
-        height=inner + top + 62,
-        margin=dict(t=top, b=62, l=92, r=30),
-        legend=dict(orientation="h", itemwidth=40, x=0, xanchor="left", y=1 + 10 / inner, yanchor="bottom"),
-        xaxis=dict(
-            title=dict(text=escaped(coordinate), font=dict(size=14)),
-            range=[float(alphas.min() - pad), float(alphas.max() + pad)],
-            anchor=_axis(len(panels)),
-            **theme.AXIS,
-        ),
-    )
-    for panel, (quantity, title) in enumerate(panels.items(), start=1):
-        bottom = inner - panel * PANEL - (panel - 1) * BETWEEN
-        units = [curve.unit(quantity) for curve in flat.values() if quantity in curve.quantities]
-        unit = UNITS.get(units[0], units[0])
-        axis = dict(domain=[bottom / inner, (bottom + PANEL) / inner], nticks=7, anchor="x", **theme.AXIS)
-        text = "<br>".join(filter(None, [escaped(title), escaped(unit)]))
-        if units[0] in ("share", "probability"):
-            axis["range"] = [-0.04, 1.04]
-        fig.update_layout({f"yaxis{panel if panel > 1 else ''}": dict(title=dict(text=text, standoff=12), **axis)})
-
-
 def _alt(flat: Mapping[tuple, Curve], panels: Mapping[str, str], coordinate: str) -> str:
     """The figure in words, for who cannot see it."""
-    told = []
+    lines = []
     for quantity, title in panels.items():
         parts = []
-        for (way, state), curve in flat.items():
+        for (method, state), curve in flat.items():
             if quantity in curve.quantities:
                 x, y = curve.alphas, curve.value(quantity)
-                parts.append(f"{way}, {state}, {number(y[0])} at {number(x[0])}, {number(y[-1])} at {number(x[-1])}")
-        told.append(f"{title}: {'; '.join(parts)}.")
-    return f"Over the {coordinate.partition(' (')[0]}. {' '.join(told)}"
+                parts.append(f"{method}, {state}, {number(y[0])} at {number(x[0])}, {number(y[-1])} at {number(x[-1])}")
+        lines.append(f"{title}: {'; '.join(parts)}.")
+    return f"Over the {coordinate.partition(' (')[0]}. {' '.join(lines)}"

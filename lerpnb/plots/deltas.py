@@ -1,4 +1,4 @@
-"""What changed: the deltas of both ends by layer and kind of tensor, as heat maps. No torch."""
+"""The weight deltas of both fine-tuned models by layer and kind of tensor, as heat maps."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from lerpnb.plots.theme import Figure, number
 from lerpnb.results.deltas import WeightDeltas
 from lerpnb.utils.tensor_names import KINDS
 
-ROW, TITLE, TOP, BOTTOM = 23, 44, 40, 62  # pixels
+ROW, TITLE = 23, 44  # pixels
 
 
 def plot_deltas(deltas: WeightDeltas) -> Figure:
@@ -27,97 +27,77 @@ def plot_deltas(deltas: WeightDeltas) -> Figure:
     frame = deltas.frame
     layers = list(dict.fromkeys(frame["layer"]))
     kinds = [kind for kind in KINDS if kind in set(frame["kind"])][::-1]  # plotly counts upwards
-    panels = [("relative", "how far apart the ends are: |plus − minus| / |minus|", "a")]
+    titles = {"relative": "how far apart the ends are: |plus − minus| / |minus|"}
     if "cosine" in frame:
-        panels = [
-            ("minus", "minus from base: |minus − base| / |base|", "a"),
-            ("plus", "plus from base: |plus − base| / |base|", "a"),
-            ("cosine", "cosine of the two deltas", "b"),
-        ]
-    body, between = ROW * len(kinds), TITLE
-    paper = len(panels) * body + (len(panels) - 1) * between
-    fig = Figure.blank(TOP + paper + BOTTOM, _alt(frame, [name for name, *_ in panels]))
-    top = paper
-    for i, (column, title, scale) in enumerate(panels):
-        name = "" if i == 0 else str(i + 1)
+        titles = {
+            "minus": "minus from base: |minus − base| / |base|",
+            "plus": "plus from base: |plus − base| / |base|",
+            "cosine": "cosine of the two deltas",
+        }
+    body = ROW * len(kinds)
+    fig = Figure.panels(
+        [body] * len(titles),
+        _alt(frame, list(titles)),
+        gap=TITLE,
+        top=40,
+        left=110,
+        right=20,
+        subplot_titles=list(titles.values()),
+    )
+    fig.update_annotations(x=0, xanchor="left", yshift=3, font_size=13)
+    for row, column in enumerate(titles, start=1):
         table = frame.pivot(index="kind", columns="layer", values=column).reindex(index=kinds, columns=layers)
         fig.add_heatmap(
             x=list(range(len(layers))),
             y=kinds,
-            z=[theme.rounded(row) for row in table.to_numpy(float)],
-            xaxis="x",
-            yaxis=f"y{name}",
-            coloraxis="coloraxis" if scale == "a" else "coloraxis2",
+            z=[theme.rounded(cells) for cells in table.to_numpy(float)],
+            coloraxis="coloraxis2" if column == "cosine" else "coloraxis",
             xgap=1,
             ygap=1,
             hovertext=[[_sentence(kind, layer, column, table.loc[kind, layer]) for layer in layers] for kind in kinds],
             hoverinfo="text",
-            hoverlabel=theme.HOVER,
             hoverongaps=False,
+            row=row,
+            col=1,
         )
-        axis = dict(
-            domain=[(top - body) / paper, top / paper], showgrid=False, zeroline=False, ticks="", automargin=True
-        )
-        fig.update_layout({f"yaxis{name}": dict(axis, showline=False)})
-        fig.add_annotation(
-            text=title, x=0, xref="paper", xanchor="left", y=top / paper, yref="paper", yanchor="bottom", yshift=3
-        )
-        fig.layout.annotations[-1].showarrow = False
-        top -= body + between
-    _lay_out(fig, frame, layers, panels, body, paper)
+    _lay_out(fig, frame, layers, list(titles), body)
     return fig
 
 
-def _lay_out(fig: Figure, frame: pd.DataFrame, layers: list[str], panels: list, body: int, paper: int) -> None:
+def _lay_out(fig: Figure, frame: pd.DataFrame, layers: list[str], columns: list[str], body: int) -> None:
     every = next(step for step in (1, 2, 5, 10, 20, 50) if len(layers) / step <= 16)
     shown = [i for i, layer in enumerate(layers) if not layer.isdigit() or int(layer) % every == 0]
-    across = dict(text="layer (in: before the first, out: behind the last)", standoff=6, font=dict(size=14))
-    bar = dict(thickness=12, outlinewidth=0, ypad=0, lenmode="pixels", nticks=5, yanchor="middle", x=1.01)
-    sizes = [name for name, _, scale in panels if scale == "a"]
+    ticks = dict(tickmode="array", tickvals=shown, ticktext=[layers[i] for i in shown])
+    fig.update_xaxes(range=[-0.5, len(layers) - 0.5], showgrid=False, showline=False, ticks="", **ticks)
+    fig.update_xaxes(title_text="layer (in: before the first, out: behind the last)", row=len(columns), col=1)
+    fig.update_yaxes(showgrid=False, showline=False, ticks="", ticklabelstandoff=4)
+    sizes = [column for column in columns if column != "cosine"]
     high = float(np.nanmax(frame[sizes].to_numpy(float), initial=0)) or 1.0
-    tall = len(sizes) * body + (len(sizes) - 1) * TITLE
-    fig.update_layout(
-        margin=dict(t=TOP, b=BOTTOM, l=110, r=20),
-        xaxis=dict(
-            title=across,
-            tickmode="array",
-            tickvals=shown,
-            ticktext=[layers[i] for i in shown],
-            range=[-0.5, len(layers) - 0.5],
-            anchor="y" if len(panels) == 1 else f"y{len(panels)}",
-            showgrid=False,
-            zeroline=False,
-            ticks="outside",
-            tickcolor=theme.FAINT,
-        ),
-        coloraxis=dict(
-            colorscale=theme.MUCH, cmin=0, cmax=high, colorbar=dict(bar, len=min(tall, 220), y=1 - tall / 2 / paper)
-        ),
-    )
-    if len(panels) > 1:
-        fig.update_layout(
-            coloraxis2=dict(
-                colorscale=theme.ALIKE, cmin=-1, cmax=1, colorbar=dict(bar, len=body, y=body / 2 / paper, nticks=5)
-            )
-        )
+    tall, paper = (n * body + (n - 1) * TITLE for n in (len(sizes), len(columns)))
+    bar = dict(ypad=0, lenmode="pixels", nticks=5, yanchor="middle", x=1.01, **theme.COLORBAR)
+    place = dict(len=min(tall, 220), y=1 - tall / 2 / paper)
+    fig.update_layout(coloraxis=dict(colorscale=theme.SEQUENTIAL, cmin=0, cmax=high, colorbar=bar | place))
+    if "cosine" in columns:
+        place = dict(len=body, y=body / 2 / paper)
+        fig.update_layout(coloraxis2=dict(colorscale=theme.DIVERGING, cmin=-1, cmax=1, colorbar=bar | place))
 
 
 def _sentence(kind: str, layer: str, column: str, value: float) -> str:
     where = f"layer {layer}" if layer.isdigit() else {"in": "before the first layer", "out": "behind the last"}[layer]
-    told = {"relative": "the ends differ by", "minus": "minus moved by", "plus": "plus moved by", "cosine": "cosine"}
+    verb = {"relative": "the ends differ by", "minus": "minus moved by", "plus": "plus moved by", "cosine": "cosine"}
     if not np.isfinite(value):
         return f"{kind}, {where}:<br>unchanged" if column == "cosine" else ""
     unit = "" if column == "cosine" else " of the weights' norm"
-    return f"{kind}, {where}:<br>{told[column]} {number(value) if column == 'cosine' else f'{value:.3%}'}{unit}"
+    return f"{kind}, {where}:<br>{verb[column]} {number(value) if column == 'cosine' else f'{value:.3%}'}{unit}"
 
 
 def _alt(frame: pd.DataFrame, columns: list[str]) -> str:
-    told = []
+    parts = []
     for column in columns:
         known = frame[np.isfinite(frame[column].to_numpy(float))]
         if len(known):
             top = known.loc[known[column].idxmax()]
-            told.append(f"{column} is largest, {number(top[column])}, in {top['kind']} of layer {top['layer']}")
+            parts.append(f"{column} is largest, {number(top[column])}, in {top['kind']} of layer {top['layer']}")
     return f"Deltas over {frame['layer'].nunique()} layers and {frame['kind'].nunique()} kinds of tensor: " + (
-        "; ".join(told) + "."
+        "; ".join(parts) + "."
     )

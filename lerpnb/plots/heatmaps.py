@@ -1,4 +1,4 @@
-"""Two strengths: each attribute over both alphas, two maps side by side. No torch."""
+"""Two quantities over the alphas of two lines, as two heat maps side by side."""
 
 from itertools import product
 
@@ -9,11 +9,6 @@ from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.theme import Figure, escaped, number, rounded
 from lerpnb.results.surface import Surface
-
-HEIGHT, TOP, BOTTOM = 430, 56, 74  # pixels: of the picture; above and below its axes
-
-
-LEFT, RIGHT = (0, 0.42), (0.53, 0.95)  # shares of the width; the colours' bar stands behind the second
 
 
 def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -> Figure:
@@ -51,80 +46,60 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
     units = [frame.loc[q, "unit"].iloc[0] for q in shown]
     if units[0] != units[1]:
         raise CurveError(f"plot_heatmaps(quantities): {shown[0]} is a {units[0]}, {shown[1]} a {units[1]}.")
-    fig = Figure.blank(HEIGHT, _alt(surface, shown), theme.facts(surface.provenance))
-    for i, quantity in enumerate(shown):
-        at = "" if i == 0 else "2"
+    fig = Figure.blank(430, _alt(surface, shown), theme.facts(surface.provenance), t=56, b=74, l=90, r=20)
+    titles = [f"<b>{escaped(quantity, 60)}</b>" for quantity in shown]
+    fig.set_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=titles)
+    fig.update_annotations(font_size=13, yshift=6)
+    for col, quantity in enumerate(shown, start=1):
+        across, up = surface.levels
         cells = surface.matrix(quantity).T  # the second line's alpha goes up
-        cells_of = frame.loc[quantity].reindex(pd.MultiIndex.from_product(surface.levels))
-        rows = [[cells_of.loc[(a, b)] for a in surface.levels[0]] for b in surface.levels[1]]
+        rows = frame.loc[quantity].reindex(pd.MultiIndex.from_product(surface.levels))
         fig.add_heatmap(
-            x=list(range(len(surface.levels[0]))),
-            y=list(range(len(surface.levels[1]))),
+            x=list(range(len(across))),
+            y=list(range(len(up))),
             z=[rounded(row) for row in cells],
             text=[["NaN" if np.isnan(value) else f"{value:.2f}" for value in row] for row in cells],
             texttemplate="%{text}",
             textfont=dict(size=12),
-            xaxis=f"x{at}",
-            yaxis=f"y{at}",
             coloraxis="coloraxis",
             xgap=1,
             ygap=1,
-            hovertext=[[_sentence(surface, quantity, row) for row in line] for line in rows],
+            hovertext=[[_sentence(surface, quantity, rows.loc[(a, b)]) for a in across] for b in up],
             hoverinfo="text",
-            hoverlabel=theme.HOVER,
             hoverongaps=False,
+            row=1,
+            col=col,
         )
-        _add_frame(fig, surface, at)
-        fig.add_annotation(
-            text=f"<b>{escaped(quantity, 60)}</b>",
-            x=(LEFT, RIGHT)[i][0],
-            xref="paper",
-            xanchor="left",
-            y=1,
-            yref="paper",
-            yanchor="bottom",
-            yshift=6,
-            showarrow=False,
-        )
+        _add_frame(fig, surface, col)
     _lay_out(fig, surface, shown, units[0])
     return fig
 
 
-def _add_frame(fig: Figure, surface: Surface, at: str) -> None:
+def _add_frame(fig: Figure, surface: Surface, col: int) -> None:
     """The square between the ends, where both 0 and 1 of both lines were measured."""
     if not all(end in grid for grid in surface.levels for end in (0.0, 1.0)):
         return
     (x0, x1), (y0, y1) = ((grid.index(0.0), grid.index(1.0)) for grid in surface.levels)
-    sides = dict(x0=x0 - 0.5, x1=x1 + 0.5, y0=y0 - 0.5, y1=y1 + 0.5, xref=f"x{at}", yref=f"y{at}")
-    fig.add_shape(type="rect", line=dict(color=theme.TEXT, width=3, dash="dot"), **sides)
+    sides = dict(x0=x0 - 0.5, x1=x1 + 0.5, y0=y0 - 0.5, y1=y1 + 0.5)
+    fig.add_shape(type="rect", line=dict(color=theme.TEXT, width=3, dash="dot"), row=1, col=col, **sides)
 
 
 def _lay_out(fig: Figure, surface: Surface, shown: tuple[str, ...], unit: str) -> None:
-    names = [escaped(name, 40) for name in surface.axes]
+    titles = [f"alpha of {escaped(name, 40)} (no unit)" for name in surface.axes]
     ends = {0.0: "minus", 1.0: "plus"}
     across, up = (
         [f"<b>{number(a)}</b>{between}<b>{ends[a]}</b>" if a in ends else number(a) for a in grid]
         for grid, between in zip(surface.levels, ("<br>", " "), strict=True)
     )
-    bare = dict(showgrid=False, zeroline=False, ticks="", tickmode="array", ticklabelstandoff=4)
-    for i, domain in enumerate((LEFT, RIGHT)):
-        at = "" if i == 0 else "2"
-        x = dict(bare, domain=domain, anchor=f"y{at}", tickvals=list(range(len(across))), ticktext=across)
-        y = dict(bare, anchor=f"x{at}", tickvals=list(range(len(up))), ticktext=up, showticklabels=i == 0)
-        x["title"] = dict(text=f"alpha of {names[0]} (no unit)", standoff=6, font=dict(size=14))
-        if i == 0:
-            y["title"] = dict(text=f"alpha of {names[1]} (no unit)", standoff=6, font=dict(size=14))
-        fig.update_layout({f"xaxis{at}": x, f"yaxis{at}": y})
+    bare = dict(showgrid=False, showline=False, ticks="", tickmode="array", ticklabelstandoff=4)
+    fig.update_xaxes(title_text=titles[0], tickvals=list(range(len(across))), ticktext=across, **bare)
+    fig.update_yaxes(tickvals=list(range(len(up))), ticktext=up, **bare)
+    fig.update_yaxes(title_text=titles[1], row=1, col=1)
     values = np.concatenate([surface.matrix(quantity).ravel() for quantity in shown])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    bar = dict(thickness=12, outlinewidth=0, ypad=0, nticks=6, x=0.965, xanchor="left")
-    fig.update_layout(
-        margin=dict(t=TOP, b=BOTTOM, l=90, r=20),
-        coloraxis=dict(
-            colorscale=theme.MUCH, cmin=low, cmax=high, colorbar=dict(bar, title=dict(text=unit, side="right"))
-        ),
-    )
+    bar = dict(title=dict(text=unit, side="right"), nticks=6, ypad=0, **theme.COLORBAR)
+    fig.update_layout(coloraxis=dict(colorscale=theme.SEQUENTIAL, cmin=low, cmax=high, colorbar=bar))
 
 
 def _sentence(surface: Surface, quantity: str, row) -> str:
@@ -136,14 +111,14 @@ def _sentence(surface: Surface, quantity: str, row) -> str:
 
 
 def _alt(surface: Surface, quantities: tuple[str, ...]) -> str:
-    told = []
+    parts = []
     for quantity in quantities:
         cells = surface.matrix(quantity)
         if not np.isfinite(cells).any():
-            told.append(f"{quantity} is nowhere a finite number")
+            parts.append(f"{quantity} is nowhere a finite number")
             continue
         most = [*product(*surface.levels)][int(np.nanargmax(cells))]
         where = ", ".join(f"{name} {number(alpha)}" for name, alpha in zip(surface.axes, most, strict=True))
         low, high = number(np.nanmin(cells)), number(np.nanmax(cells))
-        told.append(f"{quantity} goes from {low} to {high}, largest at {where}")
-    return f"Two maps over the alphas of {' and '.join(surface.axes)}: {'; '.join(told)}."
+        parts.append(f"{quantity} goes from {low} to {high}, largest at {where}")
+    return f"Two maps over the alphas of {' and '.join(surface.axes)}: {'; '.join(parts)}."

@@ -1,12 +1,13 @@
-"""A table of sample texts under a figure: a few prompts, each with its first continuation. No torch."""
+"""A table of sample texts under a figure: a few prompts, each with its first continuation."""
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from lerpnb.plots.theme import CLEAR, FAINT, SHADE, TEXT, escape, number, wrapped
+from lerpnb.plots.theme import CLEAR, FAINT, SHADE, TEXT, escape, number
 from lerpnb.utils.text import plain
 
 PROMPTS = 4
@@ -33,26 +34,25 @@ class TextTable:
             rows = first[np.isclose(first["alpha"], alpha, rtol=0, atol=1e-9)]
             texts = [_cell(prompt, text) for prompt, text in zip(rows["prompt"], rows["continuation"], strict=True)]
             columns[float(alpha)] = [texts or ["no text was sampled at this alpha"]]
-            if score:  # bold, since plotly sets a cell without any tag 2 pixels higher than its neighbours
+            if score:  # bold, since plotly sets a cell without any tag 2 pixels higher than its neighbors
                 scores = ["NaN" if np.isnan(value) else f"{value:.2f}" for value in rows[score]]
                 columns[float(alpha)].append([f"<b>{value}</b>" for value in scores] or [""])
         return cls(columns)
 
     def header(self, alpha: float) -> list[str]:
-        told = f"what the model at alpha {number(alpha)} writes after <b>a prompt</b>"
-        return [told, "<b>strength</b>"][: len(self.columns[alpha])]
+        texts = f"what the model at alpha {number(alpha)} writes after <b>a prompt</b>"
+        return [texts, "<b>strength</b>"][: len(self.columns[alpha])]
 
     def height(self) -> int:
         """Pixels that hold the header and the longest texts; 0 without texts."""
         heights = [sum(15 + 17 * (1 + cell.count("<br>")) for cell in cells[0]) for cells in self.columns.values()]
         return 48 + max(heights) if heights else 0
 
-    def trace(self, alpha: float, top: float) -> go.Table:
-        """The table at one alpha, from the figure's bottom up to `top` (paper coordinate)."""
+    def trace(self, alpha: float) -> go.Table:
+        """The table at one alpha."""
         cells = self.columns[alpha]
         look = dict(align=["left", "right"], line=dict(color=FAINT), font=dict(color=TEXT, size=13))
         return go.Table(
-            domain=dict(x=[0, 1], y=[0, top]),
             columnwidth=[8, 1][: len(cells)],
             header=dict(values=self.header(alpha), fill=dict(color=SHADE), height=28, **look),
             cells=dict(values=cells, fill=dict(color=CLEAR), height=26, **look),
@@ -63,7 +63,7 @@ def _cell(prompt: str, text: str) -> str:
     """The prompt in bold and its continuation, in lines that plotly need not wrap."""
     prompt, lines = plain(prompt, 150), []
     bold = len(prompt.split())  # words
-    for line in wrapped(f"{prompt} {plain(text)}", LETTERS):
+    for line in textwrap.wrap(f"{prompt} {plain(text)}", LETTERS, break_on_hyphens=False) or [""]:
         words = [escape(word) for word in line.split()]
         head = [f"<b>{' '.join(words[:bold])}</b>"] if bold else []
         lines.append(" ".join(head + words[bold:]))

@@ -1,4 +1,4 @@
-"""Texts side by side: prompts down, alphas across, coloured by strength, with the words that changed marked."""
+"""Texts side by side: prompts down, alphas across, colored by strength, with the words that changed marked."""
 
 import difflib
 import html
@@ -40,14 +40,14 @@ class Texts:
     def _repr_html_(self) -> str:
         head = "".join(f"<th style='{CELL}'>α = {number(alpha)}</th>" for alpha in self.texts)
         rows = "".join(self._row(i) for i in range(len(self.texts)))
-        told = "One prompt a row, one alpha a column, the same noise in all. <b>Bold</b>: not so on the left."
+        note = "One prompt a row, one alpha a column, the same noise in all. <b>Bold</b>: not so on the left."
         if self.score:
-            told += f" Number and colour: {_safe(self.score)}, from orange at 0 to blue at 1."
+            note += f" Number and color: {_safe(self.score)}, from orange at 0 to blue at 1."
         style = "border-collapse: collapse; font-size: 13px; line-height: 1.45; width: 100%"
         table = (
             f"<table style='{style}'><thead><tr><th style='{CELL}'>prompt</th>{head}</tr></thead><tbody>{rows}</tbody>"
         )
-        return f"<div style='overflow-x: auto'>{table}</table><p style='font-size: 13px'>{told}</p></div>"
+        return f"<div style='overflow-x: auto'>{table}</table><p style='font-size: 13px'>{note}</p></div>"
 
     def _row(self, i: int) -> str:
         cells, before = [], None
@@ -64,30 +64,30 @@ class Texts:
 
 
 def plot_texts(curve: Curve, n: int = 5, alphas: Iterable[float] | None = None) -> Texts:
-    """The first continuation of the first n prompts at some alphas, coloured by the strength of each text.
+    """The first continuation of the first n prompts at some alphas, colored by the strength of each text.
 
     A word is marked where it differs from the text at the alpha on its left, as difflib aligns the two; the noise is
-    the same at every alpha, so what changed is the model's doing.
+    the same at every alpha, so the change comes from the model.
 
     Args:
-        curve: a walk with an `AttributeStrength` or another probe of texts.
+        curve: of an `AttributeStrength` or another probe of texts.
         n: how many prompts.
-        alphas: which columns; None takes the lowest, 0, 0.5, 1 and the highest, or what was sampled nearest to them.
+        alphas: which columns; None takes the lowest, 0, 0.5, 1 and the highest, or the sampled ones nearest to them.
 
     Raises:
         CurveError: there are no samples, none at an alpha, or n below 1.
 
     Example:
-        >>> told = dict(prompt_id=0, draw=0, prompt="The film", n_tokens=2)
-        >>> rows = [dict(alpha=a, continuation=text, **told) for a, text in ((0.0, "was dull"), (1.0, "was fine"))]
+        >>> common = dict(prompt_id=0, draw=0, prompt="The film", n_tokens=2)
+        >>> rows = [dict(alpha=a, continuation=text, **common) for a, text in ((0.0, "was dull"), (1.0, "was fine"))]
         >>> from lerpnb.results.measurement import Measurement
         >>> curve = Curve.from_measures({0.0: {"x": Measurement([1])}}, pd.DataFrame(rows))
         >>> "was <b>fine</b>" in plot_texts(curve)._repr_html_()
         True
     """
     if n < 1:
-        raise CurveError(f"texts_figure(n): got {n}. Pass 1 or more.")
-    call = "texts_figure(alphas)"
+        raise CurveError(f"plot_texts(n): got {n}. Pass 1 or more.")
+    call = "plot_texts(alphas)"
     texts = samples_.side_by_side(curve.samples, n, alphas, call)
     score = next((name for name in curve.samples if str(name).startswith("strength/")), None)
     columns = {}
@@ -102,12 +102,12 @@ def _marked(words: list[str], before: list[str] | None) -> str:
     """The words, with those in bold that are not where they were before."""
     if before is None:
         return " ".join(map(_safe, words))
-    told = []
+    parts = []
     for kind, _, _, start, stop in difflib.SequenceMatcher(None, before, words, autojunk=False).get_opcodes():
         if start < stop:
             some = " ".join(map(_safe, words[start:stop]))
-            told.append(some if kind == "equal" else f"<b>{some}</b>")
-    return " ".join(told)
+            parts.append(some if kind == "equal" else f"<b>{some}</b>")
+    return " ".join(parts)
 
 
 def _safe(text: str) -> str:
@@ -116,7 +116,7 @@ def _safe(text: str) -> str:
 
 
 def _ground(strength: float) -> str:
-    """A background: orange below one half, blue above it, none at one half; the text's own colour stays readable."""
+    """A background: orange below one half, blue above it, none at one half; the text's own color stays readable."""
     if np.isnan(strength):
         return ""
     away = 2 * min(max(strength, 0.0), 1.0) - 1

@@ -154,7 +154,7 @@ def test_what_cannot_be_studied_is_said(line, study):
         (
             CurveError,
             lambda: BarrierStudy(GRID).plot(),
-            "gaps_figure(barriers): none.\nAdd a condition to the study first.",
+            "plot_barriers(barriers): none.\nAdd a condition to the study first.",
         ),
     ]
     for kind, call, message in cases:

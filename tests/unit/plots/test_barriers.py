@@ -1,4 +1,4 @@
-"""gaps.py: the figure by its traces, panels and words."""
+"""barriers.py: the figure by its traces, panels and words."""
 
 import numpy as np
 import pytest
@@ -35,11 +35,11 @@ def test_a_panel_a_unit_and_one_for_what_is_broken():
     titles = [fig.layout[axis].title.text for axis in ("yaxis", "yaxis2", "yaxis3")]
     assert titles == ["gap, broken<br>nats per token", "gap, not broken<br>nats per token", "gap<br>share of errors"]
     domains = [fig.layout[axis].domain for axis in ("yaxis", "yaxis2", "yaxis3")]
-    assert domains[0][1] == 1 and domains[2][0] == pytest.approx(0, abs=1e-9)
+    assert (domains[0][1], domains[2][0]) == pytest.approx((1, 0), abs=1e-9)
     assert all(upper[0] > lower[1] for upper, lower in zip(domains, domains[1:], strict=False))
 
 
-def test_thirteen_lines_are_told_apart():
+def test_thirteen_lines_differ():
     fig = plot_barriers({f"line {i}": barrier(i / 10) for i in range(13)})
     assert len({(trace.line.color, trace.marker.symbol) for trace in fig.data}) == 13
 
@@ -53,4 +53,4 @@ def test_a_nan_is_a_gap_in_the_line():
 def test_nothing_to_draw_is_said():
     with pytest.raises(CurveError) as error:
         plot_barriers({})
-    assert str(error.value) == "gaps_figure(barriers): none.\nAdd a condition to the study first."
+    assert str(error.value) == "plot_barriers(barriers): none.\nAdd a condition to the study first."

@@ -1,4 +1,4 @@
-"""plots.py, picture.py, texttable.py: figures by their traces, data and slider steps."""
+"""curve.py, theme.py, text_table.py: the figure by its traces, data and slider steps."""
 
 import json
 import math
@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io
 import pytest
 
 from lerpnb.plots.curve import plot_curve
 from lerpnb.plots.text_table import LETTERS, TextTable
-from lerpnb.plots.theme import CONFIG, TEXT, breadth, escaped, mimebundle
+from lerpnb.plots.theme import CONFIG, TEXT, escaped, mimebundle, template
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
@@ -150,14 +151,14 @@ def test_before_the_slider_moves_all_stands_at_its_step(fig):
     assert fig.layout.annotations[int(target[12:-6])].text == note
 
 
-def test_a_read_out_whose_names_have_no_room_tells_values_by_colour():
+def test_a_read_out_whose_names_have_no_room_gives_values_by_color():
     names = "loss/imdb_test_negative_long", "loss/imdb_test_positive_long", "strength/sentiment_positive"
     points = {a: {name: Measurement([4 + a, 4 + a]) for name in names} for a in GRID}
     fig = plot_curve(Curve.from_measures(points))
     notes = [note for step in fig.layout.sliders[0].steps for note in step.args[1].values()]
     assert [re.sub("<[^>]*>", "", note) for note in notes] == [", ".join([f"◆ {4 + a:g}"] * 3) for a in GRID]
-    colours = [trace.marker.color for trace in fig.data if trace.name == "here"]
-    assert all(re.findall("color:(#[0-9A-F]{6})", note) == colours for note in notes)
+    colors = [trace.marker.color for trace in fig.data if trace.name == "here"]
+    assert all(re.findall("color:(#[0-9A-F]{6})", note) == colors for note in notes)
 
 
 def test_a_nan_is_a_gap_with_a_cross_and_is_named():
@@ -194,7 +195,7 @@ def test_numbers_are_short_plain_lists():
     [
         ("loss/", ["loss/negative", "loss/positive"], "loss, nats per token"),
         ("strength/", ["strength/positive"], "strength, probability 0 to 1"),
-        ("dist", ["dist-1"], "dist-1, share"),
+        ("dist", ["dist-1"], "dist-1, share 0 to 1"),
     ],
 )
 def test_a_lone_kind_stands_on_the_left(keep, names, title):
@@ -317,14 +318,15 @@ def test_a_table_breaks_its_lines_itself():
     [cell], _ = plot_curve(curve_of(texts=texts)).data[-1].cells.values
     lines = cell.split("<br>")
     assert lines[0] == "<b>The " + " ".join(["long"] * 17) + "</b>" and lines[1].startswith("<b>long long long</b> mmm")
-    assert all(breadth(re.sub("</?b>", "", line)) <= LETTERS for line in lines)
+    assert all(len(re.sub("</?b>", "", line)) <= LETTERS for line in lines)
     low, high = (TextTable({0.0: [[text]]}).height() for text in ("one", "one<br>two<br>three"))
     assert high - low == 34
 
 
-def test_colours_serve_white_and_dark_pages(fig):
-    assert fig.layout.paper_bgcolor == fig.layout.plot_bgcolor == "rgba(0,0,0,0)"
-    assert fig.layout.font.color == TEXT
+def test_colors_serve_white_and_dark_pages(fig):
+    assert plotly.io.templates["lerpnb"] == template and fig.layout.template == template
+    assert template.layout.paper_bgcolor == template.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert template.layout.font.color == TEXT
     for page in ("#FFFFFF", "#111111"):
         assert contrast(TEXT, page) > 4.2
         for name in ("loss/negative", "loss/positive", "strength/positive (right axis)"):
@@ -334,8 +336,8 @@ def test_colours_serve_white_and_dark_pages(fig):
 def contrast(one: str, other: str) -> float:
     """WCAG 2.1's contrast ratio."""
 
-    def luminance(colour: str) -> float:
-        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    def luminance(color: str) -> float:
+        channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -1,10 +1,11 @@
-"""Panels: traces as data, one colour a way and one dash a state, intervals, gaps, and what cannot be drawn."""
+"""Panels: traces as data, one color a way and one dash a state, intervals, gaps, and what cannot be drawn."""
 
 import numpy as np
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.curves import COLOURS, joined, plot_curves
+from lerpnb.plots.curves import joined, plot_curves
+from lerpnb.plots.theme import COLORS
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
@@ -37,7 +38,7 @@ def test_values_ways_and_states_are_drawn(fig):
     names = ["mask, mixed", "mask, tuned", "&lt;b&gt;mean, mixed"]
     assert [trace.name for trace in drawn] == names * 2
     assert drawn[0].x == (0.0, 0.5, 1.0) and drawn[0].y == (0.33333, 0.5, 0.66667)
-    assert [trace.line.color for trace in drawn] == [COLOURS[0], COLOURS[0], COLOURS[1]] * 2
+    assert [trace.line.color for trace in drawn] == [COLORS[0], COLORS[0], COLORS[1]] * 2
     assert [trace.line.dash for trace in drawn] == ["solid", "dot", "solid"] * 2
     assert [trace.line.width for trace in drawn[:3]] == [4.5, 4.5, 2.0]  # one on another hides none
     assert [trace.yaxis for trace in drawn] == ["y"] * 3 + ["y2"] * 3
@@ -46,22 +47,24 @@ def test_values_ways_and_states_are_drawn(fig):
 
 def test_every_line_has_its_interval(fig):
     bands = [trace for trace in fig.data if trace.fill == "toself"]
-    assert len(bands) == 6 and bands[0].y[:3] == tuple(curve()["accuracy/x"]["low"].round(5))
+    assert len(bands) == 6 and bands[0].y[:3] == tuple(curve()["accuracy/x"]["high"].round(5))
+    assert bands[0].y[3:6] == tuple(curve()["accuracy/x"]["low"].round(5))[::-1]
 
 
 def test_hover_and_axes_say_what_is_seen(fig):
     assert lines(fig)[3].hovertext[1] == (
         "mask, mixed: at ratio 0.5<br>attack/x is 0.6667<br>(95 % interval 0.5 to 1 over 3 texts)"
     )
-    assert fig.layout.xaxis.title.text == "ratio (no unit)" and fig.layout.xaxis.anchor == "y2"
-    assert fig.layout.yaxis.title.text == "clean accuracy<br>share, 0 to 1"
+    assert fig.layout.xaxis2.title.text == "ratio (no unit)" and fig.layout.xaxis2.anchor == "y2"
+    assert fig.layout.yaxis.title.text == "clean accuracy<br>share 0 to 1"
     assert fig.layout.yaxis2.domain[1] < fig.layout.yaxis.domain[0]
     assert fig.layout.meta["alt"].startswith("Over the ratio. clean accuracy: mask, mixed, 0.3333 at 0, 0.6667 at 1; ")
 
 
-def test_a_nan_is_a_gap_and_draws_no_band(fig):
-    trace = plot_curves({"a": {"b": curve(nan=True)}}, PANELS).data
-    assert trace[0].mode == "lines+markers" and trace[0].y[1] is None and len(trace) == 3
+def test_a_nan_is_a_gap_in_the_line_and_in_its_band():
+    band, line, *_ = plot_curves({"a": {"b": curve(nan=True)}}, PANELS).data
+    assert line.mode == "lines+markers" and line.y[1] is None
+    assert band.x == (0, 0, 0, None, 1, 1, 1, None)
 
 
 def test_a_curve_without_a_quantity_is_left_out():
@@ -82,7 +85,7 @@ def test_curves_are_joined_and_can_be_recorded(tmp_path):
 def test_nothing_to_draw_is_refused():
     with pytest.raises(CurveError) as error:
         plot_curves({}, PANELS)
-    assert str(error.value) == ("panels_figure(curves, panels): nothing to draw.\nPass a curve and a quantity or more.")
+    assert str(error.value) == ("plot_curves(curves, panels): nothing to draw.\nPass a curve and a quantity or more.")
     with pytest.raises(CurveError) as error:
         plot_curves({"a": {"b": curve()}}, {"loss/x": "loss"})
-    assert str(error.value) == "panels_figure(panels): no curve has 'loss/x'.\nThe first has: accuracy/x, attack/x."
+    assert str(error.value) == "plot_curves(panels): no curve has 'loss/x'.\nThe first has: accuracy/x, attack/x."

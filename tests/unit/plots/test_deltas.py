@@ -1,4 +1,4 @@
-"""heatmap.py and layers.py: norms and cosines in closed form, names of many architectures, and the maps."""
+"""deltas.py: norms and cosines in closed form, names of many architectures, and the maps."""
 
 import numpy as np
 import pandas as pd

@@ -47,7 +47,7 @@ def test_the_frame_holds_what_lies_between_the_ends():
     assert fig.data[0].hovertext[0][0] == "At mood 0.25 and style 0.25:<br>strength/x 0.5"  # one item, no interval
 
 
-def test_the_picture_in_words():
+def test_the_figure_in_words():
     alt = plot_heatmaps(crossing()).layout.meta["alt"]
     assert alt == (
         "Two maps over the alphas of mood and style <b>: strength/glad goes from 0.4 to 0.7, largest at mood 2, "

@@ -1,4 +1,4 @@
-"""by_item.py: bands, lines and names of single items."""
+"""items.py: bands, lines and names of single items."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.items import MOST, plot_items
+from lerpnb.plots.items import MAX_ITEMS, plot_items
 from lerpnb.plots.theme import BLUE, VERMILION, faint
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
@@ -40,17 +40,17 @@ def test_each_item_has_a_line_and_below_its_change_since_alpha_0():
 def test_bands_hold_the_middle_half_and_most():
     fig = plot_items(curve(slopes=np.arange(101) / 100))
     wide, half, median = (next(t for t in fig.data if t.name == n) for n in ("middle 90 %", "middle half", "median"))
-    assert wide.y == pytest.approx((3.95, 4, 4.95, 5.9, 4.1, 4.05, 4, 3.05))
-    assert half.y == pytest.approx((3.75, 4, 4.75, 5.5, 4.5, 4.25, 4, 3.25))
+    assert wide.y[:8] == pytest.approx((3.95, 4, 4.95, 5.9, 4.1, 4.05, 4, 3.05))
+    assert half.y[:8] == pytest.approx((3.75, 4, 4.75, 5.5, 4.5, 4.25, 4, 3.25))
     assert median.y == pytest.approx((3.5, 4, 4.5, 5))
-    assert len(lines(fig)) == MOST  # of 101, those that change most
-    assert {trace.hovertext for trace in lines(fig)} == {f"text {i}" for i in range(42, 102)}
+    assert len(lines(fig)) == MAX_ITEMS  # of 101, those that change most
+    assert {trace.name for trace in lines(fig)} == {f"text {i}" for i in range(42, 102)}
 
 
 def test_names_come_from_the_caller_the_curve_or_the_prompts():
-    assert [trace.hovertext for trace in lines(plot_items(curve(), texts=list("abcd")))] == list("abcd")
+    assert [trace.name for trace in lines(plot_items(curve(), texts=list("abcd")))] == list("abcd")
     known = curve(provenance={"item_names": {"loss/x": ["one <b>", "two", "three", "w" * 90]}})
-    assert [trace.hovertext for trace in lines(plot_items(known))] == [
+    assert [trace.name for trace in lines(plot_items(known))] == [
         "one &lt;b&gt;",
         "two",
         "three",
@@ -59,8 +59,8 @@ def test_names_come_from_the_caller_the_curve_or_the_prompts():
     told = dict(alpha=0.0, draw=0, continuation="c", n_tokens=1)
     samples = pd.DataFrame([dict(told, prompt_id=i, prompt=f"prompt {i}") for i in range(4)])
     by_prompt = plot_items(curve(samples=samples, items="prompts"))
-    assert [trace.hovertext for trace in lines(by_prompt)] == [f"prompt {i}" for i in range(4)]
-    assert [trace.hovertext for trace in lines(plot_items(curve()))] == [f"text {i}" for i in range(1, 5)]
+    assert [trace.name for trace in lines(by_prompt)] == [f"prompt {i}" for i in range(4)]
+    assert [trace.name for trace in lines(plot_items(curve()))] == [f"text {i}" for i in range(1, 5)]
 
 
 def test_an_item_without_weight_and_a_nan_are_gaps():
@@ -95,7 +95,7 @@ def test_hostile_texts_and_units_stay_text():
         (
             "loss/x",
             ["one"],
-            "items_figure(texts): 1 texts against 4 items of 'loss/x'.\nPass the probe's own texts, in their order.",
+            "plot_items(texts): 1 texts against 4 items of 'loss/x'.\nPass the probe's own texts, in their order.",
         ),
         ("loss/y", None, "Curve.unit(quantity): no quantity 'loss/y'. Did you mean 'loss/x'?\nIt has: loss/x."),
     ],
@@ -111,18 +111,19 @@ def test_one_item_is_no_distribution():
     with pytest.raises(CurveError) as error:
         plot_items(alone)
     assert (
-        str(error.value) == "items_figure(curve): no quantity has more than one item. Walk with a Loss or an Attribute."
+        str(error.value)
+        == "plot_items(curve): no quantity has more than one item.\nEvaluate a Loss or an AttributeStrength probe."
     )
     with pytest.raises(CurveError) as error:
         plot_items(alone, "x")
-    assert str(error.value) == "items_figure(curve, 'x'): one item. A distribution needs two or more."
+    assert str(error.value) == "plot_items(curve, 'x'): one item. A distribution needs two or more."
 
 
 @pytest.mark.parametrize(
     ("alphas", "value", "message"),
     [
-        ([0.5], 1.0, "items_figure(curve, 'x'): one alpha. A change needs two or more."),
-        ([0.0, 1.0], math.nan, "items_figure(curve, 'x'): no finite value to draw."),
+        ([0.5], 1.0, "plot_items(curve, 'x'): one alpha. A change needs two or more."),
+        ([0.0, 1.0], math.nan, "plot_items(curve, 'x'): no finite value to draw."),
     ],
 )
 def test_a_single_alpha_and_nothing_finite_are_told(alphas, value, message):

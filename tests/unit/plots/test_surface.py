@@ -1,4 +1,4 @@
-"""contour.py and relief.py: contour, section and relief by their traces and data."""
+"""surface.py: contour, slice and relief by their traces and data."""
 
 import json
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.relief import plot_surface_3d
-from lerpnb.plots.surface import plot_contour, plot_slice
+from lerpnb.plots.surface import plot_contour, plot_slice, plot_surface_3d
 from lerpnb.results.measurement import Measurement
 from lerpnb.results.surface import Surface
 
@@ -40,7 +39,7 @@ def test_the_contour_shows_what_lies_between_and_what_was_measured():
     middle = contour.z[list(contour.y).index(0.0)][list(contour.x).index(1.0)]
     assert middle == pytest.approx(1.0, abs=1e-4)
     assert contour.hovertemplate == (
-        "At (%{x:.4g}, %{y:.4g}):<br>about %{z:.4g} nats per token,<br>believed to be within %{customdata} "
+        "At (%{x:.4g}, %{y:.4g}):<br>about %{z:.4g} nats per token,<br>estimated error %{customdata} "
         "(interpolated)<extra></extra>"
     )
     assert 0 <= contour.customdata[15][31] < 1e-4  # a bowl is met exactly
@@ -102,18 +101,20 @@ def test_the_relief_has_the_line_on_it():
 
 
 def test_a_section_has_its_band_and_the_points_on_it():
-    fig = plot_slice(made().section("minus", "plus"))
+    fig = plot_slice(made().slice("minus", "plus"))
     band, line, measured = fig.data
     assert (measured.x, measured.y) == ((0, 1, 2), (0, 1, 4))
     assert line.x[50] == 1 and line.y[50] == pytest.approx(1, abs=1e-4)
-    assert len(band.x) == 2 * len(line.x) and fig.layout.xaxis.title.text.startswith("distance from minus towards plus")
+    assert len(band.x) == 2 * len(line.x) + 2 and fig.layout.xaxis.title.text.startswith(
+        "distance from minus towards plus"
+    )
     assert fig.layout.yaxis.title.text == "loss (x), nats per token"
-    gap = plot_slice(made(hole=(1.0, 0.0)).section("minus", "plus"))
+    gap = plot_slice(made(hole=(1.0, 0.0)).slice("minus", "plus"))
     assert gap.data[1].y[50] is None and gap.data[2].y == (0, None, 4)
 
 
 def test_they_show_themselves_in_a_notebook():
-    for thing in (made(), made().section("minus", "base")):
+    for thing in (made(), made().slice("minus", "base")):
         bundle = thing._repr_mimebundle_()
         assert set(bundle) == {"application/vnd.plotly.v1+json", "text/plain"}
         assert "NaN" not in json.dumps(bundle["application/vnd.plotly.v1+json"])

@@ -1,4 +1,4 @@
-"""texts.py: cells, colours and marked words of texts side by side."""
+"""texts.py: cells, colors and marked words of texts side by side."""
 
 import math
 
@@ -27,7 +27,7 @@ def cells(shown) -> list[list]:
     return [row.find_all("td") for row in soup.tbody.find_all("tr")]
 
 
-def test_words_that_differ_from_the_left_are_bold_and_colour_is_strength():
+def test_words_that_differ_from_the_left_are_bold_and_color_is_strength():
     shown = plot_texts(curve({0.0: ["a fine day"], 1.0: ["a bad day indeed"]}, {0.0: [1.0], 1.0: [0.25]}))
     [[prompt, left, right]] = cells(shown)
     assert prompt.get_text() == "prompt 0"
@@ -39,9 +39,9 @@ def test_words_that_differ_from_the_left_are_bold_and_colour_is_strength():
 
 
 def test_alphas_and_prompts_are_chosen():
-    told = curve({a: [f"one {a}", f"two {a}"] for a in (-1.0, 0.0, 0.4, 1.0)})
-    assert plot_texts(told).texts.columns.tolist() == [-1, 0, 0.4, 1]
-    some = plot_texts(told, 1, [0.4])
+    made = curve({a: [f"one {a}", f"two {a}"] for a in (-1.0, 0.0, 0.4, 1.0)})
+    assert plot_texts(made).texts.columns.tolist() == [-1, 0, 0.4, 1]
+    some = plot_texts(made, 1, [0.4])
     assert some.texts.values.tolist() == [["one 0.4"]]
     assert [[c.get_text() for c in row] for row in cells(some)] == [["prompt 0", "one 0.4"]]
     assert "background-color" not in some._repr_html_()  # nothing scored them
@@ -64,7 +64,7 @@ def test_hostile_texts_stay_text():
 def test_what_cannot_be_shown_is_told():
     with pytest.raises(CurveError) as error:
         plot_texts(Curve.from_measures({0.0: {"x": Measurement([1.0])}}))
-    assert str(error.value) == "texts_figure(alphas): the curve has no samples. Walk with an Attribute probe."
+    assert str(error.value) == "plot_texts(alphas): the curve has no samples. Walk with an Attribute probe."
     with pytest.raises(CurveError) as error:
         plot_texts(curve({0.0: ["x"]}), n=0)
-    assert str(error.value) == "texts_figure(n): got 0. Pass 1 or more."
+    assert str(error.value) == "plot_texts(n): got 0. Pass 1 or more."

@@ -1,12 +1,13 @@
-"""trade_off.py: strength against perplexity by traces and labels."""
+"""tradeoff.py: strength against perplexity, of one path and of several, by traces and labels."""
 
 import math
 
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.theme import Figure
-from lerpnb.plots.tradeoff import DOWN, NARROW, PLACES, WIDE, plot_tradeoff
+from lerpnb.plots.theme import COLORS
+from lerpnb.plots.tradeoff import plot_tradeoff
+from lerpnb.results.comparisons import PathComparison
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
@@ -42,69 +43,27 @@ def test_axes_have_units_and_the_log_one_round_ticks():
     assert fig.layout.xaxis.type is None
     log = plot_tradeoff(curve(steep=1000)).layout.xaxis  # 50 to 1550, and 5 more or less
     assert log.title.text == "perplexity of the continuations (log scale), ← more fluent"
-    assert log.tickvals == (50, 100, 200, 500, 1000) and log.ticktext == ("50", "100", "200", "500", "1,000")
+    assert (log.type, log.dtick, log.tickformat) == ("log", "D2", ",~g")  # 50, 100, 200, 500, 1,000
     assert log.range[0] < math.log10(45) and log.range[1] > math.log10(1555)
 
 
 def test_the_base_is_marked_where_it_was_measured():
     plain, marked = plot_tradeoff(curve()), plot_tradeoff(curve(), curve(alphas=(0.0,), steep=20))
-    assert [trace.name for trace in plain.data] == ["alpha", "labels", "more labels"]
+    assert [trace.name for trace in plain.data] == ["alpha"]
     star = marked.data[1]
     assert (star.name, star.x, star.y, star.marker.symbol) == ("base", (60,), (0.4,), "star")
     assert star.hovertext == ("The base: strength 0.4 (0.3 to 0.5),<br>perplexity 60 (55 to 65)",)
-    assert "<b>base</b>" in marked.data[2].text
     assert marked.layout.meta["alt"].endswith("base 0.4 at 60.")
 
 
-@pytest.mark.parametrize("steep", [10, 1000, 0])
-def test_labels_overlap_neither_one_another_nor_a_point(steep):
-    fig = plot_tradeoff(curve(steep=steep))
-    labels, more = fig.data[-2:]
-    assert more.meta == "wide" and labels.meta is None
-    assert {"<b>minus 0</b>", "<b>plus 1</b>"} <= {*labels.text, *more.text}
-    for width, traces in ((NARROW, [labels]), (WIDE, [labels, more])):
-        boxes = [box for trace in traces for box in boxes_of(fig, trace, width)]
-        points = [(*place(fig, x, y, width), 6, 6) for x, y in zip(fig.data[0].x, fig.data[0].y, strict=True)]
-        for i, one in enumerate(boxes):
-            assert not any(meet(one, other) for other in boxes[:i] + points)
-
-
-def test_an_end_without_room_beside_it_is_named_from_further_off():
-    def folded(alpha: float) -> dict[str, Measurement]:
-        perplexity = 38 + 400 * (alpha / 2) ** 4 if alpha > 0 else 38 + 30 * alpha**2
-        return {"strength/joy": Measurement([0.4 + alpha / 10]), "perplexity/continuations": Measurement([perplexity])}
-
-    fig = plot_tradeoff(Curve.from_measures({i / 16: folded(i / 16) for i in range(-16, 33)}))
-    labels, more = fig.data[-2:]
-    named = {far.text: far for far in fig.layout.annotations}
-    assert named and set(named) <= {"<b>minus 0</b>", "<b>plus 1</b>"}
-    assert {"<b>minus 0</b>", "<b>plus 1</b>"} <= {*named, *labels.text, *more.text}
-    for width, traces in ((NARROW, [labels]), (WIDE, [labels, more])):
-        boxes = [other for trace in traces for other in boxes_of(fig, trace, width)]
-        boxes += [(*place(fig, x, y, width), 6, 6) for x, y in zip(fig.data[0].x, fig.data[0].y, strict=True)]
-        for text, far in named.items():
-            x, y = place(fig, 10**far.x, far.y, width)
-            assert not any(meet((x + far.ax, y - far.ay, 7 * len(text) / 2 - 24, 7), other) for other in boxes)
-
-
-def place(fig: Figure, x: float, y: float, width: int) -> tuple[float, float]:
-    (x0, x1), (y0, y1) = fig.layout.xaxis.range, fig.layout.yaxis.range
-    x = math.log10(x) if fig.layout.xaxis.type == "log" else x
-    return (x - x0) / (x1 - x0) * width, (y - y0) / (y1 - y0) * DOWN
-
-
-def boxes_of(fig: Figure, trace, width: int) -> list[tuple]:
-    """Middle and half sizes of each label in pixels, at 7 a letter."""
-    found = []
-    for x, y, text, where in zip(trace.x, trace.y, trace.text, trace.textposition, strict=True):
-        half, (right, up) = 3.5 * len(text.replace("<b>", "").replace("</b>", "")), PLACES[where]
-        (a, b) = place(fig, x, y, width)
-        found.append((a + right * (half + 9), b + up * (17 if right == 0 else 12), half, 7))
-    return found
-
-
-def meet(one: tuple, other: tuple) -> bool:
-    return abs(one[0] - other[0]) < one[2] + other[2] and abs(one[1] - other[1]) < one[3] + other[3]
+def test_checkpoints_alone_are_labeled():
+    path, base = plot_tradeoff(curve(), curve(alphas=(0.0,), steep=20)).data
+    assert dict(zip(GRID, path.text, strict=True)) == dict.fromkeys(GRID, "") | {0: "<b>minus</b>", 1: "<b>plus</b>"}
+    assert base.text == ("<b>base</b>",)
+    other = Curve.from_measures({a: point(a) for a in GRID}, provenance={"named": [[0, "base"], [2, "joy"]]})
+    drawn = plot_tradeoff(other).data[0]
+    assert drawn.text == ("", "", "<b>base</b>", "", "", "", "<b>joy</b>")
+    assert drawn.marker.line.width == (1, 1, 3, 1, 1, 1, 3)
 
 
 def test_a_nan_is_left_out_and_a_second_attribute_finds_its_own_perplexity():
@@ -115,22 +74,107 @@ def test_a_nan_is_left_out_and_a_second_attribute_finds_its_own_perplexity():
     assert plot_tradeoff(named).data[0].y == (0.4,)
 
 
-def test_what_cannot_be_drawn_is_told():
+def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(CurveError) as error:
         plot_tradeoff(Curve.from_measures({0.0: {"loss/x": Measurement([1.0])}}))
     assert str(error.value) == (
-        "trade_off_figure(curve): no strength/… with its perplexity/continuations.\n"
-        "Walk with an Attribute probe, whose judge is the line's base or one that you name."
+        "plot_tradeoff(curve): no strength/… with its perplexity/continuations.\n"
+        "Evaluate an AttributeStrength probe, whose perplexity model is the line's base or one that you name."
     )
     with pytest.raises(CurveError) as error:
         plot_tradeoff(curve(), curve())
     assert str(error.value) == (
-        "trade_off_figure(base): a curve of 7 alphas, expected one.\n"
+        "plot_tradeoff(base): a curve of 7 alphas, expected one.\n"
         "Pass evaluate(Line(o, o), [0], [attribute]) with o the base."
     )
     nowhere = {name: Measurement([math.nan]) for name in point(0.0)}
     with pytest.raises(CurveError) as error:
         plot_tradeoff(Curve.from_measures({0.0: nowhere}))
     assert str(error.value) == (
-        "trade_off_figure(curve): strength/joy and perplexity/continuations are nowhere both finite numbers."
+        "plot_tradeoff(curve): strength/joy and perplexity/continuations are nowhere both finite numbers."
+    )
+
+
+def far_point(strength: float, perplexity: float, far: float = math.nan) -> dict[str, Measurement]:
+    return {
+        "strength/joy": Measurement([strength - 0.1, strength + 0.1], unit="probability", items="prompts"),
+        "perplexity/continuations": Measurement([perplexity - 5, perplexity + 5], items="prompts"),
+        "distance/base": Measurement([far], items="values"),
+    }
+
+
+def paths() -> dict[str, Curve]:
+    near = {a: far_point(0.4 + a / 5, 50 + 10 * a, 3 * a) for a in (0.0, 1.0, 2.0)}
+    steered = {a: far_point(0.4 + a / 4, 50 + 40 * a) for a in (0.0, 1.0)}
+    return {
+        "near": Curve.from_measures(near, provenance={"coordinate": "lambda"}),
+        "<b>steered": Curve.from_measures(steered),
+    }
+
+
+def test_a_color_a_path_and_a_panel_of_distances():
+    fig = plot_tradeoff(paths())
+    assert [(t.name, t.yaxis, t.showlegend) for t in fig.data] == [
+        ("near", "y", True),
+        ("near", "y2", False),
+        ("&lt;b&gt;steered", "y", True),  # no point of weight space: no distance
+    ]
+    assert [t.line.color for t in fig.data] == [COLORS[0], COLORS[0], COLORS[1]]
+    assert fig.data[0].x == fig.data[1].x == (50, 60, 70) and fig.data[1].y == (0, 3, 6)
+    assert fig.data[0].y == pytest.approx((0.4, 0.6, 0.8)) and fig.data[0].marker.size == (8, 11, 14)
+    assert fig.data[0].hovertext[1] == (
+        "near at lambda 1:<br>strength 0.6 (0.5 to 0.7),<br>perplexity 60 (55 to 65),<br>distance from the base 3"
+    )
+    assert fig.data[2].hovertext[1].endswith("<br>no point of weight space")
+    assert fig.layout.xaxis2.title.text == "perplexity of the continuations, ← more fluent"
+    assert fig.layout.yaxis.title.text == "strength of joy, probability 0 to 1"
+    assert fig.layout.yaxis2.title.text == "distance from base" and fig.layout.yaxis2.range[1] > 6
+    assert fig.layout.meta["alt"] == (
+        "Trade-off of 2 paths: near from strength 0.4 at perplexity 50 to 0.8 at 70; "
+        "<b>steered from strength 0.4 at perplexity 50 to 0.65 at 90."
+    )
+
+
+@pytest.mark.slow
+def test_more_paths_than_colors_differ_in_dashes_and_symbols():
+    fig = plot_tradeoff({f"path {i}": paths()["near"] for i in range(8)})
+    looks = [(t.line.color, t.line.dash, t.marker.symbol) for t in fig.data if t.yaxis == "y"]
+    assert len(set(looks)) == 8 and looks[0][0] == looks[6][0] and looks[0][1:] != looks[6][1:]
+
+
+@pytest.mark.slow
+def test_paths_show_their_figure_and_their_table():
+    found = PathComparison(paths(), {})
+    assert found._repr_mimebundle_()["text/plain"].startswith("2 paths\n")
+    assert found.table().index.names == ["path", "at"] and len(found.table()) == 5
+    assert found.plot().layout.meta["alt"] == plot_tradeoff(paths()).layout.meta["alt"]
+
+
+def test_some_paths_or_those_of_two_comparisons():
+    near, steered = paths().items()
+    both = PathComparison(dict([near]), {near[0]: {}}) | PathComparison(dict([steered]), {steered[0]: {}})
+    assert list(both.curves) == ["near", "<b>steered"]
+    assert both.only("<b>steered").curves == {"<b>steered": steered[1]}
+    with pytest.raises(CurveError) as error:
+        both.only("far")
+    assert str(error.value) == "PathComparison.only(names): no path 'far'. They are: near, <b>steered."
+
+
+def test_several_curves_that_cannot_be_drawn_are_refused():
+    with pytest.raises(CurveError) as error:
+        plot_tradeoff({})
+    assert str(error.value) == "plot_tradeoff(curves): no curves. Pass {name: curve}."
+    with pytest.raises(CurveError) as error:
+        plot_tradeoff(paths(), curve(alphas=(0.0,)))
+    assert str(error.value) == "plot_tradeoff(base): several curves have no base marked.\nPass one curve with it."
+    with pytest.raises(CurveError) as error:
+        plot_tradeoff({"a": Curve.from_measures({0.0: {"loss/x": Measurement([1.0])}})})
+    assert str(error.value) == (
+        "plot_tradeoff(curves['a']): no strength/… with its perplexity/continuations.\n"
+        "Evaluate an AttributeStrength probe, whose perplexity model is the line's base or one that you name."
+    )
+    with pytest.raises(CurveError) as error:
+        plot_tradeoff({"a": Curve.from_measures({0.0: far_point(math.nan, 50)})})
+    assert str(error.value) == (
+        "plot_tradeoff(curves['a']): strength/joy and perplexity/continuations are nowhere both finite numbers."
     )

@@ -86,12 +86,12 @@ def test_a_quantity_of_some_runs_is_compared_and_without_the_default_fluency_too
     assert compare_runs(["runs/d"], rule="strongest", attribute="strength/good").table.loc["d", "best alpha"] == 2.0
 
 
-def test_the_figure_has_a_colour_a_run_and_a_panel_a_kind(two):
+def test_the_figure_has_a_color_a_run_and_a_panel_a_kind(two):
     fig = compare_runs("runs").plot()
     drawn = [trace for trace in fig.data if trace.mode == "lines+markers"]
     assert [(t.name, t.yaxis, t.line.dash, t.showlegend) for t in drawn if t.legendgroup.startswith("seed 0")] == [
         ("seed 0, lo -1", "y", "solid", True),
-        ("seed 0, lo -1", "y", "dash", False),
+        ("seed 0, lo -1", "y", "dot", False),
         ("seed 0, lo -1", "y2", "solid", False),
         ("seed 0, lo -1", "y3", "solid", False),
     ]
@@ -99,7 +99,7 @@ def test_the_figure_has_a_colour_a_run_and_a_panel_a_kind(two):
     diamonds = [(t.x[0], t.y[0], t.yaxis) for t in fig.data if t.name == "best alpha"]
     assert diamonds == [(1.0, 0.7, "y2"), (2.0, 0.9, "y2")]
     titles = [fig.layout[axis].title.text for axis in ("yaxis", "yaxis2", "yaxis3")]
-    assert titles == ["loss", "strength/good<br>probability", "perplexity/continuations"]
+    assert titles == ["loss", "strength/good<br>probability 0 to 1", "perplexity/continuations"]
     assert fig.layout.meta["alt"] == (
         "Curves of 2 runs over alpha. seed 0, lo -1: best alpha 1, seed 1, lo -1.5: best alpha 2."
     )

@@ -34,7 +34,7 @@
   const lines = (columns, letters) => (columns?.[0] ?? []).reduce(
     (sum, text) => sum + Math.ceil((plain(text).length + 1) / letters), 0);
   const unbroken = (columns) => columns?.map((column) => column?.map?.((text) => `${text}`.replaceAll("<br>", " ")));
-  // On a phone: narrow margins, no long labels, fewer ticks. There, on a tablet and on paper: tables whose lines break
+  // On a phone: narrow margins, no long notes, fewer ticks. There, on a tablet and on paper: tables whose lines break
   // where the page needs it. Everywhere: room for the longest texts of the table under a slider.
   const fit = ({ data = [], layout }, width) => {
     const margin = layout.margin = { t: 100, b: 80, l: 80, r: 80, ...layout.margin };
@@ -48,12 +48,11 @@
         note.visible = plain(note.text).length * 6.5 < room;
       }
       if (table?.header?.font) table.header.font.size = 11;
-      for (const trace of data) if (trace.meta === "wide") trace.visible = false;
       for (const key of Object.keys(layout).filter((key) => /^xaxis/.test(key))) {
         const { tickvals, ticktext } = layout[key], last = tickvals?.length - 1;
         const some = (_, i) => last < 8 || i === 0 || i === last || i % 4 === 3 && i < last - 2;
         if (last) Object.assign(layout[key], { tickvals: tickvals.filter(some), ticktext: ticktext?.filter(some), tickangle: 0 });
-        if (layout[key].title?.font) layout[key].title.font.size = 12;
+        if (layout[key].title) layout[key].title.font = { ...layout[key].title.font, size: 12 };
       }
     }
     if (width < 900) {
