@@ -1,4 +1,4 @@
-"""Tokens drawn with noise that is a function of what it is for: the same at every alpha, batch and device."""
+"""Noise: tokens drawn with keyed Gumbel noise, which is the same at every alpha, in every batch, on every device."""
 
 import hashlib
 
@@ -6,10 +6,7 @@ import torch
 
 from lerpnb.errors import NotFiniteError
 
-# Candidates looked at, one width after the other, until they hold the nucleus.
-WIDTHS = (256, 4096)
-
-
+WIDTHS = (256, 4096)  # how many of the likeliest tokens are looked at, in turn, until they hold the nucleus
 BITS = 52  # of a random integer: as many as a float64 below 1 holds
 
 
@@ -21,7 +18,9 @@ def draw_tokens(
     Args:
         logits: (rows, vocabulary), any float dtype; worked on in float32.
         keys: (rows,) int64, see `noise_key`.
-        steps: (rows,) int64, the place of the token within its continuation.
+        steps: (rows,) int64, the index of the token within its continuation.
+        top_p: mass of the nucleus, in (0, 1].
+        temperature: logits are divided by it; 0 takes the likeliest token.
 
     Returns:
         (rows,) int64 token ids.

@@ -1,4 +1,4 @@
-"""Ensembles: models that run side by side and are mixed in what they predict, as paths beside those of weights."""
+"""Ensembles: models that run side by side and are combined in what they predict, as paths beside those of weights."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,20 +21,20 @@ from lerpnb.utils.text import show
 class EnsembleModel(nn.Module):
     """Several causal language models that answer as one: what `Ensemble.at` returns.
 
-    It has what `sampling.sample` and the probes ask of a model: `config`, `generation_config`, `device`, and a forward
-    with a cache. With `use_cache=True`, which is how texts are written, only the last token's logits are given.
+    It has what `sample` and the probes need of a model: `config`, `generation_config`, `device`, and a forward with a
+    cache. With `use_cache=True`, which is how texts are sampled, it returns only the last token's logits.
 
     Attributes:
-        voices: the models, each whole.
-        mix: from their logits, (rows, tokens, vocabulary) float32 each, and whether a text is being written, to one.
-        truncates: whether `mix` leaves the nucleus alone when a text is written; the sampler then cuts no other.
+        models: each whole.
+        combine: from their logits, (rows, tokens, vocabulary) float32 each, and whether texts are sampled, to one.
+        truncates: whether `combine` cuts a nucleus when texts are sampled; the sampler then cuts no other.
     """
 
-    def __init__(self, voices: Sequence[nn.Module], truncates: bool):
+    def __init__(self, models: Sequence[nn.Module], truncates: bool):
         super().__init__()
-        self.voices, self.truncates = nn.ModuleList(voices), truncates
-        self.config, self.generation_config = voices[0].config, getattr(voices[0], "generation_config", None)
-        self.mix: Callable[[list[Tensor], bool], Tensor] | None = None
+        self.models, self.truncates = nn.ModuleList(models), truncates
+        self.config, self.generation_config = models[0].config, getattr(models[0], "generation_config", None)
+        self.combine: Callable[[list[Tensor], bool], Tensor]
 
     @property
     def device(self) -> torch.device:
@@ -48,62 +48,64 @@ class EnsembleModel(nn.Module):
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
-        past_key_values: "Caches | None" = None,
+        past_key_values: Any = None,
         use_cache: bool | None = None,
     ) -> CausalLMOutputWithPast:
-        caches = [None] * len(self.voices) if past_key_values is None else past_key_values.each
-        said = [
-            voice(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache)
-            for voice, cache in zip(self.voices, caches, strict=True)
+        caches = [None] * len(self.models) if past_key_values is None else past_key_values.caches
+        outputs = [
+            model(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache)
+            for model, cache in zip(self.models, caches, strict=True)
         ]
-        logits = [(one.logits[:, -1:] if use_cache else one.logits).float() for one in said]
-        cache = Caches([one.past_key_values for one in said]) if use_cache else None
-        return CausalLMOutputWithPast(logits=self.mix(logits, bool(use_cache)), past_key_values=cache)
+        logits = [(output.logits[:, -1:] if use_cache else output.logits).float() for output in outputs]
+        cache: Any = EnsembleCache([output.past_key_values for output in outputs]) if use_cache else None
+        return CausalLMOutputWithPast(logits=self.combine(logits, bool(use_cache)), past_key_values=cache)
 
 
-class Caches:
-    """The key-value caches of all voices, kept in step."""
+class EnsembleCache:
+    """The key-value caches of all models, kept in step."""
 
-    def __init__(self, each: list[Any]):
-        self.each = each
+    def __init__(self, caches: list[Any]):
+        self.caches = caches
 
     def reorder_cache(self, rows: Tensor) -> None:
         """Keep these rows, in this order."""
-        for cache in self.each:
+        for cache in self.caches:
             cache.reorder_cache(rows)
 
 
 class Ensemble(ScalarPath):
     """A path in what models predict, not in their weights: all of them are held and run at every token.
 
-    `evaluate`, `compare_paths`, `sampling.sample` and the probes of losses and texts take it like a `Line`. It is no
-    point of weight space: `WeightDistance` is NaN there, and `save` refuses. A method says how logits are mixed.
+    `evaluate`, `compare_paths`, `sample` and the probes of losses and texts take it like a `Line`. It is no point of
+    weight space: `WeightDistance` is NaN there, and `save` is an error. A subclass says how logits are combined.
     """
 
     truncates = False  # whether it cuts a nucleus of its own
 
     @abstractmethod
-    def mixed(self, point: float, logits: list[Tensor], writing: bool) -> Tensor:
-        """(rows, tokens, vocabulary) logits of the whole from those of each checkpoint, float32.
+    def combined(self, point: float, logits: list[Tensor], sampling: bool) -> Tensor:
+        """(rows, tokens, vocabulary) logits of the ensemble from those of each checkpoint, float32.
 
         Args:
-            writing: whether a text is being written, and the last token's logits are all that was asked for.
+            point: the coordinate.
+            logits: of each checkpoint, in their order.
+            sampling: whether texts are sampled, so that these are the last token's logits alone.
         """
 
     def _new_model(self, device: torch.device | str) -> nn.Module:
-        def voice(end: Checkpoint) -> nn.Module:
+        def model(end: Checkpoint) -> nn.Module:
             return end.model if self.dtype == "float32" else end.new_model(device, DTYPES[self.dtype])
 
-        return EnsembleModel([voice(end) for end in self.checkpoints.values()], self.truncates)
+        return EnsembleModel([model(end) for end in self.checkpoints.values()], self.truncates)
 
     def _new_mixer(self, model: nn.Module) -> None:
         return None
 
     def _put(self, model: EnsembleModel, mixer: Mixer | None, point: float) -> None:
-        model.mix = lambda logits, writing: self.mixed(point, logits, writing)
+        model.combine = lambda logits, sampling: self.combined(point, logits, sampling)
 
     def save(self, point: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
-        """Refuse: an ensemble is several models.
+        """Raise an error: an ensemble is several models.
 
         Raises:
             CheckpointError: always.
@@ -117,7 +119,7 @@ class Ensemble(ScalarPath):
 class DExperts(Ensemble):
     """Logits of a base steered by an expert and an anti-expert (Liu et al., arXiv 2105.03023).
 
-    z = z_base + a (z_plus - z_minus). When a text is written, z_base is cut to its nucleus of mass `top_p` first, as
+    z = z_base + a (z_plus - z_minus). When texts are sampled, z_base is cut to its nucleus of mass `top_p` first, as
     the paper does, and the sampler cuts no other: at a = 0 the texts are the base's own under that `top_p`. A loss is
     of the whole distribution.
 
@@ -133,8 +135,8 @@ class DExperts(Ensemble):
     Example:
         >>> minus, plus, base = (tiny_llama() for _ in range(3))
         >>> ids = torch.tensor([[1, 2, 3]])
-        >>> found = DExperts(minus, plus, base, device="cpu").at(2.0)(ids).logits
-        >>> torch.allclose(found, base(ids).logits + 2 * (plus(ids).logits - minus(ids).logits), atol=1e-5)
+        >>> logits = DExperts(minus, plus, base, device="cpu").at(2.0)(ids).logits
+        >>> torch.allclose(logits, base(ids).logits + 2 * (plus(ids).logits - minus(ids).logits), atol=1e-5)
         True
     """
 
@@ -160,9 +162,9 @@ class DExperts(Ensemble):
         point = number(point, "DExperts.coefficients(alpha)")
         return 1.0, 0.0 - point, point
 
-    def mixed(self, point: float, logits: list[Tensor], writing: bool) -> Tensor:
+    def combined(self, point: float, logits: list[Tensor], sampling: bool) -> Tensor:
         base, minus, plus = logits
-        return (nucleus(base, self.top_p) if writing else base) + point * (plus - minus)
+        return (nucleus(base, self.top_p) if sampling else base) + point * (plus - minus)
 
     def identity(self) -> dict:
         return super().identity() | {"settings": {"top_p": self.top_p}}
@@ -186,9 +188,9 @@ class ProbabilityEnsemble(Ensemble):
     Example:
         >>> minus, plus = (tiny_llama() for _ in range(2))
         >>> ids = torch.tensor([[1, 2, 3]])
-        >>> found, a, b = (model(ids).logits.softmax(-1) for model in
+        >>> p, p_minus, p_plus = (model(ids).logits.softmax(-1) for model in
         ...                (ProbabilityEnsemble(minus, plus, device="cpu").at(0.25), minus, plus))
-        >>> torch.allclose(found, 0.75 * a + 0.25 * b, atol=1e-6)
+        >>> torch.allclose(p, 0.75 * p_minus + 0.25 * p_plus, atol=1e-6)
         True
     """
 
@@ -209,7 +211,8 @@ class ProbabilityEnsemble(Ensemble):
         point = number(point, call)
         if not 0 <= point <= 1:
             raise AlphaError(
-                f"{call}: {show(point)}, expected 0 to 1.\nBeyond them a probability would be negative; a Line goes on."
+                f"{call}: {show(point)}, expected 0 to 1.\n"
+                "Outside, a probability would be negative. A Line takes any finite alpha."
             )
         return point
 
@@ -218,7 +221,7 @@ class ProbabilityEnsemble(Ensemble):
         point = self.checked(point, "ProbabilityEnsemble.coefficients(alpha)")
         return 1.0 - point, point
 
-    def mixed(self, point: float, logits: list[Tensor], writing: bool) -> Tensor:
+    def combined(self, point: float, logits: list[Tensor], sampling: bool) -> Tensor:
         minus, plus = (torch.log_softmax(one, -1) for one in logits)
         shares = torch.tensor(self.coefficients(point), dtype=torch.float64).log().tolist()  # log 0 is -inf
         return torch.logaddexp(minus + shares[0], plus + shares[1])

@@ -36,16 +36,16 @@ def outputs(path: Path) -> list[tuple[int, list]]:
 
 def figures(path: Path) -> list[tuple[int, int, dict]]:
     """(place of the cell, which of its figures, figure) of every figure that a saved notebook holds."""
-    found = []
+    collected = []
     for place, shown in outputs(path):
         drawn = [out["data"][PLOTLY] for out in shown if PLOTLY in out.get("data", {})]
-        found += [(place, number, figure) for number, figure in enumerate(drawn)]
-    return found
+        collected += [(place, number, figure) for number, figure in enumerate(drawn)]
+    return collected
 
 
-def see_and_press(seen, panel, found: list[tuple[int, int, dict]]) -> None:
+def see_and_press(seen, panel, shown: list[tuple[int, int, dict]]) -> None:
     """Go to every figure, as a cell is drawn when it comes into sight, and press its own slider: the label follows."""
-    for cell, number, figure in found:
+    for cell, number, figure in shown:
         seen.page.evaluate(GO_TO, cell)
         place = panel.locator(f'[data-windowed-list-index="{cell}"] .jp-RenderedPlotly').nth(number)
         seen.expect(place.locator(".plot-img:visible, .main-svg:visible").first).to_be_visible()
@@ -80,16 +80,16 @@ def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, rea
     shown = [out for _, some in outputs(path) for out in some]
     assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
     assert "widgets" not in nbformat.read(path, 4).metadata
-    found = figures(path)
-    assert len(found) >= FIGURES.get(notebook, 0)
-    see_and_press(seen, panel, found)
+    drawn = figures(path)
+    assert len(drawn) >= FIGURES.get(notebook, 0)
+    see_and_press(seen, panel, drawn)
     seen.shoot(f"lab_{path.stem}")
     quiet(seen)
     seen.page.close()
     shutil.copy(path, lab.root)  # another person's server, which has never seen this notebook, and trusts no output
     panel = lab.turn_to(reader, path.name)
     reader.page.wait_for_function(UNTRUSTED)
-    see_and_press(reader, panel, found)
+    see_and_press(reader, panel, drawn)
     if notebook == "03_explore":
         reader.expect(panel.get_by_text("It needs a running notebook")).to_be_attached()
     reader.shoot(f"lab_{path.stem}_untrusted")
@@ -172,8 +172,8 @@ def written(given: dict, voices: tuple[float, ...]) -> dict[float, str]:
     lines = {name: (given[f"{place}_minus"], given[f"{place}_plus"]) for name, place in ATTRIBUTES.items()}
     product = ln.MultiLine(lines, given["base"], weights=(1, 1), device="cpu")
     settings = {"alphas": [-1, 0, 1, 2], "max_new_tokens": given["max_new_tokens"]}
-    found = {voice: ln.explore(product.line((None, voice)), "The film", **settings).texts() for voice in voices}
-    return {voice: "The film" + texts.text[1] for voice, texts in found.items()}
+    tables = {voice: ln.explore(product.line((None, voice)), "The film", **settings).texts() for voice in voices}
+    return {voice: "The film" + texts.text[1] for voice, texts in tables.items()}
 
 
 def use_the_second_slider(seen, panel, name: str, written: dict[float, str]) -> None:

@@ -52,7 +52,7 @@ def test_both_ends_probabilities_are_averaged(request, pair):
         path.at(1.5)
     assert str(error.value) == (
         "ProbabilityEnsemble.at(alpha): 1.5, expected 0 to 1.\n"
-        "Beyond them a probability would be negative; a Line goes on."
+        "Outside, a probability would be negative. A Line takes any finite alpha."
     )
 
 
