@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 @app.command()
 def assets() -> None:
-    """Fetch the demo's model, reviews and scorer, once."""
+    """Fetch the demo's model, reviews and classifier, once."""
     from lerpnb import assets
     from lerpnb.checkpoints.gguf import model_folder
 
@@ -146,7 +146,7 @@ def accuracy(
     scorer: Annotated[str, typer.Argument(help="A sequence classifier: a folder, an adapter folder or a hub id.")],
     n: Annotated[int, typer.Option(help="Texts a label and source.")] = 500,
 ) -> None:
-    """Print a scorer's accuracy on held-out reviews of the demo, by source."""
+    """Print a classifier's accuracy on held-out reviews of the demo, by source."""
     for source, value in held_out_accuracy(scorer, n).items():
         print(f"{source}: {value:.3f} of {2 * n:,} held-out texts")
 
@@ -156,7 +156,7 @@ def picture(
     source: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.")] = Path("curve.png"),
 ) -> None:
-    """Draw a run's main figure as a still picture; needs Chrome or Chromium."""
+    """Draw a run's main figure as a static image; needs Chrome or Chromium."""
     from lerpnb.plots.image import save_image
     from lerpnb.results.curve import Curve
 
@@ -165,7 +165,7 @@ def picture(
 
 @app.command()
 def store(clear: Annotated[bool, typer.Option("--clear", help="Delete every finished point.")] = False) -> None:
-    """Show where walks keep their finished points, and how much it is."""
+    """Show where finished points are kept, and how many."""
     from lerpnb.evaluation.cache import Cache
 
     kept = Cache()
@@ -186,13 +186,13 @@ def sweep(
     """Execute every run of a sweep that is not done yet; exit code 1 unless all are done."""
     from lerpnb.runs.sweeps.config import read_sweep
     from lerpnb.runs.sweeps.display import summary
-    from lerpnb.runs.sweeps.scheduler import known, passed, perform
+    from lerpnb.runs.sweeps.scheduler import passed, perform, rows_of
 
-    plan = read_sweep(file, to)
+    config = read_sweep(file, to)
     if dry_run:
-        return print(_planned(plan, known(plan, to, retry_failed)))
+        return print(_planned(config, rows_of(config, to, retry_failed)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to end a job
-    rows = perform(plan, to, jobs=jobs, retry_failed=retry_failed, dask=dask)
+    rows = perform(config, to, jobs=jobs, retry_failed=retry_failed, dask=dask)
     print(f"{summary(rows)}\n{_counted(rows)}")
     if not passed(rows):
         raise typer.Exit(1)
@@ -222,17 +222,17 @@ def ls(
 
 @app.command()
 def show(name: Run, to: Runs = "runs") -> None:
-    """Print what is recorded of a run: status, parameters, chief numbers, versions, hashes."""
+    """Print what is recorded of a run: status, parameters, summary numbers, versions, hashes."""
     import yaml
 
     from lerpnb.runs.directory import RunDirectory
 
-    shelf = RunDirectory(to)
-    facts = None if "/" in name or name in ("", ".", "..") else shelf.facts(name)
+    runs = RunDirectory(to)
+    facts = None if "/" in name or name in ("", ".", "..") else runs.facts(name)
     if facts is None:
         raise RunError(f"lerpnb show {name}: no such run in {to}.\n`lerpnb ls --to {to}` lists them.")
     print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120).rstrip())
-    if shelf.local and (Path(shelf.root) / name / "report.html").exists():
+    if runs.local and (Path(runs.root) / name / "report.html").exists():
         print(f"page: {Path(to) / name / 'report.html'}")
 
 
@@ -243,33 +243,33 @@ def rm(
     """Delete a run, after asking."""
     from lerpnb.runs.directory import RunDirectory
 
-    shelf = RunDirectory(to)
-    shelf.removable(name)
+    runs = RunDirectory(to)
+    runs.removable(name)
     if not yes:
         typer.confirm(f"Delete the run {name} in {to}?", abort=True)
-    shelf.remove(name)
+    runs.remove(name)
     print(f"deleted {name}")
 
 
-def _planned(plan: Any, rows: list) -> str:
+def _planned(config: Any, rows: list[Any]) -> str:
     """The table of --dry-run: each run, what it differs in, and what would become of it."""
-    from lerpnb.runs.sweeps.display import columns
+    from lerpnb.runs.sweeps.display import text_table
 
     would = {"waiting": "run", "skipped": "be skipped: done", "failed before": "be left: failed before"}
-    table = [["run", *plan.varying, "would"]]
+    table = []
     for row in rows:
-        values = (str(row.spec.parameters.get(key, "")) for key in plan.varying)
+        values = (str(row.spec.parameters.get(key, "")) for key in config.varying)
         table.append([row.spec.name, *values, would.get(row.status, row.status)])
-    if plan.then:
-        table.append([plan.then["name"], *("" for _ in plan.varying), "look at all of them"])
-    return columns(table)
+    if config.then:
+        table.append([config.then["name"], *("" for _ in config.varying), "look at all of them"])
+    return text_table(["run", *config.varying, "would"], table)
 
 
 def _counted(rows: list) -> str:
     counts = {status: sum(row.status == status for row in rows) for status in dict.fromkeys(r.status for r in rows)}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    text = ", ".join(f"{count} {status}" for status, count in counts.items())
     failed = counts.get("failed before")
-    return told + ("; --retry-failed runs again what failed before" if failed else "")
+    return text + ("; --retry-failed runs again what failed before" if failed else "")
 
 
 def held_out_accuracy(name: str, n: int = 500) -> dict[str, float]:
@@ -322,20 +322,16 @@ def _parameters(notebook: str) -> str:
     """A notebook's parameters: a line each, with type, default and help."""
     import nbformat
 
-    from lerpnb.runs.execution import find_notebook
     from lerpnb.runs.parameters import parameters_of
+    from lerpnb.runs.spec import find_notebook
+    from lerpnb.runs.sweeps.display import text_table
 
     source = find_notebook(notebook)
-    found = parameters_of(nbformat.read(source, as_version=4), f'run("{source.stem}")').values()
-    if not found:
+    parameters = parameters_of(nbformat.read(source, as_version=4), f'run("{source.stem}")').values()
+    if not parameters:
         return f"{source.stem} takes no parameters: no cell is tagged 'parameters'."
-    told = [(f"-p {p.name}", p.type or "any", repr(p.default), p.help) for p in found]
-    widths = [max(len(row[i]) for row in told) for i in range(3)]
-    lines = [f"Parameters of {source.stem}: name, type, default, meaning"]
-    for *cells, meaning in told:
-        columns = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        lines.append("  ".join(["", *columns, meaning]).rstrip())
-    return "\n".join(lines)
+    rows = [[f"  -p {p.name}", p.type or "any", repr(p.default), p.help] for p in parameters]
+    return f"Parameters of {source.stem}: name, type, default, meaning\n{text_table([''] * 4, rows)}"
 
 
 def _text(file: Path) -> str:
@@ -375,11 +371,11 @@ def _result(folder: Path) -> str:
         table = table[(table.index % every == 0) | table["alpha"].isin([0, 1])]
         formats = {name: (lambda value: f"{value:.3f}") for name in chief} | {"alpha": lambda value: f"{value:.4g}"}
         lines += ["", table.to_string(index=False, formatters=formats), ""]
-        told = []
+        numbers = []
         for quantity in chief:
             with suppress(CurveError):
-                told.append(_barrier(curve, quantity) if quantity.startswith("loss/") else _rise(curve, quantity))
-        lines += told or ["no barrier and no rise: they need alpha 0 and 1, which the walk leaves out."]
+                numbers.append(_barrier(curve, quantity) if quantity.startswith("loss/") else _rise(curve, quantity))
+        lines += numbers or ["no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."]
     peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
     lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
     return "\n".join([*lines, f"page: {folder / 'report.html'}"])
@@ -391,14 +387,14 @@ def _barrier(curve: Any, quantity: str) -> str:
     barrier = curve.barrier(quantity)
     if barrier.nan_alphas:
         return f"barrier of {quantity}: unknown, NaN at alpha {listed(map(show, barrier.nan_alphas))}"
-    told = (
+    text = (
         f"barrier of {quantity}: {_interval('.4f', barrier.value, barrier.low, barrier.high)} {barrier.unit}".rstrip()
     )
     gaps = barrier.gaps.dropna()
     if not len(gaps):
-        return told
+        return text
     top = gaps.loc[gaps["high"].idxmax()]
-    return f"{told}; gap to the chord at most {_interval('+.4f', top['gap'], top['low'], top['high'])}"
+    return f"{text}; gap to the chord at most {_interval('+.4f', top['gap'], top['low'], top['high'])}"
 
 
 def _rise(curve: Any, quantity: str) -> str:

@@ -56,15 +56,15 @@ def compare_runs(
     if not slack >= 1:
         raise RunError(f"compare_runs(slack={slack!r}): expected 1 or more, such as 1.1.")
     addresses = None if isinstance(runs, str | Path) else list(runs)
-    found = read_runs(addresses or runs, where)
-    curves = read_curves(list(found.attrs["addresses"].values()))
-    names = [name for name in found.index if name in set(curves["run"])]
+    frame = read_runs(addresses or runs, where)
+    curves = read_curves(list(frame.attrs["addresses"].values()))
+    names = [name for name in frame.index if name in set(curves["run"])]
     if not names:
         raise RunError(
-            f"compare_runs(runs): none of {len(found)} runs has a curve.\n"
+            f"compare_runs(runs): none of {len(frame)} runs has a curve.\n"
             "Pass a folder of runs of 02_interpolate, or a wider `where`."
         )
-    kept, measured = found.loc[names], list(dict.fromkeys(curves["quantity"]))
+    kept, measured = frame.loc[names], list(dict.fromkeys(curves["quantity"]))
     for key, quantity in {"attribute": attribute, "fluency": fluency}.items():
         if quantity and quantity not in {FLUENCY, *measured}:  # the default need not have been measured
             raise RunError(f"compare_runs({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
@@ -73,19 +73,19 @@ def compare_runs(
     for name, curve in curves.groupby("run", sort=False):
         best = _best(curve, rule, slack, attribute, fluency)
         rows[name] = {"best alpha": best} | {q: _value(curve, q, best) for q in (attribute, fluency)}
-    differ, chief = differing(kept), [c for c in kept if c.startswith(("barrier/", "rise/")) and " " not in c]
-    table = kept[[*differ, *chief]].join(pd.DataFrame.from_dict(rows, orient="index"))
-    said = RULES[rule].format(attribute=attribute, fluency=fluency, slack=slack)
-    without = tuple(name for name in found.index if name not in names)
-    return RunComparison(kept, curves, _labels(kept, differ), table, said, without)
+    differ, numbers = differing(kept), [c for c in kept if c.startswith(("barrier/", "rise/")) and " " not in c]
+    table = kept[[*differ, *numbers]].join(pd.DataFrame.from_dict(rows, orient="index"))
+    words = RULES[rule].format(attribute=attribute, fluency=fluency, slack=slack)
+    without = tuple(name for name in frame.index if name not in names)
+    return RunComparison(kept, curves, _labels(kept, differ), table, words, without)
 
 
 def _labels(runs: pd.DataFrame, differ: list[str]) -> dict[str, str]:
     """seed 0, n_prompts 8; the run's name where nothing differs, and beside it where two would be called the same."""
     labels = {}
     for name, row in runs.iterrows():
-        told = ", ".join(f"{key} {show(row[key]) if isinstance(row[key], float) else row[key]}" for key in differ)
-        labels[name] = told or str(name)
+        words = ", ".join(f"{key} {show(row[key]) if isinstance(row[key], float) else row[key]}" for key in differ)
+        labels[name] = words or str(name)
     twice = [label for label in labels.values() if list(labels.values()).count(label) > 1]
     return {name: f"{name}: {label}" if label in twice else label for name, label in labels.items()}
 

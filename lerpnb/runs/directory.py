@@ -1,4 +1,4 @@
-"""A shelf: the folder that holds runs, on this machine, on a shared disk, or in an object store by fsspec.
+"""The folder that holds runs: on this machine, on a shared disk, or in an object store by fsspec.
 
 A run is whole when its run.json is there: it comes last, by a rename where the store has one, else as the last file.
 """
@@ -7,6 +7,7 @@ import json
 import posixpath
 import uuid
 from pathlib import Path
+from typing import Any
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -17,8 +18,8 @@ from lerpnb.errors import RunError
 class RunDirectory:
     """Where runs lie: a folder, or a URL such as s3://bucket/runs (whose fsspec driver must be installed).
 
-    >>> shelf = RunDirectory("memory://doctest")
-    >>> shelf.names(), shelf.facts("demo")
+    >>> runs = RunDirectory("memory://doctest")
+    >>> runs.names(), runs.facts("demo")
     ([], None)
     """
 
@@ -31,7 +32,7 @@ class RunDirectory:
         self.where = self.root if self.local else str(to).rstrip("/")
 
     def path(self, *parts: str) -> str:
-        """The address of something on the shelf, as fsspec takes it."""
+        """The address of something in it, as fsspec takes it."""
         return posixpath.join(self.root, *parts)
 
     def address(self, name: str) -> str:
@@ -39,17 +40,17 @@ class RunDirectory:
         return f"{self.where}/{name}"
 
     def names(self) -> list[str]:
-        """Every folder on the shelf, run or not, in order; hidden ones are left out."""
+        """Every folder in it, run or not, in order; hidden ones are left out."""
         try:
             self.fs.invalidate_cache(self.root)
             inside = self.fs.ls(self.root, detail=True)
         except FileNotFoundError:
             return []
-        found = (posixpath.basename(e["name"].rstrip("/")) for e in inside if e["type"] == "directory")
-        return sorted(name for name in found if not name.startswith("."))
+        folders = (posixpath.basename(e["name"].rstrip("/")) for e in inside if e["type"] == "directory")
+        return sorted(name for name in folders if not name.startswith("."))
 
-    def facts(self, name: str) -> dict | None:
-        """A run's run.json; None where there is none, and so no whole run.
+    def facts(self, name: str) -> dict[str, Any] | None:
+        """A run's run.json, in the names of this version; None where there is none, and so no whole run.
 
         Raises:
             RunError: it is there and is damaged.
@@ -62,7 +63,7 @@ class RunDirectory:
             raise RunError(f"{name}: run.json is damaged: {error}") from error
         if not isinstance(facts, dict):
             raise RunError(f"{name}: run.json is damaged: it holds no mapping.")
-        return facts
+        return current(facts)
 
     def read(self, name: str, file: str) -> bytes | None:
         """One file of a run; None where there is none."""
@@ -72,7 +73,7 @@ class RunDirectory:
             return None
 
     def put(self, work: Path, name: str) -> None:
-        """Copy a finished folder onto a shelf that knows no rename: run.json last, the mark that the run is whole.
+        """Copy a finished folder into a store that has no rename: run.json last, the mark that the run is whole.
 
         A run of that name is moved aside first and deleted when the new one is whole.
         """
@@ -87,7 +88,7 @@ class RunDirectory:
             self.fs.rm(aside, recursive=True)
 
     def removable(self, name: str) -> str:
-        """The address of a run that may be deleted: nothing outside the shelf, and nothing that is no run.
+        """The address of a run that may be deleted: nothing outside this folder, and nothing that is no run.
 
         Raises:
             RunError: the name has a slash or leads elsewhere, or no run of that name is here.
@@ -106,3 +107,12 @@ class RunDirectory:
     def remove(self, name: str) -> None:
         """Delete a run; raises what `removable` raises."""
         self.fs.rm(self.removable(name), recursive=True)
+
+
+def current(facts: dict[str, Any]) -> dict[str, Any]:
+    """A run.json in the names of this version: 0.1 called a run's summary numbers "chief".
+
+    >>> current({"status": "done", "chief": {}})
+    {'status': 'done', 'summary': {}}
+    """
+    return {"summary" if key == "chief" else key: value for key, value in facts.items()}

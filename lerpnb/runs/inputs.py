@@ -1,4 +1,7 @@
-"""Files and folders that parameters name: found before a kernel starts, and their contents' hashes."""
+"""Files and folders that parameters name: found before a kernel starts, and their contents' hashes.
+
+A notebook's parameters cell says which parameters these are: `data: "InputPath" = "texts.csv"`.
+"""
 
 import functools
 import hashlib
@@ -9,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import StrictStr
 
 from lerpnb.assets import BUILT_IN, place
 from lerpnb.data.demo import DEMO
@@ -21,88 +26,90 @@ SUFFIXES = set(".csv .tsv .txt .json .jsonl .yaml .yml .parquet .npy .npz .gguf 
 ALWAYS_FILES = set(".csv .json .jsonl .parquet .gguf".split())  # what lerpnb opens as a file even as org/name.csv
 
 
-WRITTEN = ("out", "output", "to", "save", "cache", "log")  # words in the names of parameters that are written to
+InputPath = Annotated[StrictStr, "what a run reads: a file, a folder, a built-in, a data set or a hub id"]
+
+
+OutputPath = Annotated[StrictStr, "what a run writes: it need not be there, and its content is not looked at"]
 
 
 MANY = 1000  # files of a folder that is hashed; a larger one is a place, not an input
 
 
-def located(values: dict[str, Any], folder: Path, call: str) -> dict[str, Any]:
-    """The values, in which whatever names a file leads to one from the notebook's folder.
+def located(values: dict[str, Any], inputs: set[str], folder: Path, call: str) -> dict[str, Any]:
+    """The values, in which each input that is a file is a path that leads to it from the notebook's folder.
 
     Where the kernel stands, in `folder`, a name means what `assets.resolve` says. A relative path that leads nowhere
     from there, but does from the working folder, is made absolute.
 
+    Args:
+        values: name -> value of parameters.
+        inputs: the names of those that are an `InputPath`, or a list of them.
+        folder: the notebook's.
+        call: what an error names.
+
     Raises:
-        RunError: a text that can only be a path leads nowhere.
+        RunError: an input that can only be a path leads nowhere.
     """
-    return {
-        name: value if _is_written(name) else _each(value, functools.partial(_locate, name, folder, call))
-        for name, value in values.items()
-    }
+    locate = {name: functools.partial(_locate, name, folder, call) for name in inputs}
+    return {name: _each(value, locate[name]) if name in inputs else value for name, value in values.items()}
 
 
-def contents(values: dict[str, Any], folder: Path) -> dict[str, str]:
-    """sha256 of every file, folder and built-in that a parameter names, by the parameter's name.
+def contents(inputs: dict[str, Any], folder: Path) -> dict[str, str]:
+    """sha256 of every file, folder and built-in that an input names, by the parameter's name.
 
     Of a folder: its files' names and contents. Folders of more than a thousand files are left out.
 
     Args:
-        values: all of a run's parameters, its defaults too.
+        inputs: name -> value of the parameters that are an `InputPath`, or a list of them.
         folder: the notebook's.
 
-    >>> contents({"prompts": "data/prompts.txt", "n": 3, "base": "gpt2"}, Path("notebooks")).keys()
+    >>> contents({"prompts": "data/prompts.txt", "base": "gpt2"}, Path("notebooks")).keys()
     dict_keys(['prompts'])
     """
-    found = {}
-    for name, value in values.items():
-        if _is_written(name):
-            continue
+    hashes = {}
+    for name, value in inputs.items():
         digests: list[str] = []
 
         def note(text: str, digests: list[str] = digests) -> None:
-            path = _built_in(text) or (_find(text, folder) if "/" in text or Path(text).suffix in SUFFIXES else None)
+            path = _built_in(text) or (_find(text, folder) if text else None)
             with suppress(OSError):
                 digests.extend(filter(None, [path and _digest(path)]))
 
         _each(value, note)
         if digests:
-            found[name] = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
-    return found
+            hashes[name] = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    return hashes
 
 
-def fingerprint(source_hash: str, parameters: dict[str, Any], folder: Path) -> str:
-    """sha256 of a notebook's source, all its parameters, and the content of each file, folder or built-in they name.
+def fingerprint(source_hash: str, parameters: dict[str, Any], files: dict[str, str]) -> str:
+    """A run's identity: sha256 of a notebook's source, all its parameters, and the contents of its inputs.
 
-    Runs of one identity are expected to give the same numbers. What a parameter names, and which of them name results
-    and so are not looked into, `contents` says. lerpnb's own version is no part of it: delete a run to have it
-    made again.
+    Runs of one identity are expected to give the same numbers. lerpnb's own version is no part of it: delete a run to
+    have it made again.
 
     Args:
-        source_hash: of the notebook's cells, see `runs.source_hash`.
+        source_hash: of the notebook's cells, see `spec.source_hash`.
         parameters: every one of them, defaults too.
-        folder: the notebook's, in which its kernel stands.
+        files: what `contents` gives for them.
 
-    >>> first = fingerprint("ab", {"n": 1}, Path("."))
-    >>> first == fingerprint("ab", {"n": 1}, Path(".")), first == fingerprint("ab", {"n": 2}, Path("."))
+    >>> first = fingerprint("ab", {"n": 1}, {})
+    >>> first == fingerprint("ab", {"n": 1}, {}), first == fingerprint("ab", {"n": 2}, {})
     (True, False)
     """
-    whole = json.dumps([source_hash, parameters, contents(parameters, folder)], sort_keys=True, ensure_ascii=False)
+    whole = json.dumps([source_hash, parameters, files], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def is_path(text: str) -> bool:
-    """Whether a text can only mean a file or folder, never a hub id, a built-in or a sentence.
+    """Whether an input can only mean a file or folder, never a hub id, a data set or a built-in.
 
-    >>> [is_path(text) for text in ("my.csv", "./a", "data/x", "~/a", "org/model", "org/notes.txt", "gpt2", "a.b c")]
-    [True, True, True, True, False, False, False, False]
+    >>> [is_path(text) for text in ("my.csv", "./a", "data/x", "~/a", "org/model", "org/notes.txt", "gpt2")]
+    [True, True, True, True, False, False, False]
     """
     if text in BUILT_IN or "://" in text or re.search(r"[\n*?]", text):
         return False
     begins = re.match(r"(/|\./|\.\./|~[\w-]*/|data/).", text) is not None
     ends = Path(text).suffix.lower() in SUFFIXES
-    if re.search(r"\s", text):
-        return begins and ends
     may_be_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", text) and Path(text).suffix.lower() not in ALWAYS_FILES
     return begins or ends and not may_be_hub_id
 
@@ -116,11 +123,10 @@ def _locate(name: str, folder: Path, call: str, text: str) -> str:
             return str(path.absolute())
     if not certain:
         return text
-    looked = f"There is none in {folder}, where the notebook's kernel stands, nor in {Path.cwd()}.\n"
+    searched = f"There is none in {folder}, where the notebook's kernel stands, nor in {Path.cwd()}.\n"
     raise RunError(
-        f"{call}: parameter {name!r}: no file or folder {text!r}.\n{'' if path.is_absolute() else looked}"
-        "A text that begins with /, ./, ../, ~/ or data/, or ends as files of data do, must be there, "
-        f"unless its parameter's name holds one of: {', '.join(WRITTEN)}."
+        f"{call}: parameter {name!r}: no file or folder {text!r}.\n{'' if path.is_absolute() else searched}"
+        "An InputPath that begins with /, ./, ../, ~/ or data/, or ends as files of data do, must be there."
     )
 
 
@@ -146,8 +152,8 @@ def _digest(path: Path) -> str | None:
     files = sorted(islice(_files(path), MANY + 1))
     if not files or len(files) > MANY:
         return None
-    told = [f"{file.relative_to(path).as_posix()} {_digest(file)}\n" for file in files]
-    return hashlib.sha256("".join(told).encode()).hexdigest()
+    lines = [f"{file.relative_to(path).as_posix()} {_digest(file)}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -171,7 +177,3 @@ def _each(value: Any, change: Any) -> Any:
     if isinstance(value, str):
         return change(value)
     return [_each(item, change) for item in value] if isinstance(value, list) else value
-
-
-def _is_written(name: str) -> bool:
-    return any(word in WRITTEN for word in name.lower().split("_"))

@@ -1,4 +1,4 @@
-"""A batch kernel: papermill's engine runs a notebook's cells in this very Python, while a watch looks on."""
+"""A batch kernel: papermill's engine runs a notebook's cells in this very Python, and a monitor watches it."""
 
 import functools
 import importlib.util
@@ -26,29 +26,29 @@ TRIES = 3  # to start a kernel: another run may have taken its ports
 WHY = 300  # characters of an error's first line
 
 
-def execute(
-    source: Path, given: dict[str, Any], work: Path, watch: KernelMonitor, environment: dict[str, str]
+def run_cells(
+    source: Path, given: dict[str, Any], work: Path, monitor: KernelMonitor, environment: dict[str, str]
 ) -> dict | None:
     """Run the notebook's cells, writing executed.ipynb as they end; None, or what went wrong and where."""
     if importlib.util.find_spec("ipykernel") is None:
         why = f"there is no ipykernel in the Python that runs it, {sys.executable}. Install it: pip install ipykernel."
         return {"cell": None, "kind": "NoSuchKernel", "why": why}
     for _ in range(TRIES):
-        error = _execute(source, given, work, watch, environment)
-        if not (error and watch.cell == 0 and "Address already in use" in error["why"]):
+        error = _run_cells(source, given, work, monitor, environment)
+        if not (error and monitor.cell == 0 and "Address already in use" in error["why"]):
             break
     return error
 
 
-def _execute(
-    source: Path, given: dict[str, Any], work: Path, watch: KernelMonitor, environment: dict[str, str]
+def _run_cells(
+    source: Path, given: dict[str, Any], work: Path, monitor: KernelMonitor, environment: dict[str, str]
 ) -> dict | None:
     import papermill  # takes seconds: not at the top, since notebooks import this module to record
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     environment = os.environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"} | environment
-    environment |= {RUN_DIR: str(work), FILE: str(watch.file), DEVICE: str(work / ".device.json")}
+    environment |= {RUN_DIR: str(work), FILE: str(monitor.file), DEVICE: str(work / ".device.json")}
     package = Path(__file__).resolve().parents[2]
     if package.name not in ("site-packages", "dist-packages"):  # the kernel takes this very lerpnb
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), environment.get("PYTHONPATH")]))
@@ -65,7 +65,7 @@ def _execute(
                 environment=environment,
                 folder=source.parent,
                 log=log,
-                watch=watch,
+                monitor=monitor,
             )
     except PapermillExecutionError as error:
         first = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
@@ -73,19 +73,19 @@ def _execute(
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind that complains later
         kind, died = type(error).__name__, isinstance(error, DeadKernelError) or "Kernel died" in str(error)
-        if watch.ended or died:
-            why, kind = watch.death(work / "kernel.log"), (watch.ended or {"kind": kind})["kind"]
+        if monitor.ended or died:
+            why, kind = monitor.death(work / "kernel.log"), (monitor.ended or {"kind": kind})["kind"]
         elif isinstance(error, SystemExit):
             name = signal.Signals(error.code - 128).name
-            told = {"kind": "Terminated", "signal": name, "why": f"the run was ended from outside ({name})."}
-            return {"cell": watch.cell or None} | told
+            why = f"the run was ended from outside ({name})."
+            return {"cell": monitor.cell or None, "kind": "Terminated", "signal": name, "why": why}
         elif isinstance(error, KeyboardInterrupt):
             kind, why = "Interrupted", "the run was interrupted (Ctrl-C)."
         else:
             why = f"{kind}: {error}".strip(": ")[:WHY]
-        return {"cell": watch.cell or None, "kind": kind, "why": why}
+        return {"cell": monitor.cell or None, "kind": kind, "why": why}
     finally:
-        watch.kill()  # whatever still runs: a second Ctrl-C came, or the notebook left a process behind
+        monitor.kill()  # whatever still runs: a second Ctrl-C came, or the notebook left a process behind
     return None
 
 
@@ -126,7 +126,7 @@ class _Whole:
 
 @functools.cache
 def _engine() -> str:
-    """Papermill's engine with an environment, a folder and a log for the kernel, and somebody who watches it."""
+    """Papermill's engine with an environment, a folder, a log and a monitor for the kernel; its name."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -143,14 +143,14 @@ def _engine() -> str:
             return KernelSpec(**get_kernel_dict() | {"argv": argv})
 
     class Client(PapermillNotebookClient):
-        """Shows the kernel to the watch as soon as it is there, and keeps no more of a cell's texts than is useful."""
+        """Shows the kernel to the monitor as soon as it is there, and caps what a cell prints."""
 
-        watch: KernelMonitor
-        printed = OutputCap()
+        monitor: KernelMonitor
+        cap = OutputCap()
 
         def start_new_kernel(self, **kwargs: Any) -> None:
             super().start_new_kernel(**kwargs)
-            self.watch.kernel_started(self.km.provisioner.process)
+            self.monitor.kernel_started(self.km.provisioner.process)
 
         def execute_cell(self, cell: Any, cell_index: int) -> Any:
             try:
@@ -167,19 +167,19 @@ def _engine() -> str:
             if msg["msg_type"] != "stream":
                 return super().output(outs, msg, display_id, cell_index)
             if not outs or self.clear_before_next_output:
-                self.printed = OutputCap()
-            msg["content"]["text"], rest = self.printed.split(msg["content"]["text"])
+                self.cap = OutputCap()
+            msg["content"]["text"], rest = self.cap.split(msg["content"]["text"])
             shown = super().output(outs, msg, display_id, cell_index) if msg["content"]["text"] else None
             if rest:
-                if self.printed.note is None:
-                    self.printed.note = super().output(outs, msg, display_id, cell_index)
-                self.printed.note["text"] = self.printed.rest()
+                if self.cap.note is None:
+                    self.cap.note = super().output(outs, msg, display_id, cell_index)
+                self.cap.note["text"] = self.cap.rest()
             return shown
 
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
-            cls, nb_man, kernel_name, *, environment, folder, log, watch, log_output=False, start_timeout=60, **_
+            cls, nb_man, kernel_name, *, environment, folder, log, monitor, log_output=False, start_timeout=60, **_
         ):
             client = Client(
                 nb_man,
@@ -188,9 +188,9 @@ def _engine() -> str:
                 startup_timeout=start_timeout,
                 iopub_timeout=60,
                 store_widget_state=False,
-                on_cell_start=lambda cell, cell_index: watch.cell_started(cell),
+                on_cell_start=lambda cell, cell_index: monitor.cell_started(cell),
             )
-            client.watch = watch
+            client.monitor = monitor
             client.execute(env=environment, cwd=str(folder), stdout=subprocess.DEVNULL, stderr=log)
 
     papermill_engines.register("lerpnb", Engine)

@@ -16,9 +16,9 @@ from lerpnb.utils.environment import DEVICE
 def main() -> None:
     runner = int(os.environ.get("JPY_PARENT_PID", 0))
     if runner > 1 and hasattr(os, "getpgrp"):
-        os.environ["JPY_PARENT_PID"] = "1"  # no look-out of ipykernel's: it leaves the kernel's children behind
+        os.environ["JPY_PARENT_PID"] = "1"  # ipykernel's own check would leave the kernel's children behind
         threading.Thread(target=_follow, args=(runner,), daemon=True).start()
-    atexit.register(_tell_device)
+    atexit.register(_note_device)
     if Path(sys.path[0] or ".").resolve() == Path.cwd():  # IPython adds it itself, where it belongs
         del sys.path[0]
     from ipykernel.kernelapp import launch_new_instance
@@ -35,15 +35,15 @@ def _follow(runner: int) -> None:
     os._exit(1)
 
 
-def _tell_device() -> None:
+def _note_device() -> None:
     torch, file = sys.modules.get("torch"), os.environ.get(DEVICE)
     if torch is None or not file:
         return
-    with suppress(Exception):  # what is told last must not spoil what was done
-        told = {"device": f"cpu, {torch.get_num_threads()} threads"}
+    with suppress(Exception):  # a note at the end must not spoil what was done
+        note = {"device": f"cpu, {torch.get_num_threads()} threads"}
         if torch.cuda.is_initialized():
-            told = {"device": torch.cuda.get_device_name(), "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated()}
-        Path(file).write_text(json.dumps(told), encoding="utf-8")
+            note = {"device": torch.cuda.get_device_name(), "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated()}
+        Path(file).write_text(json.dumps(note), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""A watch over a batch kernel, from outside: how far it is, what it holds, and its end at a limit."""
+"""Monitoring a batch kernel from outside: how far it is, what memory it holds, its end at a limit, what it prints."""
 
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -14,17 +13,16 @@ from typing import Any
 
 import psutil
 from nbformat import NotebookNode
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
 from lerpnb.utils.progress import time_text
-
-CLEAR = "\r\x1b[2K"  # a terminal's line, emptied
-
 
 GIB = 2**30
 
 
 class KernelMonitor:
-    """Watches a kernel and its children: their peak memory, their limits, and how far the work is, drawn on stderr."""
+    """Monitors a kernel and its children: their peak memory, their limits, and how far the work is, drawn on stderr."""
 
     EVERY = 0.5  # seconds between two looks
     CLOSELY = 0.1  # the same where there is a memory limit: a process can take a GiB in that time
@@ -36,12 +34,17 @@ class KernelMonitor:
     ):
         self.name, self.cells, self.file = name, cells, file
         self.time_limit, self.memory_limit = time_limit, memory_limit  # seconds, GiB
-        self.cell, self.peak, self.process = 0, None, None
-        self.ended: dict | None = None  # by a limit: kind and why
+        self.cell = 0
+        self.peak: int | None = None  # bytes
+        self.process: Any = None
+        self.ended: dict[str, str] | None = None  # by a limit: kind and why
         self._family: set[psutil.Process] = set()  # every child of the kernel that was ever seen
-        self._stopped, self._start, self._end = threading.Event(), time.monotonic(), None
+        self._stopped, self._start = threading.Event(), time.monotonic()
+        self._end: float | None = None
         self._touched = 0.0
-        self._drawn, self._said, self._told = False, ("", 0, 0.0), (None, 0.0)
+        self._bar: Progress | None = None
+        self._line: tuple[str, int, float] = ("", 0, 0.0)  # the last one in a log: place, items done, when
+        self._heard: tuple[float | None, float] = (None, 0.0)  # the last sign of progress, and when it came
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
     def __enter__(self) -> "KernelMonitor":
@@ -52,8 +55,9 @@ class KernelMonitor:
         self._stopped.set()
         self._thread.join()
         self._end = time.monotonic()
-        if self._drawn:
-            print(CLEAR, end="", file=sys.stderr, flush=True)
+        if self._bar:
+            with suppress(OSError, ValueError):
+                self._bar.stop()
 
     def seconds(self) -> float:
         return (self._end or time.monotonic()) - self._start
@@ -143,8 +147,8 @@ class KernelMonitor:
         with suppress(psutil.Error):
             for process in (psutil.Process(self.process.pid), *self._family):
                 with suppress(psutil.Error, OSError):
-                    found = process.memory_full_info() if shared_once else process.memory_info()
-                    total += getattr(found, "pss", found.rss)
+                    memory = process.memory_full_info() if shared_once else process.memory_info()
+                    total += getattr(memory, "pss", memory.rss)
         return total
 
     def _show(self) -> None:
@@ -152,28 +156,33 @@ class KernelMonitor:
         with suppress(OSError, ValueError):
             state = json.loads(self.file.read_text(encoding="utf-8"))
         done, total = (state["done"], state["total"]) if state else (max(self.cell - 1, 0), self.cells)
-        where = text = f"{self.name}: cell {max(self.cell, 1)} of {self.cells}"
+        place = text = f"{self.name}: cell {max(self.cell, 1)} of {self.cells}"
         if state:
             text += f", {state['label'] or 'work'} {done}" + (f" of {total}" if total else "")
             if done and total:
                 left = (total / done - 1) * (state["now"] - state["started"]) - self._age(state["now"])
                 text += f", about {time_text(max(left, 0))} left"
         if sys.stderr.isatty():
-            full, empty = "█░" if (sys.stderr.encoding or "").lower().startswith("utf") else "#-"
-            filled = round(20 * done / total) if total else 0
-            line = f"{full * filled}{empty * (20 - filled)} {text}, {time_text(self.seconds())}"
-            print(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
-            self._drawn = True
-        elif self.cell and (where != self._said[0] or self.seconds() - self._said[2] >= self.LINES):
-            if (where, done) != self._said[:2]:
-                self._said = (where, done, self.seconds())
+            self._draw(f"{text}, {time_text(self.seconds())}", done, total)
+        elif self.cell and (place != self._line[0] or self.seconds() - self._line[2] >= self.LINES):
+            if (place, done) != self._line[:2]:
+                self._line = (place, done, self.seconds())
                 print(text, file=sys.stderr, flush=True)
 
+    def _draw(self, text: str, done: int, total: int | None) -> None:
+        if self._bar is None:
+            columns = BarColumn(20), TextColumn("{task.description}", markup=False)
+            own = {"redirect_stdout": False, "redirect_stderr": False}
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False, **own)
+            self._bar.add_task("")
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], description=text, completed=done, total=total or None, refresh=True)
+
     def _age(self, now: float) -> float:
-        """Seconds since the work last told how far it is, by a clock that nobody sets."""
-        if now != self._told[0]:
-            self._told = (now, time.monotonic())
-        return time.monotonic() - self._told[1]
+        """Seconds since the work last said how far it is, by a clock that nobody sets."""
+        if now != self._heard[0]:
+            self._heard = (now, time.monotonic())
+        return time.monotonic() - self._heard[1]
 
 
 def is_run(cell: NotebookNode) -> bool:
@@ -190,10 +199,10 @@ TAIL = 10_000  # of them from the end, where there were more
 class OutputCap:
     """What one cell prints, as it comes: all of it up to `MOST` characters, then its last `TAIL`.
 
-    >>> printed = OutputCap()
-    >>> [len(part) for part in printed.split("a" * 2_000_000)]
+    >>> cap = OutputCap()
+    >>> [len(part) for part in cap.split("a" * 2_000_000)]
     [990000, 1010000]
-    >>> printed.rest()[:50]
+    >>> cap.rest()[:50]
     '\\n[1,000,000 characters are left out here]\\naaaaaaaa'
     """
 
@@ -219,7 +228,8 @@ class OutputCap:
 def joined(outputs: list[dict]) -> list[dict]:
     """A cell's outputs with one of stdout and one of stderr, in which a redrawn line is as it was last drawn.
 
-    nbclient can do this too, in a time that grows with the square of a line's length.
+    nbclient's coalesce_streams does this in a time that grows with the square of a line's length: 2 s for 40,000
+    characters, 20 minutes for a million.
 
     >>> joined([{"output_type": "stream", "name": "stdout", "text": text} for text in ("a\\n1 %\\r", "2 %\\nb")])
     [{'output_type': 'stream', 'name': 'stdout', 'text': 'a\\n2 %\\nb'}]
@@ -253,6 +263,6 @@ def shorten(content: dict) -> None:
 
 
 def _short(text: str) -> str:
-    printed = OutputCap()
-    kept, rest = printed.split(text)
-    return kept + printed.rest() if rest else text
+    cap = OutputCap()
+    kept, rest = cap.split(text)
+    return kept + cap.rest() if rest else text

@@ -6,14 +6,18 @@ import io
 import os
 import re
 import tokenize
+import typing
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from nbformat import NotebookNode
+from pydantic import BeforeValidator, StrictStr, TypeAdapter, ValidationError, ValidationInfo
 
 from lerpnb.errors import RunError
+from lerpnb.runs.inputs import InputPath, OutputPath
 
 WAY_OUT = {
     "bool": "Pass true or false.",
@@ -22,6 +26,8 @@ WAY_OUT = {
     "str": "Pass a text; in YAML, put it in quotes.",
     "list": "Pass a list, in YAML as [1, 2].",
     "dict": "Pass a mapping, in YAML as {a: 1}.",
+    "InputPath": "Pass a path or name as text.",
+    "OutputPath": "Pass a path as text.",
 }
 
 
@@ -30,9 +36,14 @@ class Parameter:
     """One line of a notebook's parameters cell."""
 
     name: str
-    type: str  # as annotated, else as the default tells; "" where neither does
+    type: str  # as annotated, else the default's; "" where neither says
     default: Any  # its value; the source where that is no literal
     help: str  # the line's comment
+
+    @property
+    def is_input(self) -> bool:
+        """Whether its texts name files and folders that the run reads."""
+        return re.search(r"\bInputPath\b", self.type) is not None
 
 
 def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)") -> dict[str, Parameter]:
@@ -54,7 +65,7 @@ def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)")
     except (SyntaxError, tokenize.TokenError) as error:
         raise RunError(f"{call}: the parameters cell is not plain Python: {error}.") from error
     comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
-    found = {}
+    parameters = {}
     for line in body:
         targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
         for target in targets:
@@ -68,8 +79,8 @@ def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)")
                 if annotation is not None:
                     quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
                     kind = annotation.value if quoted else ast.unparse(annotation)
-                found[target.id] = Parameter(target.id, kind, default, comments.get(line.end_lineno, ""))
-    return found
+                parameters[target.id] = Parameter(target.id, kind, default, comments.get(line.end_lineno, ""))
+    return parameters
 
 
 def checked(given: dict[str, Any], takes: dict[str, Parameter], call: str) -> dict[str, Any]:
@@ -77,18 +88,23 @@ def checked(given: dict[str, Any], takes: dict[str, Parameter], call: str) -> di
     values = {}
     for name, value in given.items():
         if name not in takes:
-            near = difflib.get_close_matches(str(name), takes, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            known = f"It takes: {', '.join(takes)}." if takes else "It takes none: no cell is tagged 'parameters'."
-            raise RunError(f"{call}: no parameter {name!r}.{hint}\n{known}")
+            raise RunError(f"{call}: {unknown('parameter', name, takes)}")
         kind = takes[name].type
         try:
-            values[name] = _fit(_plain(value), ast.parse(kind or "Any", mode="eval").body)
-        except (ValueError, yaml.YAMLError) as error:
+            values[name] = _fitted(_plain(value), TypeAdapter(_python_type(kind)))
+        except (ValueError, yaml.YAMLError) as error:  # pydantic's ValidationError is a ValueError
             hint = WAY_OUT.get(re.split(r"\W", kind)[0], "Pass a text, a number, true or false, a list or a mapping.")
             came = f"came {value!r} ({type(value).__name__})"
             raise RunError(f"{call}: parameter {name!r} takes {kind or 'plain values'}, {came}.\n{hint}") from error
     return values
+
+
+def unknown(what: str, name: Any, known: Iterable[str]) -> str:
+    """What an error says of a name that nothing has, with the nearest known one."""
+    near = difflib.get_close_matches(str(name), known := list(known), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    names = f"It takes: {', '.join(known)}." if known else "It takes none: no cell is tagged 'parameters'."
+    return f"no {what} {name!r}.{hint}\n{names}"
 
 
 def _plain(value: Any) -> Any:
@@ -106,41 +122,52 @@ def _plain(value: Any) -> Any:
     raise ValueError(value)
 
 
-def _fit(value: Any, kind: ast.expr, exactly: bool = False) -> Any:
-    """The value as an annotation declares it, converted only where nothing is lost, else ValueError."""
-    match kind:
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            choices = [left, right]
-        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
-            choices = [inner, ast.Constant(None)]
-        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=choices)):
-            pass
-        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
-            return [_fit(item, inner, exactly) for item in _fit(value, ast.Name("list"), exactly)]
-        case ast.Subscript(value=name):
-            return _fit(value, name, exactly)
-        case _:
-            return _fit_one(value, getattr(kind, "id", "None" if isinstance(kind, ast.Constant) else ""), exactly)
-    for strict in (True, False):  # of `int | str`, the text "1" stays a text
-        for choice in choices:
-            with suppress(ValueError):
-                return _fit(value, choice, strict or exactly)
-    raise ValueError(value)
+def _fitted(value: Any, adapter: TypeAdapter) -> Any:
+    """The value, as it came where the type takes that: of `bool | str` the text "true" stays a text."""
+    with suppress(ValidationError):
+        return adapter.validate_python(value, strict=True, context="as it came")
+    return adapter.validate_python(value)
 
 
-def _fit_one(value: Any, kind: str, exactly: bool) -> Any:
-    python = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict, "None": type(None)}
-    if kind not in python or type(value) is python[kind]:
+def _from_yaml(kind: type) -> Callable[[Any, ValidationInfo], Any]:
+    """A text that is YAML of that kind becomes its value, as on the command line; true and false are bools."""
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and not info.context and (kind is not bool or value.lower() in ("true", "false")):
+            value = yaml.safe_load(value)
+        if not isinstance(value, kind):
+            raise ValueError(value)
         return value
-    if kind == "float" and type(value) is int:
-        return float(value)
-    if kind == "int" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if exactly or not isinstance(value, str) or kind == "str":
+
+    return read
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic takes True for 1
         raise ValueError(value)
-    if kind in ("int", "float"):
-        return python[kind](value)
-    read = yaml.safe_load(value)
-    if type(read) is python[kind] and (kind != "bool" or value.lower() in ("true", "false")):
-        return read
-    raise ValueError(value)
+    return value
+
+
+K, V = TypeVar("K"), TypeVar("V")
+
+# What an annotation may name: a value is converted where nothing is lost, and "yes" is not true.
+TYPES: dict[str, Any] = {name: getattr(typing, name) for name in ("Any", "Literal", "Optional", "Union")} | {
+    "bool": Annotated[bool, BeforeValidator(_from_yaml(bool))],
+    "int": Annotated[int, BeforeValidator(_no_bool)],
+    "float": Annotated[float, BeforeValidator(_no_bool)],
+    "str": StrictStr,
+    "list": Annotated[list[V], BeforeValidator(_from_yaml(list))],
+    "dict": Annotated[dict[K, V], BeforeValidator(_from_yaml(dict))],
+    "InputPath": InputPath,
+    "OutputPath": OutputPath,
+}
+
+
+def _python_type(annotation: str) -> Any:
+    """The type that an annotation means; Any where it names one that is not known here. Nothing of it is called."""
+    tree = ast.parse(annotation or "Any", mode="eval")
+    parts = (ast.Expression, ast.Name, ast.Subscript, ast.BinOp, ast.BitOr, ast.Constant, ast.Tuple, ast.Load)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if not all(isinstance(node, parts) for node in ast.walk(tree)) or not names <= TYPES.keys():
+        return Any
+    return eval(compile(tree, "<annotation>", "eval"), {"__builtins__": {}}, TYPES)  # noqa: S307  (names and | alone)

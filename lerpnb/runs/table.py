@@ -1,4 +1,4 @@
-"""Reading results: run folders in, pandas frames out. It reads run.json and curve.parquet alone, and knows no torch."""
+"""Reading run folders into pandas frames, from run.json and curve.parquet alone. No torch is needed."""
 
 import io
 import warnings
@@ -15,7 +15,7 @@ from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
 from lerpnb.utils.text import listed
 
-FACTS = ("status", "notebook", "started", "seconds", "error", "sweep")  # columns beside parameters and chief numbers
+FACTS = ("status", "notebook", "started", "seconds", "error", "sweep")  # columns beside parameters and summary numbers
 
 
 CURVE = ["alpha", "quantity", "value", "low", "high", "n", "unit"]
@@ -25,11 +25,11 @@ READERS = 8  # requests at a time to a store that is far
 
 
 def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | None = None) -> pd.DataFrame:
-    """The runs of a folder, a row a run, from their run.json: facts, parameters and chief numbers as columns.
+    """The runs of a folder, a row a run, from their run.json: facts, parameters and summary numbers as columns.
 
     Index: the folder's name. Columns: status, notebook, started (UTC), seconds, error, sweep; each parameter by its
-    name; each chief number by its name, such as "rise/strength/positive", with " low" and " high" for its 95 %
-    interval (see `chief.py`). A parameter that is called like one of these goes by "parameter NAME".
+    name; each summary number by its name, such as "rise/strength/positive", with " low" and " high" for its 95 %
+    interval. A parameter that is called like one of these goes by "parameter NAME". Runs of lerpnb 0.1 are read too.
 
     Folders that are no whole run are no error: `frame.attrs["unreadable"]` has each with its reason, and a warning
     names three. `frame.attrs["addresses"]` has each run's address.
@@ -47,12 +47,12 @@ def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | Non
     """
     call = "read_runs(runs)"
     folders = _folders(runs, call)
-    told = dict(zip((name for _, name in folders), _rows(folders), strict=True))
-    unreadable = {name: why for name, why in told.items() if isinstance(why, str)}
+    rows = dict(zip((name for _, name in folders), _rows(folders), strict=True))
+    unreadable = {name: why for name, why in rows.items() if isinstance(why, str)}
     if unreadable:
         names = listed(f"{name} ({why})" for name, why in unreadable.items())
-        warnings.warn(f"{call}: {len(unreadable)} of {len(told)} folders are no whole run: {names}.", stacklevel=2)
-    rows = {name: row for name, row in told.items() if name not in unreadable}
+        warnings.warn(f"{call}: {len(unreadable)} of {len(rows)} folders are no whole run: {names}.", stacklevel=2)
+    rows = {name: row for name, row in rows.items() if name not in unreadable}
     index = pd.Index(list(rows), name="run", dtype=object)
     frame = pd.DataFrame(list(rows.values()), index=index, columns=None if rows else list(FACTS))
     frame["started"] = pd.to_datetime(frame["started"], errors="coerce", utc=True, format="ISO8601")
@@ -63,7 +63,7 @@ def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | Non
         except Exception as error:  # pandas raises whatever its parser meets
             some = listed(frame.columns)
             raise RunError(f"read_runs(where={where!r}): {error}.\nColumns: {some}.") from error
-    places = {name: shelf.address(name) for shelf, name in folders}
+    places = {name: directory.address(name) for directory, name in folders}
     frame.attrs = {"unreadable": unreadable, "addresses": {name: places[name] for name in frame.index}}
     return frame
 
@@ -93,12 +93,12 @@ def read_curves(
     >>> list(read_curves(tempfile.mkdtemp()))
     ['run', 'alpha', 'quantity', 'value', 'low', 'high', 'n', 'unit']
     """
-    found = read_runs(runs, where)
-    unreadable, parts = dict(found.attrs["unreadable"]), []
+    frame = read_runs(runs, where)
+    unreadable, parts = dict(frame.attrs["unreadable"]), []
     wanted = None if quantities is None else set(quantities)
-    for name, address in found.attrs["addresses"].items():
-        shelf = RunDirectory(address)
-        data = shelf.read("", "curve.parquet")
+    for name, address in frame.attrs["addresses"].items():
+        directory = RunDirectory(address)
+        data = directory.read("", "curve.parquet")
         if data is None:
             continue
         try:
@@ -109,43 +109,43 @@ def read_curves(
             continue
         parts.append(table[table["quantity"].isin(wanted)] if wanted is not None else table)
         parts[-1].insert(0, "run", name)
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *CURVE])
-    frame.attrs = {"unreadable": unreadable, "addresses": found.attrs["addresses"]}
-    return frame
+    curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *CURVE])
+    curves.attrs = {"unreadable": unreadable, "addresses": frame.attrs["addresses"]}
+    return curves
 
 
 def _folders(runs: str | Path | Iterable[str | Path], call: str) -> list[tuple[RunDirectory, str]]:
-    """(shelf, name) of each run that is meant."""
+    """(folder of runs, name) of each run that is meant."""
     if isinstance(runs, str | Path):
-        shelf = RunDirectory(runs)
-        if shelf.local and not Path(shelf.root).is_dir():
+        directory = RunDirectory(runs)
+        if directory.local and not Path(directory.root).is_dir():
             raise RunError(f"{call}: no folder {runs}.\nPass the folder of runs, or a list of run folders.")
-        return [(shelf, name) for name in shelf.names()]
-    shelves: dict[str, RunDirectory] = {}
-    found = []
+        return [(directory, name) for name in directory.names()]
+    parents: dict[str, RunDirectory] = {}
+    folders = []
     for address in map(str, runs):
         parent, _, name = address.rstrip("/").rpartition("/")
-        found.append((shelves.setdefault(parent, RunDirectory(parent or ".")), name))
-    names = [name for _, name in found]
+        folders.append((parents.setdefault(parent, RunDirectory(parent or ".")), name))
+    names = [name for _, name in folders]
     if twice := [name for name in names if names.count(name) > 1]:
         raise RunError(f"{call}: two runs are called {twice[0]!r}.\nRead them one folder at a time.")
-    return found
+    return folders
 
 
 def _rows(folders: list[tuple[RunDirectory, str]]) -> list[dict | str]:
     """Each run's row, or why there is none; many at a time where they are far."""
 
     def one(place: tuple[RunDirectory, str]) -> dict | str:
-        shelf, name = place
+        directory, name = place
         try:
-            facts = shelf.facts(name)
+            facts = directory.facts(name)
             return "no run.json" if facts is None else _row(facts)
         except RunError as error:
             return str(error).removeprefix(f"{name}: ")
         except (AttributeError, KeyError, TypeError, ValueError):
             return "run.json is not what lerpnb writes"
 
-    if all(shelf.local for shelf, _ in folders):
+    if all(directory.local for directory, _ in folders):
         return [one(place) for place in folders]
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(one, folders))
@@ -163,7 +163,7 @@ def _row(facts: dict[str, Any]) -> dict[str, Any]:
     }
     for name, value in facts.get("parameters", {}).items():
         row[f"parameter {name}" if name in FACTS else name] = value
-    for name, number in facts.get("chief", {}).items():
+    for name, number in facts.get("summary", {}).items():
         row[name] = float(number["value"])
         row |= {f"{name} {end}": float(number[end]) for end in ("low", "high")}
     return row

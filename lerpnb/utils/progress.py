@@ -5,8 +5,8 @@ It knows tqdm and the standard library only.
 
 import contextlib
 import json
+import math
 import os
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ _outermost_is_running = False
 
 
 def is_batch() -> bool:
-    """Whether a runner started this kernel, so that nobody is at it: `LERPNB_PROGRESS` names a file."""
+    """Whether a runner started this kernel, so that it is not interactive: `LERPNB_PROGRESS` names a file."""
     return bool(os.environ.get(FILE))
 
 
@@ -45,7 +45,7 @@ def track(iterable: Iterable[Item], total: int | None = None, label: str = "") -
 
     Args:
         iterable: what to go through; a break or an exception in the loop ends the bar too.
-        total: number of items, where `len(iterable)` does not tell.
+        total: number of items, where the iterable has no length.
         label: what the work is, in a word.
 
     >>> [n * n for n in track(range(3), label="squares")]
@@ -59,13 +59,13 @@ def track(iterable: Iterable[Item], total: int | None = None, label: str = "") -
         total = len(iterable)
     _outermost_is_running = True
     try:
-        yield from _told(iterable, total, label) if is_batch() else _drawn(iterable, total, label)
+        yield from _reported(iterable, total, label) if is_batch() else _drawn(iterable, total, label)
     finally:
         _outermost_is_running = False
 
 
 def time_text(seconds: float) -> str:
-    """A length of time as people say it.
+    """A length of time as people write it.
 
     >>> [time_text(s) for s in (0.42, 9.96, 252, 3725)]
     ['0.4 s', '10 s', '4 min 12 s', '1 h 02 min']
@@ -89,11 +89,18 @@ def seconds_of(text: str) -> float:
     Raises:
         ValueError: it is no such text.
     """
-    number = r"(\d+\.?\d*|\.\d+)\s*"
-    found = re.fullmatch(rf"\s*(?:{number}h\s*)?(?:{number}m(?:in)?\s*)?(?:{number}s?)?\s*", text)
-    if found is None or not any(found.groups()):
+    import pandas as pd
+
+    try:
+        seconds = float(text)  # which pandas would take for nanoseconds
+    except ValueError:
+        try:
+            seconds = pd.Timedelta(text).total_seconds()
+        except ValueError:
+            seconds = math.nan
+    if not 0 <= seconds < math.inf:
         raise ValueError(f"{text!r} is no length of time; write it as 2h, 90m, 1h30m or as seconds.")
-    return sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+    return seconds
 
 
 def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
@@ -111,7 +118,7 @@ def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[
     )
 
 
-def _told(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
+def _reported(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
     path, started = Path(os.environ[FILE]), time.time()
     start, written, done, finished = time.monotonic(), -EVERY, 0, False  # the wall clock may be set while we work
     try:

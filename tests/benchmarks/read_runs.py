@@ -21,7 +21,7 @@ def make(folder: Path, n: int) -> None:
         "versions": {f"package_{i}": "1.2.3" for i in range(13)},
         "hashes": {f"part_{i}": "ab" * 32 for i in range(8)},
         "error": None,
-        "chief": {f"{kind}/{i}": number for kind in ("barrier", "gap", "rise") for i in range(2)},
+        "summary": {f"{kind}/{i}": number for kind in ("barrier", "gap", "rise") for i in range(2)},
     }
     for i in range(n):
         run = folder / f"run{i:05}"

@@ -28,6 +28,6 @@ def make(name: str, slope: float | None = None, to: str = "runs", **parameters) 
     facts |= {"started": "2026-11-23T00:19:21+00:00", "seconds": 7.5, "error": None, "sweep": "demo"}
     if slope is not None:
         curve_of(slope).save(folder)
-        facts["chief"] = chief_numbers(curve_of(slope))
+        facts["summary"] = chief_numbers(curve_of(slope))
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder

@@ -94,7 +94,7 @@ def test_a_walk_without_its_ends_is_told_and_no_curve_is_no_error(asked, folder,
     Curve.from_measures({0.0: {"loss/x": Measurement([1.0])}, 0.5: {"loss/x": Measurement([1.0])}}).save(folder)
     with pytest.raises(SystemExit):
         cli.main(["run", "02"])
-    told = "no barrier and no rise: they need alpha 0 and 1, which the walk leaves out."
+    told = "no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."
     assert told in capsys.readouterr().out.splitlines()
     (folder / "curve.parquet").unlink()
     with pytest.raises(SystemExit):
@@ -274,7 +274,7 @@ def test_a_walk_without_an_end_says_so_once_and_many_quantities_are_not_all_told
     with pytest.raises(SystemExit):
         cli.main(["run", "02"])
     told = capsys.readouterr().out
-    assert told.count("no barrier and no rise: they need alpha 0 and 1, which the walk leaves out.") == 1
+    assert told.count("no barrier and no rise: they need alpha 0 and 1, which the curve leaves out.") == 1
     assert "own/5" in told and "own/6" not in told
 
 

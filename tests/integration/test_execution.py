@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from lerpnb.errors import RunError
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
-from lerpnb.runs import execution, recording, staging
+from lerpnb.runs import execution, recording, spec, staging
 from lerpnb.runs.monitor import KernelMonitor
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 from lerpnb.runs.report import exporter
@@ -36,6 +36,11 @@ alphas: list[float] = [0.0, 0.5, 1.0]
 flag: bool = False
 seed = 0
 anything = None"""
+INPUTS = """\
+data: "InputPath" = "texts.csv"
+seed: int = 0
+out: "OutputPath" = "texts.csv"
+odd = {1}"""
 RECORD = """\
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
@@ -65,7 +70,7 @@ def written(tmp_path, monkeypatch):
 @pytest.fixture
 def no_kernel(monkeypatch):
     """What is refused is refused before a kernel starts."""
-    monkeypatch.setattr(execution, "execute", lambda *_: pytest.fail("a kernel was about to start"))
+    monkeypatch.setattr(execution, "run_cells", lambda *_: pytest.fail("a kernel was about to start"))
 
 
 def facts_of(folder: Path) -> dict:
@@ -203,13 +208,13 @@ def test_a_parameters_cell_that_is_not_python_is_refused(written, no_kernel):
 
 
 def test_a_notebook_that_is_not_there_is_told_with_those_that_are(tmp_path, monkeypatch, no_kernel):
-    monkeypatch.setattr(execution, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(spec, "project_root", lambda: tmp_path)
     assert refused("nowhere") == 'run("nowhere"): no such notebook.'
     (tmp_path / "notebooks").mkdir()
     for name in ("02_b", "01_a"):
         nbformat.write(new_notebook(), tmp_path / "notebooks" / f"{name}.ipynb")
     assert refused("nowhere") == 'run("nowhere"): no such notebook.\nThe project\'s notebooks: 01_a, 02_b.'
-    assert execution.find_notebook("02_b") == tmp_path / "notebooks" / "02_b.ipynb"
+    assert spec.find_notebook("02_b") == tmp_path / "notebooks" / "02_b.ipynb"
 
 
 def test_a_file_that_is_no_notebook_is_refused(written, no_kernel):
@@ -238,12 +243,14 @@ def test_a_folder_that_cannot_be_written_is_told(written, no_kernel, tmp_path):
     assert refused(written("x = 1")) == 'run("small"): cannot write to runs: File exists.'
 
 
-def left_behind(folder: Path, **told) -> Path:
+def left_behind(folder: Path, **process) -> Path:
     """A temporary folder as a process leaves it that is killed, with a first cell done and a curve recorded."""
     facts = {"status": "failed", "name": "demo", "started": "2026-01-01T00:00:00+00:00"}
     work = staging.staging_folder(folder, facts | {"notebook": {"name": "small.ipynb"}}, "run")
     nbformat.write(new_notebook(cells=[new_markdown_cell("done so far")]), work / "executed.ipynb")
-    (work / staging.RUNNING).write_text(json.dumps(json.loads((work / staging.RUNNING).read_text()) | told))
+    running = json.loads((work / staging.RUNNING).read_text())
+    running["process"] |= process
+    (work / staging.RUNNING).write_text(json.dumps(running))
     return work
 
 
@@ -253,7 +260,7 @@ def test_what_a_killed_process_left_becomes_a_failed_run(tmp_path, capsys):
     assert not left.exists() and [p.name for p in tmp_path.iterdir()] == ["demo.failed"]
     facts = facts_of(tmp_path / "demo.failed")
     assert facts["error"] == {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
-    assert facts["notebook"] == {"name": "small.ipynb"} and facts["status"] == "failed"
+    assert facts["notebook"]["name"] == "small.ipynb" and facts["status"] == "failed"
     assert {p.name for p in (tmp_path / "demo.failed").iterdir()} == {"executed.ipynb", "run.json"}
     assert capsys.readouterr().err == (
         f"demo: an earlier attempt was killed; what it had done is in {tmp_path}/demo.failed\n"
@@ -300,7 +307,7 @@ def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
         nbformat.write(new_notebook(), work / "executed.ipynb")
         Curve.from_measures({0.0: {"x": Measurement([1.0])}}).save(work)
 
-    monkeypatch.setattr(execution, "execute", recorded)
+    monkeypatch.setattr(execution, "run_cells", recorded)
     monkeypatch.setattr(execution, "replace_folder", full)
     message = refused(written("x = 1"))
     kept = next(Path("runs").glob(".small.tmp-*")).resolve()
@@ -325,8 +332,8 @@ def test_the_source_hash_knows_the_source_only():
     injected = new_code_cell("x = 3", metadata={"tags": ["injected-parameters"]})
     executed = new_notebook(cells=[*cells, injected], metadata={"papermill": {}})
     executed.cells[1] = new_code_cell("x = 1", outputs=[nbformat.v4.new_output("stream", text="1")], execution_count=1)
-    assert execution.source_hash(plain) == execution.source_hash(executed) != execution.source_hash(changed)
-    assert re.fullmatch("[0-9a-f]{64}", execution.source_hash(plain))
+    assert spec.source_hash(plain) == spec.source_hash(executed) != spec.source_hash(changed)
+    assert re.fullmatch("[0-9a-f]{64}", spec.source_hash(plain))
 
 
 # ---------------------------------------------------------------- runs with a kernel
@@ -349,7 +356,7 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
     facts = facts_of(folder)
     defaults = {key: p.default for key, p in parameters_of(nbformat.read(notebook, 4)).items()}
     assert facts["parameters"] == {**defaults, "n_points": 5, "base": "gpt2"}
-    assert facts["notebook"] == {"name": "small.ipynb", "sha256": execution.source_hash(nbformat.read(notebook, 4))}
+    assert facts["notebook"] == {"name": "small.ipynb", "sha256": spec.source_hash(nbformat.read(notebook, 4))}
     told = {key: facts[key] for key in ("status", "name", "error", "device", "seeds", "hashes")}
     assert told == {
         "status": "done",
@@ -363,7 +370,7 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
     assert 0 < facts["seconds"] < 60 and facts["started"] <= facts["finished"]
     assert {"python", "papermill", "numpy", "pandas", "plotly"} <= set(facts["versions"])
     executed = nbformat.read(folder / "executed.ipynb", as_version=4)
-    assert execution.source_hash(executed) == facts["notebook"]["sha256"]
+    assert spec.source_hash(executed) == facts["notebook"]["sha256"]
     assert ast.literal_eval(executed.cells[-1].outputs[0].data["text/plain"]) == (str(tmp_path), 5, "gpt2")
     assert executed.cells[-2].outputs[0].text == "runs/demo\n"
     assert executed.metadata.papermill.input_path == "small.ipynb"
@@ -374,7 +381,7 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_run_tells_commit_files_seeds_and_limits(written, tmp_path):
-    notebook = written("x = 1", parameters="data: str = 'texts.csv'\nseed: int = 0\nout: str = 'texts.csv'\nodd = {1}")
+    notebook = written("x = 1", parameters=INPUTS)
     Path("texts.csv").write_text("text")
     assert "commit" not in facts_of(execution.run(notebook))["notebook"]  # git does not know it
 
@@ -497,7 +504,7 @@ def test_nothing_tells_whose_machine_it_was(written, tmp_path, monkeypatch):
         "raise ValueError(os.environ['HOME'] + ' ' + os.environ['USER'])",
     ]
     (home / "model").mkdir()
-    notebook = written(*cells[:3], parameters="model: str = ''")
+    notebook = written(*cells[:3], parameters="model: 'InputPath' = ''")
     folder = execution.run(notebook, {"model": str(home / "model")})
     message = refused(written(*cells, name="fails"))
     assert message == (  # the person at the terminal may read it all

@@ -49,7 +49,7 @@ def notebook(tmp_path, monkeypatch) -> Callable[..., Path]:
 @pytest.fixture
 def no_kernel(monkeypatch):
     """The fault is told before a kernel starts."""
-    monkeypatch.setattr(execution, "execute", lambda *_: pytest.fail("a kernel was about to start"))
+    monkeypatch.setattr(execution, "run_cells", lambda *_: pytest.fail("a kernel was about to start"))
 
 
 @pytest.fixture
@@ -269,12 +269,12 @@ def test_clock_going_back(notebook, monkeypatch, capsys):
     clock = iter([2e9, *[1e9] * 1000])
     monkeypatch.setattr(execution, "time", SimpleNamespace(**{**vars(time), "time": lambda: next(clock, 1e9)}))
 
-    def worked(source, given, work, watch, environment):
-        watch.cell = 1
+    def worked(source, given, work, monitor, environment):
+        monitor.cell = 1
         nbformat.write(new_notebook(), work / "executed.ipynb")
         time.sleep(0.15)
 
-    monkeypatch.setattr(execution, "execute", worked)
+    monkeypatch.setattr(execution, "run_cells", worked)
     found = facts(execution.run(notebook("x = 1")))
     assert 0.1 <= found["seconds"] < 30 and found["finished"] >= found["started"] == "2033-05-18T03:33:20+00:00"
     file = Path("progress.json")
@@ -332,11 +332,11 @@ def test_run_folder_with_damaged_json(notebook, monkeypatch):
         (damaged / "run.json").write_text(text)
         assert exporter.write_report(damaged).is_file()
 
-    def worked(source, given, work, watch, environment):
+    def worked(source, given, work, monitor, environment):
         assert (damaged / "executed.ipynb").is_file()
         nbformat.write(new_notebook(), work / "executed.ipynb")
 
-    monkeypatch.setattr(execution, "execute", worked)
+    monkeypatch.setattr(execution, "run_cells", worked)
     assert facts(execution.run(path))["status"] == "done"
 
 
@@ -364,12 +364,11 @@ def test_name_that_would_leave_the_folder(notebook, no_kernel, name):
 
 def test_file_that_is_not_there(notebook, no_kernel, tmp_path):
     """A parameter that names a missing file is told before a kernel starts, with where it was looked for."""
-    path = notebook("x = 1", parameters="data: str = ''")
+    path = notebook("x = 1", parameters="data: 'InputPath' = ''")
     assert told(path, {"data": "my_texts.csv"}) == (
         "run(\"night\"): parameter 'data': no file or folder 'my_texts.csv'.\n"
         f"There is none in {tmp_path}, where the notebook's kernel stands, nor in {tmp_path}.\n"
-        "A text that begins with /, ./, ../, ~/ or data/, or ends as files of data do, must be there, "
-        "unless its parameter's name holds one of: out, output, to, save, cache, log."
+        "An InputPath that begins with /, ./, ../, ~/ or data/, or ends as files of data do, must be there."
     )
 
 

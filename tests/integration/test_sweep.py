@@ -1,4 +1,4 @@
-"""Sweeps: plans checked before a kernel starts, identities, leases, shelves without a rename, and what is resumed."""
+"""Sweeps: files checked before a kernel starts, identities, locks, stores without a rename, and what is resumed."""
 
 import json
 import os
@@ -22,20 +22,21 @@ from lerpnb import cli
 from lerpnb.errors import RunError
 from lerpnb.runs import execution
 from lerpnb.runs.directory import RunDirectory
+from lerpnb.runs.spec import RunSpec
 from lerpnb.runs.sweeps import lock, scheduler, worker
 from lerpnb.runs.sweeps.config import read_sweep
-from lerpnb.runs.sweeps.display import Row, View, summary
+from lerpnb.runs.sweeps.display import Row, SweepView, summary
 from lerpnb.runs.sweeps.lock import RunLock
-from lerpnb.runs.sweeps.worker import RunSpec
 
 CELL = """\
 seed: int = 0  # a seed
 lo: float = -1.0  # an alpha
-texts: str = ""  # a file
+texts: "InputPath" = ""  # a file
 fails: bool = False  # whether to fail"""
 WORK = """\
 if fails:
     raise ValueError("boom")"""
+SOURCE = {"name": "small.ipynb", "sha256": "ab"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,7 +63,7 @@ def refused(text: str) -> str:
 def recorded(name: str, spec: RunSpec, error: dict | None = None, to: str = "runs") -> dict:
     """A run folder as a finished run of that spec leaves it."""
     facts = {"status": "failed" if error else "done", "name": name, "identity": spec.identity, "seconds": 61.0}
-    facts |= {"error": error, "chief": {"rise/strength/x": {"value": 0.5, "low": 0.4, "high": 0.6, "unit": ""}}}
+    facts |= {"error": error, "summary": {"rise/strength/x": {"value": 0.5, "low": 0.4, "high": 0.6, "unit": ""}}}
     folder = Path(to) / (f"{name}.failed" if error else name)
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -116,8 +117,8 @@ def test_names_tell_what_varies_unless_a_pattern_does(here):
             "It takes: notebook, name, parameters, grid, list, time_limit, memory_limit, environment, resources, then.",
         ),
         ("notebook: small.ipynb\ngrid: [1]", "'grid' is a mapping of names to lists of values, came [1] (list)."),
-        ("notebook: small.ipynb\ngrid: {seed: 3}", "grid: 'seed' is a list of values, came 3.\nWrite it as [0, 1]."),
-        ("notebook: small.ipynb\nlist: [3]", "list: an entry is a mapping of names to values, came 3."),
+        ("notebook: small.ipynb\ngrid: {seed: 3}", "grid: 'seed' is a list of values, such as [0, 1], came 3 (int)."),
+        ("notebook: small.ipynb\nlist: [3]", "list: entry 1 is a mapping of names to values, came 3 (int)."),
         (
             "notebook: small.ipynb\ngrid: {sed: [0]}",
             "no parameter 'sed'. Did you mean 'seed'?\nIt takes: seed, lo, texts, fails.",
@@ -233,10 +234,10 @@ def test_done_is_skipped_failed_is_left_and_stopped_runs_again(here):
     recorded(names[1], plan.specs[1], {"cell": 2, "kind": "ValueError", "why": "ValueError: boom\nmore"})
     recorded(names[2], plan.specs[2], {"cell": None, "kind": "Interrupted", "why": "Ctrl-C"})
     recorded(names[3], replace(plan.specs[3], identity="of another notebook"))
-    rows = scheduler.known(plan, "runs")
+    rows = scheduler.rows_of(plan, "runs")
     assert [row.status for row in rows] == ["skipped", "failed before", "waiting", "waiting", "waiting"]
     assert rows[1].why == "cell [2]: ValueError: boom"
-    assert [row.status for row in scheduler.known(plan, "runs", retry_failed=True)][1] == "waiting"
+    assert [row.status for row in scheduler.rows_of(plan, "runs", retry_failed=True)][1] == "waiting"
     assert not scheduler.passed(rows) and scheduler.passed(rows[:1])
     frame = scheduler.frame(rows)
     assert list(frame) == ["status", "seconds", "rise/strength/x", "why"] and frame.loc["seed=0", "seconds"] == 61.0
@@ -271,12 +272,12 @@ all           look at all of them
 def test_a_log_gets_a_line_a_change_and_an_eta(here):
     rows = [Row(RunSpec(name, "runs", "", {}, "")) for name in "abc"]
     out = StringIO()
-    view = View("demo", rows, RunDirectory("runs"), Console(file=out, width=200))
+    view = SweepView("demo", rows, RunDirectory("runs"), Console(file=out, width=200))
     view.show()
-    rows[0].became({"status": "done", "seconds": 60.0, "chief": {}, "error": ""})
+    rows[0].became({"status": "done", "seconds": 60.0, "summary": {}, "error": ""})
     view.show()
     view.show()
-    rows[1].became({"status": "failed", "seconds": 1.0, "chief": {}, "error": "cell [1]: boom"})
+    rows[1].became({"status": "failed", "seconds": 1.0, "summary": {}, "error": "cell [1]: boom"})
     view.show()
     assert out.getvalue().splitlines() == [
         "demo: a: done in 1 min 0 s; 1 of 3, about 2 min 0 s left",
@@ -286,7 +287,7 @@ def test_a_log_gets_a_line_a_change_and_an_eta(here):
 
 def test_a_terminal_gets_a_table_with_what_runs_first(here):
     rows = [Row(RunSpec(f"run{i}", "runs", "", {}, "")) for i in range(30)]
-    view = View("demo", rows, RunDirectory("runs"), Console(file=StringIO(), width=100, force_terminal=True))
+    view = SweepView("demo", rows, RunDirectory("runs"), Console(file=StringIO(), width=100, force_terminal=True))
     with RunLock(RunDirectory("runs"), "run29") as held:
         held.text = "run29: cell 4 of 9"
         held.sign()
@@ -329,7 +330,7 @@ def test_a_job_a_gpu_each_with_its_own(here, monkeypatch, cards, jobs, lanes):
     assert sorted(seen) == lanes and set(frame["status"]) == {"done"}
 
 
-# ---------------------------------------------------------------- leases
+# ---------------------------------------------------------------- locks
 
 
 @pytest.fixture(params=["runs", "memory://runs", "dir://runs::file://{here}"])
@@ -342,7 +343,7 @@ def shelf(request, here) -> RunDirectory:
         fsspec.filesystem("memory").pseudo_dirs[:] = [""]
 
 
-def test_of_many_at_once_one_holds_the_lease(shelf):
+def test_of_many_at_once_one_holds_the_lock(shelf):
     inside, most = [], []
 
     def take() -> None:
@@ -359,11 +360,11 @@ def test_of_many_at_once_one_holds_the_lease(shelf):
     for thread in threads:
         thread.join(30)
     assert most == [1] * 6
-    assert lock.told(shelf, "demo") is None
+    assert lock.progress_of(shelf, "demo") is None
 
 
-def test_a_lease_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_it(shelf, monkeypatch):
-    monkeypatch.setattr(lock, "_gone", lambda content: False)  # a holder on another machine
+def test_a_lock_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_it(shelf, monkeypatch):
+    monkeypatch.setattr(lock, "is_gone", lambda content: False)  # a holder on another machine
     sleeper = RunLock(shelf, "demo", beat=3600)
     with sleeper:
         assert sleeper.holds()
@@ -375,8 +376,8 @@ def test_a_lease_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_i
 
 
 @pytest.mark.slow
-def test_a_sign_of_life_keeps_a_lease_whatever_the_clock_says(shelf, monkeypatch):
-    monkeypatch.setattr(lock, "_gone", lambda content: False)
+def test_a_sign_of_life_keeps_a_lock_whatever_the_clock_says(shelf, monkeypatch):
+    monkeypatch.setattr(lock, "is_gone", lambda content: False)
     monkeypatch.setattr(time, "time", lambda: -1e9)  # no clock of the day is asked
     taken = threading.Event()
 
@@ -391,56 +392,50 @@ def test_a_sign_of_life_keeps_a_lease_whatever_the_clock_says(shelf, monkeypatch
     assert taken.wait(20)
 
 
-def test_a_lease_of_a_process_that_is_gone_is_taken_at_once(here):
-    code = "from lerpnb.runs.sweeps.lock import *; RunLock(RunDirectory('runs'), 'demo').__enter__(); os._exit(0)"
+def test_a_lock_of_a_process_that_is_gone_is_taken_at_once(here):
+    take = "RunLock(RunDirectory('runs'), 'demo').__enter__()"
+    code = f"import os; from lerpnb.runs.sweeps.lock import *; {take}; os._exit(0)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert lock.told(RunDirectory("runs"), "demo") == ""
+    assert lock.progress_of(RunDirectory("runs"), "demo") == ""
     start = time.monotonic()
     with RunLock(RunDirectory("runs"), "demo", patience=3600) as held:
         assert held.holds()
     assert time.monotonic() - start < 60
 
 
-# ---------------------------------------------------------------- one run under a lease
+# ---------------------------------------------------------------- one run under a lock
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """`runs.run` without a kernel: a folder with a notebook and run.json, or a failure; its calls."""
+    """`execute` without a kernel: a notebook and an outcome; the names of the runs."""
     calls = []
 
-    def run(notebook, parameters, name, to, *, also, before_placing, **limits):
-        calls.append((name, limits))
-        work = Path(to) / f".{name}.tmp"
-        work.mkdir(parents=True)
-        fails = parameters.get("fails")
-        error = {"cell": 2, "kind": "ValueError", "why": "ValueError: boom"} if fails else None
-        facts = {"status": "failed" if fails else "done", "error": error, "seconds": 1.0, "chief": {}} | also
-        (work / "executed.ipynb").write_text("{}")
-        (work / "run.json").write_text(json.dumps(facts))
-        execution._allowed(before_placing, work)
-        folder = Path(to) / (f"{name}.failed" if fails else name)
-        execution.replace_folder(work, folder)
-        if fails:
-            raise RunError("boom")
-        return folder
+    def execute(spec, staging):
+        calls.append(spec.name)
+        assert (spec.time_limit, spec.memory_limit, spec.environment) == (60.0, 2.0, {"A": "1"})
+        error = {"cell": 2, "kind": "ValueError", "why": "ValueError: boom"} if spec.parameters.get("fails") else None
+        nbformat.write(new_notebook(), staging.folder / "executed.ipynb")
+        staging.facts |= {"status": "failed" if error else "done", "error": error, "seconds": 1.0}
 
-    monkeypatch.setattr(execution, "run", run)
+    monkeypatch.setattr(execution, "execute", execute)
     return calls
 
 
 def spec_on(shelf: RunDirectory, **changes) -> RunSpec:
-    return replace(RunSpec("demo", shelf.where, "small.ipynb", {}, "ab", "sweep", 60.0, 2.0, {"A": "1"}), **changes)
+    return replace(
+        RunSpec("demo", shelf.where, "small.ipynb", {}, "ab", "sweep", 60.0, 2.0, {"A": "1"}, source=SOURCE), **changes
+    )
 
 
 def test_one_run_is_recorded_with_its_identity_and_not_again(shelf, quick):
     came = worker.attempt(spec_on(shelf))
-    assert came == {"name": "demo", "status": "done", "seconds": 1.0, "chief": {}, "error": ""}
+    assert came == {"name": "demo", "status": "done", "seconds": 1.0, "summary": {}, "error": ""}
     facts = shelf.facts("demo")
     assert (facts["identity"], facts["sweep"]) == ("ab", "sweep")
     assert shelf.names() == ["demo"]
     assert worker.attempt(spec_on(shelf)) == came
-    assert quick == [("demo", {"time_limit": 60.0, "memory_limit": 2.0, "environment": {"A": "1"}})]
+    assert quick == ["demo"]
     assert worker.attempt(spec_on(shelf, identity="cd"))["status"] == "done"
     assert shelf.facts("demo")["identity"] == "cd" and len(quick) == 2
 
@@ -454,19 +449,19 @@ def test_a_failure_is_recorded_and_made_again_only_where_that_is_asked(shelf, qu
     assert shelf.names() == ["demo"]
 
 
-def test_who_has_lost_the_lease_puts_nothing_in_place(shelf, quick, monkeypatch):
+def test_who_has_lost_the_lock_puts_nothing_in_place(shelf, quick, monkeypatch):
     """The run is taken over while the notebook runs: the other's record stays, and is what is told."""
-    true_run = execution.run
+    true_execute = execution.execute
 
-    def slow(*arguments, **named):
-        monkeypatch.setattr(execution, "run", true_run)
-        monkeypatch.setattr(lock, "_gone", lambda content: True)
-        other = worker.attempt(spec_on(shelf))  # takes the lease over, and records
-        monkeypatch.setattr(lock, "_gone", lambda content: False)
+    def slow(spec, staging):
+        monkeypatch.setattr(execution, "execute", true_execute)
+        monkeypatch.setattr(lock, "is_gone", lambda content: True)
+        other = worker.attempt(spec_on(shelf))  # takes the lock over, and records
+        monkeypatch.setattr(lock, "is_gone", lambda content: False)
         assert other["status"] == "done"
-        return true_run(*arguments, **named)
+        true_execute(spec, staging)
 
-    monkeypatch.setattr(execution, "run", slow)
+    monkeypatch.setattr(execution, "execute", slow)
     placed = []
     monkeypatch.setattr(
         RunDirectory, "put", lambda self, *a, _put=RunDirectory.put: (placed.append(a[1]), _put(self, *a))
@@ -572,7 +567,7 @@ def test_ctrl_c_ends_the_kernels_and_the_next_sweep_goes_on(here):
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("pid1").read_text()), 0)
     assert sorted(p.name for p in Path("runs").iterdir()) == ["s0", "s1.failed"]
-    rows = scheduler.known(read_sweep(file), "runs")
+    rows = scheduler.rows_of(read_sweep(file), "runs")
     assert [row.status for row in rows] == ["skipped", "waiting", "waiting"]
 
 

@@ -130,7 +130,7 @@ def wait_for(condition: Callable, seconds: float = 60.0) -> Any:
 def leased() -> list[dict]:
     """What the leases tell of the runs under way."""
     found = []
-    for file in Path("runs").glob(".*.lease/??????"):
+    for file in Path("runs").glob(".*.lock/??????"):
         with contextlib.suppress(OSError, ValueError):
             found.append(json.loads(file.read_text()))
     return found

@@ -1,40 +1,21 @@
-"""A plan: a sweep's YAML file as the runs that it means, every one of them checked before the first kernel starts."""
+"""A sweep file: the runs that it describes, every one of them checked before the first kernel starts."""
 
-import difflib
 import itertools
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import nbformat
 import yaml
+from annotated_types import Len
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
-from lerpnb.runs.execution import find_notebook, source_hash
-from lerpnb.runs.inputs import fingerprint, located
-from lerpnb.runs.parameters import Parameter, checked, parameters_of
-from lerpnb.runs.sweeps.worker import RunSpec
+from lerpnb.runs.parameters import Parameter, unknown
+from lerpnb.runs.spec import Notebook, RunSpec
 from lerpnb.utils.progress import seconds_of
-
-KINDS = {  # of a plan's keys: the type, and how it is written
-    "notebook": (str, "a path or the name of one of the project's notebooks"),
-    "name": (str, "a pattern such as 'seed{seed}-lo{lo:g}'"),
-    "parameters": (dict, "a mapping of names to values"),
-    "grid": (dict, "a mapping of names to lists of values"),
-    "list": (list, "a list of mappings of names to values"),
-    "time_limit": ((int, float, str), "a time such as 2h, 90m or seconds"),
-    "memory_limit": ((int, float), "GiB"),
-    "environment": (dict, "a mapping of names to texts"),
-    "resources": (dict, "a mapping such as {GPU: 1}"),
-    "then": (dict, "a mapping with a notebook"),
-}
-
-
-THEN = ("notebook", "name", "parameters")
-
 
 LONGEST = 120  # letters of a run's name
 
@@ -42,25 +23,39 @@ LONGEST = 120  # letters of a run's name
 SAFE = set(string.ascii_letters + string.digits + " .,=+-_")
 
 
-@dataclass(frozen=True)
-class _Notebook:
-    """A notebook as a plan needs it."""
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    path: Path
-    takes: dict[str, Parameter]
-    source: str  # its cells' hash
 
-    @classmethod
-    def found(cls, name: str, beside: Path, call: str) -> "_Notebook":
-        path = find_notebook(beside / name if (beside / name).is_file() else name)
-        node = nbformat.read(path, as_version=4)
-        return cls(path, parameters_of(node, call), source_hash(node))
+class _Then(_Part):
+    """What is run at the end of a sweep."""
 
-    def spec(self, name: str, given: dict, to: str, sweep: str, **limits: Any) -> RunSpec:
-        values = {key: parameter.default for key, parameter in self.takes.items()} | given
-        return RunSpec(
-            name, to, str(self.path), given, fingerprint(self.source, values, self.path.parent), sweep, **limits
-        )
+    notebook: str = Field(description="a path or the name of one of the project's notebooks")
+    name: str | None = Field(None, description="a run's name")
+    parameters: dict[str, Any] = Field({}, description="a mapping of names to values")
+
+
+class _File(_Part):
+    """A sweep file; a description is what an error says of its key."""
+
+    notebook: str = Field(min_length=1, description="a path or the name of one of the project's notebooks")
+    name: str | None = Field(None, description="a pattern such as 'seed{seed}-lo{lo:g}'")
+    parameters: dict[str, Any] = Field({}, description="a mapping of names to values")
+    grid: dict[str, Annotated[list[Any], Len(1)]] = Field({}, description="a mapping of names to lists of values")
+    entries: list[dict[str, Any]] = Field([], alias="list", description="a list of mappings of names to values")
+    time_limit: int | float | str | None = Field(None, description="a time such as 2h, 90m or seconds")
+    memory_limit: float | None = Field(None, gt=0, description="GiB, above 0")
+    environment: dict[str, str | bool | int | float] = Field({}, description="a mapping of names to texts")
+    resources: dict[str, float] = Field({}, description="a mapping such as {GPU: 1}")
+    then: _Then | None = Field(None, description="a mapping with a notebook")
+
+
+ITEMS = {  # what an error says of one entry of a key
+    "grid": "a list of values, such as [0, 1]",
+    "list": "a mapping of names to values",
+    "environment": "a text",
+    "resources": "a number",
+}
 
 
 @dataclass(frozen=True)
@@ -77,13 +72,13 @@ class SweepConfig:
         """The last run, which looks at those that are done: their addresses are its parameter `runs`."""
         if self.then is None or not done:
             return None
-        shelf = RunDirectory(to)
-        given = {**self.then["parameters"], "runs": [shelf.address(name) for name in done]}
-        return self.then["notebook"].spec(self.then["name"], given, shelf.where, self.name)
+        runs = RunDirectory(to)
+        given = {**self.then["parameters"], "runs": [runs.address(name) for name in done]}
+        return self.then["notebook"].spec(self.then["name"], given, runs.where, sweep=self.name)
 
 
 def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
-    """The plan that a YAML file tells, read by a loader that runs no code.
+    """The runs that a YAML file describes, read by a loader that runs no code.
 
     notebook: what every run executes. parameters: the same for all. grid: each combination of its lists.
     list: parameters that belong together; with a grid, each of its entries meets each combination.
@@ -97,34 +92,33 @@ def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
     """
     file = Path(file)
     call = f'sweep("{file.name}")'
-    told = _read(file, call)
-    notebook = _Notebook.found(told["notebook"], file.parent, call)
-    takes, varying = notebook.takes, _varying(told, call)
-    _known(dict.fromkeys([*told.get("parameters", {}), *varying]), takes, call, "parameter")
-    pattern = told.get("name") or ",".join(f"{key}={{{key}}}" for key in varying) or file.stem
+    sweep = _read(file, call)
+    notebook = _found(sweep.notebook, file, call)
+    takes, varying = notebook.takes, _varying(sweep, call)
+    _known([*sweep.parameters, *varying], takes, call)
+    pattern = sweep.name or ",".join(f"{key}={{{key}}}" for key in varying) or file.stem
     fields = _fields(pattern, takes, call)
     missing = [key for key in varying if key not in fields]
-    limits = {key: told[key] for key in ("memory_limit",) if key in told}
-    if "time_limit" in told:
+    options: dict[str, Any] = {"sweep": file.stem, "memory_limit": sweep.memory_limit}
+    if sweep.time_limit is not None:
         try:
-            limits["time_limit"] = seconds_of(str(told["time_limit"]))
+            options["time_limit"] = seconds_of(str(sweep.time_limit))
         except ValueError as error:
             raise RunError(f"{call}: time_limit: {error}") from error
-    limits["environment"] = {str(key): str(value) for key, value in told.get("environment", {}).items()}
+    options["environment"] = {key: str(value) for key, value in sweep.environment.items()}
     where = RunDirectory(to).where
     specs: dict[str, RunSpec] = {}
-    for row in _rows(told):
-        given = located(checked({**told.get("parameters", {}), **row}, takes, call), notebook.path.parent, call)
-        values = {key: parameter.default for key, parameter in takes.items()} | given
-        name = _name(pattern, values, call)
+    for row in _rows(sweep):
+        given = notebook.checked(sweep.parameters | row, call)
+        name = _name(pattern, {key: parameter.default for key, parameter in takes.items()} | given, call)
         if name in specs:
             hint = f" It leaves out {missing[0]!r}." if missing else " Two of them are the same."
             raise RunError(f"{call}: two runs would be called {name!r}.{hint}\nWrite a field into `name` that differs.")
-        specs[name] = notebook.spec(name, given, where, file.stem, **limits)
-    then = _then(told.get("then"), file, call)
+        specs[name] = notebook.spec(name, given, where, **options)
+    then = _last(sweep.then, file, f"{call}: then")
     if then and then["name"] in specs:
         raise RunError(f"{call}: two runs would be called {then['name']!r}.\nGive `then` another name.")
-    return SweepConfig(file.stem, tuple(specs.values()), tuple(varying), told.get("resources", {}), then)
+    return SweepConfig(file.stem, tuple(specs.values()), tuple(varying), sweep.resources, then)
 
 
 class _Loader(yaml.SafeLoader):
@@ -137,55 +131,66 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(file: Path, call: str) -> dict[str, Any]:
+def _read(file: Path, call: str) -> _File:
     try:
-        told = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{call}: {getattr(error, 'strerror', None) or 'not a text file'}.") from error
     except yaml.YAMLError as error:
         raise RunError(f"{call}: not plain YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise RunError(f"{call}: no mapping of keys to values.\nIt starts with 'notebook: 02_interpolate'.")
-    told = {key: value for key, value in told.items() if value is not None}
-    _known(told, KINDS, call, "key")
-    for key, value in told.items():
-        kind, written = KINDS[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise RunError(f"{call}: {key!r} is {written}, came {value!r} ({type(value).__name__}).")
-    if not told.get("notebook"):
-        raise RunError(f"{call}: it names no notebook.\nWrite 'notebook: 02_interpolate', say.")
-    return told
+    content = {str(key): value for key, value in content.items() if value is not None}
+    try:
+        return _File.model_validate(content)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # of several, the misspelt key
+        raise RunError(_refusal(first["type"], first["loc"], first.get("input"), call)) from None
 
 
-def _known(given: dict, takes: Any, call: str, what: str) -> None:
-    for key in given:
-        if key not in takes:
-            near = difflib.get_close_matches(str(key), list(takes), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise RunError(f"{call}: no {what} {key!r}.{hint}\nIt takes: {', '.join(takes)}.")
+def _refusal(kind: str, place: tuple[int | str, ...], value: Any, call: str) -> str:
+    """What was wrong in a sweep file, in words: where, what came, what was expected."""
+    key, *inner = place
+    model: type[_Part] = _File
+    if key == "then" and inner:
+        model, call, (key, *inner) = _Then, f"{call}: then", inner
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    if kind == "extra_forbidden":
+        return f"{call}: {unknown('key', key, fields)}"
+    if key == "notebook" and not value or kind == "missing":
+        return f"{call}: it names no notebook.\nWrite 'notebook: 02_interpolate', say."
+    came = f"came {value!r} ({type(value).__name__})"
+    if inner and key in ITEMS:
+        which = f"entry {int(inner[0]) + 1}" if key == "list" else repr(inner[0])
+        return f"{call}: {key}: {which} is {ITEMS[key]}, {came}."
+    return f"{call}: {key!r} is {fields[str(key)].description}, {came}."
 
 
-def _varying(told: dict, call: str) -> list[str]:
+def _found(notebook: str, file: Path, call: str) -> Notebook:
+    beside = file.parent / notebook
+    return Notebook.read(beside if beside.is_file() else notebook, call)
+
+
+def _known(names: Iterable[str], takes: dict[str, Parameter], call: str) -> None:
+    for name in names:
+        if name not in takes:
+            raise RunError(f"{call}: {unknown('parameter', name, takes)}")
+
+
+def _varying(sweep: _File, call: str) -> list[str]:
     """The parameters of the grid and of the list, each of them given once."""
-    for key, values in told.get("grid", {}).items():
-        if not isinstance(values, list) or not values:
-            raise RunError(f"{call}: grid: {key!r} is a list of values, came {values!r}.\nWrite it as [0, 1].")
-    for entry in told.get("list", []):
-        if not isinstance(entry, dict):
-            raise RunError(f"{call}: list: an entry is a mapping of names to values, came {entry!r}.")
-    listed = list(dict.fromkeys(key for entry in told.get("list", []) for key in entry))
-    places = {"parameters": list(told.get("parameters", {})), "grid": list(told.get("grid", {})), "list": listed}
+    listed = list(dict.fromkeys(key for entry in sweep.entries for key in entry))
+    places = {"parameters": list(sweep.parameters), "grid": list(sweep.grid), "list": listed}
     for one, other in itertools.combinations(places, 2):
         if twice := [key for key in places[one] if key in places[other]]:
             raise RunError(f"{call}: parameter {twice[0]!r} is in {one} and in {other}.\nGive it in one of them.")
     return [*listed, *places["grid"]]
 
 
-def _rows(told: dict) -> Iterator[dict[str, Any]]:
-    grid = told.get("grid", {})
-    for entry in told.get("list", []) or [{}]:
-        for values in itertools.product(*grid.values()):
-            yield {**entry, **dict(zip(grid, values, strict=True))}
+def _rows(sweep: _File) -> Iterator[dict[str, Any]]:
+    for entry in sweep.entries or [{}]:
+        for values in itertools.product(*sweep.grid.values()):
+            yield entry | dict(zip(sweep.grid, values, strict=True))
 
 
 def _fields(pattern: str, takes: dict[str, Parameter], call: str) -> list[str]:
@@ -198,7 +203,7 @@ def _fields(pattern: str, takes: dict[str, Parameter], call: str) -> list[str]:
     for name, (_, _, shape, conversion) in zip(fields, (p for p in parts if p[1] is not None), strict=True):
         if conversion or "{" in (shape or ""):
             raise RunError(f"{call}: name: {pattern!r} is no pattern.\nWrite it as 'seed{{seed}}' or 'lo{{lo:g}}'.")
-        _known({name: None}, takes, f"{call}: name", "parameter")
+        _known([name], takes, f"{call}: name")
     return fields
 
 
@@ -222,15 +227,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-def _then(then: dict | None, file: Path, call: str) -> dict[str, Any] | None:
+def _last(then: _Then | None, file: Path, call: str) -> dict[str, Any] | None:
     if then is None:
         return None
-    call = f"{call}: then"
-    _known(then, THEN, call, "key")
-    if not isinstance(then.get("notebook"), str) or not isinstance(then.get("parameters") or {}, dict):
-        raise RunError(f"{call}: it takes a notebook, and a name and parameters where they are wanted.")
-    notebook = _Notebook.found(then["notebook"], file.parent, call)
+    notebook = _found(then.notebook, file, call)
     if "runs" not in notebook.takes:
         raise RunError(f"{call}: {notebook.path.name} has no parameter 'runs', which would get the finished runs.")
-    given = located(checked(then.get("parameters") or {}, notebook.takes, call), notebook.path.parent, call)
-    return {"notebook": notebook, "name": then.get("name") or f"{file.stem}_compared", "parameters": given}
+    given = notebook.checked(then.parameters, call)
+    return {"notebook": notebook, "name": then.name or f"{file.stem}_compared", "parameters": given}

@@ -1,8 +1,9 @@
 """How a sweep shows itself: a table that stays current in a terminal, one line a change in a log."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -11,14 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lerpnb.runs.directory import RunDirectory
-from lerpnb.runs.sweeps.lock import told
-from lerpnb.runs.sweeps.worker import RunSpec
+from lerpnb.runs.spec import RunSpec
+from lerpnb.runs.sweeps.lock import progress_of
 from lerpnb.utils.progress import time_text
 
-COLOURS = {"done": "green", "skipped": "dim", "running": "cyan", "waiting": "dim"}  # the others are red
+STYLES = {"done": "green", "skipped": "dim", "running": "cyan", "waiting": "dim"}  # the others are red
 
 
 ENDED = ("done", "skipped", "failed", "failed before", "stopped")
+
+
+WIDEST = 10_000  # letters of a line of text
 
 
 SHOWN = 24  # rows of the live table
@@ -31,31 +35,31 @@ class Row:
     spec: RunSpec
     status: str = "waiting"
     seconds: float | None = None
-    chief: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
     why: str = ""
 
-    def became(self, came: dict) -> None:
-        self.status, self.seconds, self.why = came["status"], came["seconds"], came["error"]
-        self.chief = came["chief"]
+    def became(self, outcome: dict[str, Any]) -> None:
+        self.status, self.seconds, self.why = outcome["status"], outcome["seconds"], outcome["error"]
+        self.summary = outcome["summary"]
 
 
-class View:
+class SweepView:
     """Follows the runs of a sweep on stderr."""
 
     EVERY = 1.0  # seconds between two looks
     FAR = 10.0  # the same, where each look is a request to a store
 
-    def __init__(self, name: str, rows: list[Row], shelf: RunDirectory, console: Console | None = None):
-        self.name, self.rows, self.shelf, self.lanes = name, rows, shelf, 1
+    def __init__(self, name: str, rows: list[Row], runs: RunDirectory, console: Console | None = None):
+        self.name, self.rows, self.runs, self.lanes = name, rows, runs, 1
         self.console = console or Console(stderr=True, highlight=False)
-        self._said: dict[int, str] = {}
-        self._progress: dict[int, tuple[float, str]] = {}  # row -> when it was seen to run, and what it last told
+        self._shown: dict[int, str] = {}
+        self._progress: dict[int, tuple[float, str]] = {}  # row -> when it was seen to run, and what it last wrote
         self._looked, self._start = -self.FAR, time.monotonic()
         self._live = (
             Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
         )
 
-    def __enter__(self) -> "View":
+    def __enter__(self) -> "SweepView":
         if self._live:
             self._live.start()
         self.show()
@@ -66,7 +70,7 @@ class View:
             self._live.stop()
 
     def show(self) -> None:
-        """Look at what runs, and tell what has changed."""
+        """Look at what runs, and show what has changed."""
         self._look()
         if self._live:
             self._live.update(self._table(), refresh=True)
@@ -85,12 +89,12 @@ class View:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now - self._looked < (self.EVERY * 0.9 if self.shelf.local else self.FAR):
+        if now - self._looked < (self.EVERY * 0.9 if self.runs.local else self.FAR):
             return
         self._looked = now
         for row in self.rows:
             if row.status in ("waiting", "running"):
-                text = told(self.shelf, row.spec.name)
+                text = progress_of(self.runs, row.spec.name)
                 if text is not None:
                     row.status = "running"
                     self._progress[id(row)] = (self._progress.get(id(row), (now,))[0], text)
@@ -98,9 +102,9 @@ class View:
     def _lines(self) -> None:
         ended = sum(row.status in ENDED for row in self.rows)
         for row in self.rows:
-            if row.status == "waiting" or self._said.get(id(row)) == row.status:
+            if row.status == "waiting" or self._shown.get(id(row)) == row.status:
                 continue
-            self._said[id(row)] = row.status
+            self._shown[id(row)] = row.status
             line = f"{self.name}: {row.spec.name}: {row.status}"
             if row.status in ENDED:
                 line += f" in {time_text(row.seconds)}" if row.seconds and row.status in ("done", "failed") else ""
@@ -120,7 +124,7 @@ class View:
         for row in order[:SHOWN]:
             since, text = self._progress.get(id(row), (None, ""))
             seconds = time.monotonic() - since if row.status == "running" and since else row.seconds
-            style = COLOURS.get(row.status, "red")
+            style = STYLES.get(row.status, "red")
             spent = time_text(seconds) if seconds else ""
             table.add_row(Text(row.spec.name), Text(row.status, style), spent, Text(row.why or _short(text, row)))
         if len(order) > SHOWN:
@@ -129,33 +133,38 @@ class View:
 
 
 def summary(rows: list[Row]) -> str:
-    """The table at the end, as text: name, status, time, chief numbers, reason of failure."""
-    names = list(dict.fromkeys(name for row in rows for name in row.chief or {} if not name.startswith("spearman/")))
-    table = [["run", "status", "time", *names, "why" if any(row.why for row in rows) else ""]]
+    """The table at the end, as text: name, status, time, summary numbers, reason of failure."""
+    names = list(dict.fromkeys(name for row in rows for name in row.summary or {} if not name.startswith("spearman/")))
+    header = ["run", "status", "time", *names, "why" if any(row.why for row in rows) else ""]
+    lines = []
     for row in rows:
         spent = time_text(row.seconds) if row.seconds else ""
-        numbers = [_number((row.chief or {}).get(name)) for name in names]
-        table.append([row.spec.name, row.status, spent, *numbers, row.why])
-    return columns(table, right=range(2, len(names) + 3))
+        numbers = [_number((row.summary or {}).get(name)) for name in names]
+        lines.append([row.spec.name, row.status, spent, *numbers, row.why])
+    return text_table(header, lines, right=range(2, len(names) + 3))
 
 
-def columns(table: list[list[str]], right: Iterable[int] = ()) -> str:
-    """Rows of texts as lines of text, the columns under each other.
+def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """A table as plain text, however wide; an empty header leaves only the rows.
 
-    >>> print(columns([["run", "time"], ["a", "9 s"]], right=[1]))
+    >>> print(text_table(["run", "time"], [["a", "9 s"]], right=[1]))
     run  time
     a     9 s
     """
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    sides = [str.rjust if i in right else str.ljust for i in range(len(widths))]
-    lines = ([side(*cell) for side, *cell in zip(sides, row, widths, strict=True)] for row in table)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    table = Table(box=None, pad_edge=False, show_header=any(header))
+    for i, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if i in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(file=StringIO(), width=WIDEST)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
 def _short(text: str, row: Row) -> str:
     return text.removeprefix(f"{row.spec.name}: ")
 
 
-def _number(told: dict[str, Any] | None) -> str:
-    value = float(told["value"]) if told else None
+def _number(number: dict[str, Any] | None) -> str:
+    value = float(number["value"]) if number else None
     return "" if value is None else "NaN" if value != value else f"{value:+.3f}"

@@ -1,55 +1,54 @@
-"""A lease: who may write a run, where several processes on several machines may be at it."""
+"""A lock on a run: which of several processes, on several machines, may write it.
 
-import functools
-import hashlib
+`filelock` is not used: its soft locks have no sign of life, so that a machine that dies would hold a run for ever, and
+an object store has no file to lock.
+"""
+
 import json
-import os
-import socket
 import threading
 import time
 import uuid
 from contextlib import suppress
-from pathlib import Path
-
-import psutil
+from typing import Any
 
 from lerpnb.runs.directory import RunDirectory
+from lerpnb.utils.process import is_gone, process_identity
 
 BEAT = 5.0  # seconds between two signs of life
 
 
-PATIENCE = 60.0  # seconds without one, by the watcher's own clock, after which a lease may be taken over
+PATIENCE = 60.0  # seconds without one, by the watcher's own clock, after which a lock may be taken over
 
 
 class RunLock:
-    """Numbered files in a run's `.NAME.lease/`: who made the highest one holds the lease. For one use, in `with`.
+    """Numbered files in a run's `.NAME.lock/`: who made the highest one holds the lock. For one use, in `with`.
 
-    A number is made exclusively, so that of several who take over an expired lease one succeeds, and an earlier holder
-    who wakes up sees a higher number than its own. No two clocks are compared: a lease has expired when its sign of
+    A number is made exclusively, so that of several who take over an expired lock one succeeds, and an earlier holder
+    who wakes up sees a higher number than its own. No two clocks are compared: a lock has expired when its sign of
     life did not change while the watcher's own clock went on for `PATIENCE` seconds, or at once when its process was on
     this machine and is gone. An object store must refuse to overwrite where it is asked to, as S3 and GCS do.
 
-    >>> with RunLock(RunDirectory("memory://doctest-lease"), "demo") as lease:
-    ...     lease.holds()
+    >>> with RunLock(RunDirectory("memory://doctest-lock"), "demo") as lock:
+    ...     lock.holds()
     True
     """
 
-    def __init__(self, shelf: RunDirectory, name: str, beat: float = BEAT, patience: float = PATIENCE):
-        self.fs, self.folder = shelf.fs, shelf.path(f".{name}.lease")
+    def __init__(self, runs: RunDirectory, name: str, beat: float = BEAT, patience: float = PATIENCE):
+        self.fs, self.folder = runs.fs, runs.path(f".{name}.lock")
         self.beat, self.patience = beat, patience
-        self.text = ""  # how far the run is, told with each sign of life
+        self.text = ""  # how far the run is, written with each sign of life
         self.token = uuid.uuid4().hex
         self._number, self._beats = 0, 0
         self._stopped, self._lock = threading.Event(), threading.Lock()
 
     def __enter__(self) -> "RunLock":
-        """Wait for the lease, however long another process holds it."""
+        """Wait for the lock, however long another process holds it."""
         seen, since = None, time.monotonic()
         while not self._number:
             now = number, holder, _ = _newest(self.fs, self.folder)
             if now != seen:
                 seen, since = now, time.monotonic()
-            if not number or _gone(holder) or time.monotonic() - since >= self.patience:
+            if not number or is_gone(holder) or time.monotonic() - since >= self.patience:
                 self._number = number + 1 if self._make(number + 1) else 0
             else:
                 time.sleep(min(1.0, self.beat / 4))
@@ -63,12 +62,12 @@ class RunLock:
                 self.fs.rm(self.folder, recursive=True)
 
     def holds(self) -> bool:
-        """Whether nobody has taken over since."""
+        """Whether no other process has taken over since."""
         number, holder, _ = _newest(self.fs, self.folder)
         return number == self._number and holder.get("token") == self.token
 
     def sign(self) -> bool:
-        """Give a sign of life, in a file of one's own; False once the lease is another's or given back."""
+        """Give a sign of life, in a file of one's own; False once the lock is another's or given back."""
         with self._lock, suppress(OSError):  # a full or far disk must not end the run
             if self._stopped.is_set() or not self.holds():
                 return False
@@ -82,8 +81,8 @@ class RunLock:
             pass
 
     def _make(self, number: int) -> bool:
-        path, born = f"{self.folder}/{number:06}", _born(os.getpid())
-        me = json.dumps({"token": self.token, "host": _host(), "pid": os.getpid(), "born": born}).encode()
+        path = f"{self.folder}/{number:06}"
+        me = json.dumps({"token": self.token} | process_identity()).encode()
         try:
             self.fs.makedirs(self.folder, exist_ok=True)
             try:
@@ -96,13 +95,13 @@ class RunLock:
         return True
 
 
-def told(shelf: RunDirectory, name: str) -> str | None:
-    """How far a run is, as its holder last told; None where nobody is at it."""
-    number, _, sign = _newest(shelf.fs, shelf.path(f".{name}.lease"))
+def progress_of(runs: RunDirectory, name: str) -> str | None:
+    """How far a run is, as the holder of its lock last wrote; None where none holds it."""
+    number, _, sign = _newest(runs.fs, runs.path(f".{name}.lock"))
     return sign.get("text", "") if number else None
 
 
-def _newest(fs, folder: str) -> tuple[int, dict, dict]:
+def _newest(fs: Any, folder: str) -> tuple[int, dict, dict]:
     """The highest number, its holder, and the holder's last sign of life; (0, {}, {}) where there is none."""
     fs.invalidate_cache(folder)
     try:
@@ -115,34 +114,9 @@ def _newest(fs, folder: str) -> tuple[int, dict, dict]:
     return int(max(numbers)), holder, _mapping(fs, f"{folder}/{holder['token']}") if "token" in holder else {}
 
 
-def _mapping(fs, path: str) -> dict:
+def _mapping(fs: Any, path: str) -> dict:
     """What a small file holds; {} where it is not there or just being written."""
     with suppress(FileNotFoundError, ValueError):
         read = json.loads(fs.cat_file(path))
         return read if isinstance(read, dict) else {}
     return {}
-
-
-def _gone(content: dict) -> bool:
-    """Whether the holder was a process of this machine that no longer lives."""
-    return content.get("host") == _host() and _born(content.get("pid", -1)) != content.get("born")
-
-
-@functools.cache
-def _host() -> str:
-    """This machine, this start of it, and this room of process numbers on it; hashed, since it names a machine."""
-    parts = [socket.gethostname()]
-    for part in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        with suppress(OSError):
-            parts.append(os.readlink(part) if part.endswith("pid") else Path(part).read_text().strip())
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
-
-
-def _born(pid: int) -> float | None:
-    """When a process of that number began; None where there is none, or a zombie."""
-    with suppress(OSError, IndexError):  # Linux counts from the machine's start, whatever becomes of the clock
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if state in "ZX" else float(rest[18])
-    with suppress(psutil.Error, ValueError):
-        return psutil.Process(pid).create_time()
-    return None

@@ -1,4 +1,4 @@
-"""A sweep: many runs of one notebook, from a YAML file, on this machine or on a Dask cluster. It knows no torch.
+"""A sweep: many runs of one notebook, from a YAML file, on this machine or on a Dask cluster. No torch is needed.
 
 The seam is `concurrent.futures.Executor`: `run_one(spec)` goes to threads that start a process a run, or to Dask.
 The run folders are all the state there is: what is finished is skipped, whoever finished it.
@@ -20,9 +20,10 @@ import pandas as pd
 
 from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
+from lerpnb.runs.spec import RunSpec
 from lerpnb.runs.sweeps.config import SweepConfig, read_sweep
-from lerpnb.runs.sweeps.display import Row, View
-from lerpnb.runs.sweeps.worker import FAR, RunSpec, failed, outcome, recorded, run_one, take_lane
+from lerpnb.runs.sweeps.display import Row, SweepView
+from lerpnb.runs.sweeps.worker import FAR, failed, outcome, recorded, run_one, take_lane
 
 PATIENCE = 30.0  # seconds without a scheduler before a sweep gives up
 
@@ -35,11 +36,11 @@ def sweep(
     retry_failed: bool = False,
     dask: str | None = None,
 ) -> pd.DataFrame:
-    """Run every run of a sweep's YAML file that is not done yet; a row a run: status, seconds, chief numbers, why.
+    """Run every run of a sweep's YAML file that is not done yet; a row a run: status, seconds, summary numbers, why.
 
     The file is checked in full before the first kernel starts: see `read_sweep` for what it holds. A run is skipped
     where one of its name is done with the same notebook, parameters and content of what these name. One that failed so
-    is told and left alone, unless `retry_failed`; one that a person stopped runs again. A failed run stops no other.
+    is reported and left alone, unless `retry_failed`; one that was stopped runs again. A failed run stops no other.
 
     Args:
         file: the YAML file.
@@ -60,40 +61,45 @@ def sweep(
 
 
 def perform(
-    plan: SweepConfig, to: str | Path, *, jobs: int | None = None, retry_failed: bool = False, dask: str | None = None
+    config: SweepConfig,
+    to: str | Path,
+    *,
+    jobs: int | None = None,
+    retry_failed: bool = False,
+    dask: str | None = None,
 ) -> list[Row]:
-    """Do what a plan says; its runs in order, the last one that looks at them included."""
-    rows, shelf = known(plan, to, retry_failed), RunDirectory(to)
+    """Do the runs of a sweep, and then the one that compares them; a row for each, in order."""
+    rows, runs = rows_of(config, to, retry_failed), RunDirectory(to)
     stop = f".stop-{uuid.uuid4().hex[:8]}"
     todo = [row for row in rows if row.status == "waiting"]
-    view = View(plan.name, rows, shelf)
+    view = SweepView(config.name, rows, runs)
     with view:
-        if todo or plan.then:
-            with _executor(jobs, dask, plan.resources) as (executor, lanes, alive):
+        if todo or config.then:
+            with _executor(jobs, dask, config.resources) as (executor, lanes, alive):
                 view.lanes = lanes
-                _work(executor, todo, shelf, stop, retry_failed, view, alive)
+                _work(executor, todo, runs, stop, retry_failed, view, alive)
                 done = [row.spec.name for row in rows if row.status in ("done", "skipped")]
-                if spec := plan.last(done, to):
-                    rows.append(_row(spec, shelf, retry_failed))
-                    _work(executor, [r for r in rows[-1:] if r.status == "waiting"], shelf, stop, True, view, alive)
+                if spec := config.last(done, to):
+                    rows.append(_row(spec, runs, retry_failed))
+                    _work(executor, [r for r in rows[-1:] if r.status == "waiting"], runs, stop, True, view, alive)
     return rows
 
 
-def known(plan: SweepConfig, to: str | Path, retry_failed: bool = False) -> list[Row]:
-    """The runs of a plan, and what is known of them before any work."""
-    shelf = RunDirectory(to)
-    return [_row(spec, shelf, retry_failed) for spec in plan.specs]
+def rows_of(config: SweepConfig, to: str | Path, retry_failed: bool = False) -> list[Row]:
+    """The runs of a sweep, and what is known of them before any work."""
+    runs = RunDirectory(to)
+    return [_row(spec, runs, retry_failed) for spec in config.specs]
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
-    """A row a run: status, seconds, its chief numbers as columns, and why it failed."""
-    told = [
+    """A row a run: status, seconds, its summary numbers as columns, and why it failed."""
+    records = [
         {"run": row.spec.name, "status": row.status, "seconds": row.seconds}
-        | {name: float(number["value"]) for name, number in (row.chief or {}).items()}
+        | {name: float(number["value"]) for name, number in (row.summary or {}).items()}
         | {"why": row.why}
         for row in rows
     ]
-    table = pd.DataFrame(told).set_index("run")
+    table = pd.DataFrame(records).set_index("run")
     return table[[*table.columns.drop("why"), "why"]]
 
 
@@ -103,17 +109,17 @@ def passed(rows: list[Row]) -> bool:
 
 
 def graphics_cards() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; no torch is asked."""
-    if (told := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in told.split(",") if name and name != "-1"]
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without torch."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name and name != "-1"]
     if not shutil.which("nvidia-smi"):
         return []
     asked = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
     return asked.stdout.split() if asked.returncode == 0 else []
 
 
-def _row(spec: RunSpec, shelf: RunDirectory, retry_failed: bool) -> Row:
-    facts = recorded(shelf, spec.name, spec.identity)
+def _row(spec: RunSpec, runs: RunDirectory, retry_failed: bool) -> Row:
+    facts = recorded(runs, spec.name, spec.identity)
     row = Row(spec)
     if facts:
         row.became(outcome(spec.name, facts))
@@ -124,10 +130,10 @@ def _row(spec: RunSpec, shelf: RunDirectory, retry_failed: bool) -> Row:
 def _work(
     executor: Executor,
     rows: list[Row],
-    shelf: RunDirectory,
+    runs: RunDirectory,
     stop: str,
     again: bool,
-    view: View,
+    view: SweepView,
     alive: Callable[[], bool],
 ) -> None:
     """Send the runs to the executor and follow them to their ends."""
@@ -147,19 +153,19 @@ def _work(
                 )
             for future in ended:
                 row = futures.pop(future)
-                row.became(_came(future, row, shelf))
+                row.became(_outcome(future, row, runs))
             view.show()
     except KeyboardInterrupt:
         view.console.print(f"{view.name}: stopping; what is done stays")
-        _stop(futures, shelf, stop, near=isinstance(executor, ThreadPoolExecutor))
+        _stop(futures, runs, stop, near=isinstance(executor, ThreadPoolExecutor))
         raise
 
 
-def _stop(futures: dict[Future, Row], shelf: RunDirectory, stop: str, near: bool) -> None:
-    """Tell every run under way to end, wherever it is, and wait for it."""
+def _stop(futures: dict[Future, Row], runs: RunDirectory, stop: str, near: bool) -> None:
+    """Ask every run under way to end, wherever it is, and wait for it."""
     with contextlib.suppress(OSError):
-        shelf.fs.makedirs(shelf.root, exist_ok=True)
-        shelf.fs.pipe_file(shelf.path(stop), b"")
+        runs.fs.makedirs(runs.root, exist_ok=True)
+        runs.fs.pipe_file(runs.path(stop), b"")
     for future, row in futures.items():
         if near or row.status == "waiting":  # a future of Dask that is cancelled would no longer be waited for
             future.cancel()
@@ -167,15 +173,15 @@ def _stop(futures: dict[Future, Row], shelf: RunDirectory, stop: str, near: bool
     if not near:
         time.sleep(2 * FAR)  # what had only just been sent sees it too
     with contextlib.suppress(OSError):
-        shelf.fs.rm(shelf.path(stop))
+        runs.fs.rm(runs.path(stop))
 
 
-def _came(future: Future, row: Row, shelf: RunDirectory) -> dict:
+def _outcome(future: Future, row: Row, runs: RunDirectory) -> dict:
     """What came of a run, or what is recorded of it where its worker could not tell."""
     try:
         return future.result(timeout=0)
     except Exception as error:  # Dask gives up on a run after several of its workers died
-        facts = recorded(shelf, row.spec.name, row.spec.identity)
+        facts = recorded(runs, row.spec.name, row.spec.identity)
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         return outcome(row.spec.name, facts) if facts else failed(row.spec.name, why)
 
@@ -186,8 +192,8 @@ def _executor(
 ) -> Iterator[tuple[Executor, int, Callable[[], bool]]]:
     """Where runs go, how many at a time, and whether it is still there."""
     if dask:
-        with _cluster(dask, resources) as found:
-            yield found
+        with _cluster(dask, resources) as executor_and_lanes:
+            yield executor_and_lanes
         return
     cards = graphics_cards()
     jobs = jobs or len(cards) or 1

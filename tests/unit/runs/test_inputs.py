@@ -9,6 +9,7 @@ from lerpnb.assets import BUILT_IN
 from lerpnb.data.demo import DEMO
 from lerpnb.errors import RunError
 from lerpnb.runs import inputs
+from lerpnb.runs.parameters import Parameter
 
 
 @pytest.fixture
@@ -33,12 +34,11 @@ def places(tmp_path, monkeypatch) -> tuple[Path, Path]:
         *BUILT_IN,
         *DEMO,
         *("gpt2", "org/model", "Qwen/Qwen2.5-0.5B", "TheBloke/Llama-2-7B-GGUF", "org/model.safetensors", "org/x.txt"),
-        *("", "positive", "/", "~", "n/a", ".csv", "a*.csv", "https://x.org/a.csv", "Read it in notes.txt"),
-        *("/help me", "float32", "cuda:0", "line one\n./line two"),
+        *("", "positive", "/", "~", "n/a", ".csv", "a*.csv", "https://x.org/a.csv", "float32", "cuda:0"),
     ],
 )
 def test_a_hub_id_a_built_in_or_a_word_is_never_refused(places, text):
-    assert inputs.located({"base": text}, places[0], "run") == {"base": text}
+    assert inputs.located({"base": text}, {"base"}, places[0], "run") == {"base": text}
 
 
 @pytest.mark.parametrize(
@@ -59,26 +59,32 @@ def test_a_hub_id_a_built_in_or_a_word_is_never_refused(places, text):
 def test_what_can_only_be_a_path_must_be_there(places, text):
     beside, here = places
     with pytest.raises(RunError) as error:
-        inputs.located({"data": text}, beside, "run")
+        inputs.located({"data": text}, {"data"}, beside, "run")
     looked = f"There is none in {beside}, where the notebook's kernel stands, nor in {here}.\n"
     assert str(error.value) == (
         f"run: parameter 'data': no file or folder {text!r}.\n{'' if text[0] in '/~' else looked}"
-        "A text that begins with /, ./, ../, ~/ or data/, or ends as files of data do, must be there, "
-        "unless its parameter's name holds one of: out, output, to, save, cache, log."
+        "An InputPath that begins with /, ./, ../, ~/ or data/, or ends as files of data do, must be there."
     )
 
 
-@pytest.mark.parametrize("name", ["out", "save_to", "log_file", "OUTPUT", "to", "cache_dir"])
-def test_what_is_written_need_not_be_there(places, name):
-    given = {name: "./new/folder.csv"}
-    assert inputs.located(given, places[0], "run") == given
+@pytest.mark.parametrize("text", ["./new/folder.csv", "Read it in notes.txt", "/help me", "line one\n./line two"])
+def test_a_text_that_is_no_input_is_left_as_it_is(places, text):
+    assert inputs.located({"out": text}, set(), places[0], "run") == {"out": text}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "is_input"),
+    [("InputPath", True), ("InputPath | None", True), ("list[InputPath]", True), ("OutputPath", False), ("str", False)],
+)
+def test_a_parameters_annotation_says_what_is_an_input(annotation, is_input):
+    assert Parameter("data", annotation, "", "").is_input == is_input
 
 
 def test_a_file_is_found_beside_the_notebook_then_where_one_stands(places):
     beside, here = places
     given = {"a": "texts.csv", "b": "./model", "c": "mine.csv", "d": "my/model", "e": "data/prompts.txt", "n": 3}
     given |= {"f": ["mine.csv", "gpt2"], "g": str(here / "mine.csv")}
-    assert inputs.located(given, beside, "run") == given | {
+    assert inputs.located(given, set(given), beside, "run") == given | {
         "c": str(here / "mine.csv"),
         "d": str(here / "my" / "model"),
         "f": [str(here / "mine.csv"), "gpt2"],
@@ -90,7 +96,6 @@ def test_contents_know_names_and_bytes_and_nothing_else(places):
     values = {
         "file": "texts.csv",
         "folder": "./model",
-        "out": "texts.csv",
         "hub": "org/x",
         "two": ["texts.csv", "./model"],
     }

@@ -49,15 +49,15 @@ def test_the_kernel_gets_an_environment_and_its_own_variables_stay(notebook, mon
 
 @pytest.mark.slow
 def test_a_taken_port_is_tried_again(notebook, monkeypatch):
-    real, tries = kernel._execute, []
+    real, tries = kernel._run_cells, []
 
-    def taken(source, given, work, watch, environment):
+    def taken(source, given, work, monitor, environment):
         tries.append(1)
         if len(tries) < 3:
             return {"cell": None, "kind": "RuntimeError", "why": "the kernel did not start: Address already in use"}
-        return real(source, given, work, watch, environment)
+        return real(source, given, work, monitor, environment)
 
-    monkeypatch.setattr(kernel, "_execute", taken)
+    monkeypatch.setattr(kernel, "_run_cells", taken)
     assert execution.run(notebook("x = 1")).is_dir() and len(tries) == 3
 
 
@@ -106,18 +106,18 @@ def test_what_torch_computed_on_is_told_at_the_end(monkeypatch, tmp_path):
     file = tmp_path / "device.json"
     monkeypatch.setenv(DEVICE, str(file))
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    kernel_main._tell_device()
+    kernel_main._note_device()
     assert not file.exists()
     cuda = SimpleNamespace(
         is_initialized=lambda: False, get_device_name=lambda: "NVIDIA X", max_memory_allocated=lambda: 7
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda, get_num_threads=lambda: 2))
-    kernel_main._tell_device()
+    kernel_main._note_device()
     assert execution._device(tmp_path) == {} and json.loads(file.read_text()) == {"device": "cpu, 2 threads"}
     cuda.is_initialized = lambda: True
     file.rename(tmp_path / ".device.json")
     monkeypatch.setenv(DEVICE, str(tmp_path / ".device.json"))
-    kernel_main._tell_device()
+    kernel_main._note_device()
     assert execution._device(tmp_path) == {"device": "NVIDIA X", "peak_gpu_memory_bytes": 7}
 
 

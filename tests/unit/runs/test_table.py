@@ -32,7 +32,7 @@ def runs(tmp_path, monkeypatch) -> Path:
     return tmp_path / "runs"
 
 
-def test_a_row_a_run_with_facts_parameters_and_chief_numbers(runs):
+def test_a_row_a_run_with_facts_parameters_and_summary_numbers(runs):
     frame = read_runs("runs")
     assert list(frame.index) == ["a", "b", "c.failed"] and frame.index.name == "run"
     assert frame["status"].tolist() == ["done", "done", "failed"]
@@ -47,6 +47,17 @@ def test_a_row_a_run_with_facts_parameters_and_chief_numbers(runs):
     assert frame.loc["a", ["rise/strength/good low", "rise/strength/good high"]].tolist() == [0.25, 0.25]
     assert frame.attrs["unreadable"] == {}
     assert differing(frame) == ["seed", "parameter status"]
+
+
+def test_a_run_of_0_1_is_read_in_the_names_of_today(runs):
+    folder = runs / "old"
+    folder.mkdir()
+    old = {"status": "done", "name": "old", "notebook": {"name": "02_walk_the_line.ipynb"}, "parameters": {"draws": 4}}
+    old |= {"chief": {"rise/strength/good": {"value": 0.5, "low": 0.25, "high": 0.75, "unit": "probability"}}}
+    (folder / "run.json").write_text(json.dumps(old))
+    frame = read_runs("runs", "notebook == '02_walk_the_line.ipynb'")
+    assert frame.loc["old", ["draws", "rise/strength/good", "rise/strength/good low"]].tolist() == [4, 0.5, 0.25]
+    assert RunDirectory("runs").facts("old")["summary"] == old["chief"]
 
 
 def test_where_is_pandas_query(runs):
@@ -64,7 +75,7 @@ def test_unreadable_folders_are_listed_and_cost_nothing_else(runs):
         "d1": '{"status": "do',
         "d2": "[1]",
         "d3": '{"parameters": {}}',
-        "d4": '{"status": "done", "chief": {"x": 1}}',
+        "d4": '{"status": "done", "summary": {"x": 1}}',
     }
     for name, text in damaged.items():
         (runs / name).mkdir()

@@ -1,0 +1,168 @@
+"""What a run is to do, checked once: a notebook, its parameters, and what these name."""
+
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from lerpnb.assets import project_root
+from lerpnb.errors import RunError
+from lerpnb.runs.inputs import contents, fingerprint, located
+from lerpnb.runs.monitor import is_run
+from lerpnb.runs.parameters import Parameter, checked, parameters_of
+
+ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that one run needs, as plain values: it travels to other machines as JSON.
+
+    `prepare` makes it. Nothing in it is located, checked or hashed again.
+    """
+
+    name: str
+    to: str  # the address of the folder of runs
+    notebook: str  # its path
+    parameters: dict[str, Any]  # those that were given
+    identity: str  # of notebook, parameters and the contents of what they name
+    sweep: str = ""
+    time_limit: float | None = None  # seconds
+    memory_limit: float | None = None  # GiB
+    environment: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # all parameters, the defaults too, as JSON knows them
+    files: dict[str, str] = field(default_factory=dict)  # sha256 of what they name
+    source: dict[str, Any] = field(default_factory=dict)  # the notebook's name, sha256, commit and whether it differs
+    cells: int = 0  # that the kernel gets
+    again: bool = False  # whether to run although it has failed before
+    stop: str = ""  # a name in the folder of runs; once it is there, the run ends
+
+    @property
+    def call(self) -> str:
+        """How an error names the run."""
+        return f'run("{Path(self.notebook).stem}")'
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook that runs are prepared of: read once, however many runs."""
+
+    path: Path
+    takes: dict[str, Parameter]
+    source: dict[str, Any]
+    cells: int
+
+    @classmethod
+    def read(cls, notebook: str | Path, call: str = "") -> "Notebook":
+        path = find_notebook(notebook)
+        call = call or f'run("{path.stem}")'
+        node = _read(path, call)
+        source = {"name": path.name, "sha256": source_hash(node)} | _commit(path)
+        return cls(path, parameters_of(node, call), source, sum(map(is_run, node.cells)))
+
+    def checked(self, parameters: dict[str, Any], call: str) -> dict[str, Any]:
+        """The given parameters with their declared types, in which what names a file leads to it."""
+        inputs = {name for name, parameter in self.takes.items() if parameter.is_input}
+        return located(checked(parameters, self.takes, call), inputs, self.path.parent, call)
+
+    def values(self, given: dict[str, Any]) -> dict[str, Any]:
+        """All parameters, the defaults too, as JSON knows them."""
+        values = {key: parameter.default for key, parameter in self.takes.items()} | given
+        return json.loads(json.dumps(values, default=str))  # a default may be anything
+
+    def spec(self, name: str, given: dict[str, Any], to: str, **options: Any) -> RunSpec:
+        """The spec of a run with these checked parameters."""
+        values = self.values(given)
+        files = contents({key: values[key] for key in values if self.takes[key].is_input}, self.path.parent)
+        return RunSpec(
+            name,
+            to,
+            str(self.path),
+            given,
+            fingerprint(self.source["sha256"], values, files),
+            values=values,
+            files=files,
+            source=self.source,
+            cells=self.cells + bool(given),  # papermill adds a cell for what is given
+            **options,
+        )
+
+
+def prepare(
+    notebook: str | Path,
+    parameters: dict[str, Any] | None = None,
+    name: str | None = None,
+    to: str | Path = "runs",
+    *,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    environment: dict[str, str] | None = None,
+) -> RunSpec:
+    """Check everything that a run needs, before a kernel starts. Arguments and errors are those of `run`."""
+    source = Notebook.read(notebook)
+    call = f'run("{source.path.stem}")'
+    for limit, value, unit in (("time_limit", time_limit, "seconds"), ("memory_limit", memory_limit, "GiB")):
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            raise RunError(f"{call}: {limit} is {value!r}.\nIt takes {unit}, a number above 0, or None for no limit.")
+    given = source.checked(parameters or {}, call)
+    name = source.path.stem if name is None else name
+    if not re.fullmatch(r"\w[\w .,=+-]*", name) or name.endswith((".failed", ".", " ")):
+        raise RunError(
+            f"{call}: {name!r} is no name for a run.\n"
+            "It starts with a letter or digit, holds letters, digits, spaces and .,_-+= and does not end in .failed."
+        )
+    limits = {"time_limit": time_limit, "memory_limit": memory_limit, "environment": environment or {}}
+    return source.spec(name, given, str(to), **limits)
+
+
+def find_notebook(notebook: str | Path) -> Path:
+    """The .ipynb that is meant: a path, with or without its ending, or a name in the project's notebooks folder."""
+    path, project = Path(notebook), project_root() / "notebooks"
+    for name in (path, project / path, project / path.name):
+        candidate = name if name.suffix == ".ipynb" else Path(f"{name}.ipynb")
+        if candidate.is_file():
+            return candidate.resolve()
+    names = sorted(file.stem for file in project.glob("*.ipynb"))
+    hint = f"\nThe project's notebooks: {', '.join(names)}." if names else ""
+    raise RunError(f'run("{notebook}"): no such notebook.{hint}')
+
+
+def source_hash(notebook: NotebookNode) -> str:
+    """sha256 of a notebook's cells as their author wrote them: outputs, metadata and papermill's cells left out."""
+    cells = [c for c in notebook.cells if not ADDED_BY_PAPERMILL & set(c.metadata.get("tags", []))]
+    text = json.dumps([[cell.cell_type, cell.source] for cell in cells], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: Path, call: str) -> NotebookNode:
+    try:
+        node = nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises whatever its parts raise
+        raise RunError(f"{call}: {path.name} is no notebook: {str(error).splitlines()[0]}") from error
+    language = node.metadata.get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise RunError(f"{call}: {path.name} is written in {language}.\nOnly Python notebooks are run.")
+    return node
+
+
+def _commit(path: Path) -> dict[str, Any]:
+    """The git commit that a notebook is at, and whether it differs from it; nothing where git does not know it."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(path.parent), *words]
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=10).stdout
+
+    try:
+        git("ls-files", "--error-unmatch", "--", path.name)
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("diff", "HEAD", "--", path.name))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
