@@ -16,7 +16,7 @@ import nbformat
 
 from lerpnb.assets import project_root
 from lerpnb.errors import LerpError, RunError
-from lerpnb.runs.execution import source_hash
+from lerpnb.runs.spec import source_hash
 from lerpnb.runs.report.exporter import render
 from lerpnb.runs.report.images import PLOTLY, static_images, with_images
 from lerpnb.runs.report.sanitize import redact

@@ -67,8 +67,8 @@ class Cluster:
         return subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
 
     def runs_under_way(self) -> list[tuple[psutil.Process, psutil.Process]]:
-        """(worker, its child) of each run that holds a lease; a worker is the child of its nanny."""
-        found, holders = [], {told["pid"] for told in leased()}
+        """(worker, its child) of each run that holds a lock; a worker is the child of its nanny."""
+        found, holders = [], {holder["pid"] for holder in locked()}
         for nanny in self.workers:
             with contextlib.suppress(psutil.Error):
                 workers = psutil.Process(nanny.pid).children()
@@ -127,8 +127,8 @@ def wait_for(condition: Callable, seconds: float = 60.0) -> Any:
     return found
 
 
-def leased() -> list[dict]:
-    """What the leases tell of the runs under way."""
+def locked() -> list[dict]:
+    """What the locks say of the runs under way."""
     found = []
     for file in Path("runs").glob(".*.lock/??????"):
         with contextlib.suppress(OSError, ValueError):

@@ -15,7 +15,7 @@ from lerpnb.plots import image
 from lerpnb.plots.curve import plot_curve
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
-from lerpnb.runs.execution import source_hash
+from lerpnb.runs.spec import source_hash
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
