@@ -16,10 +16,10 @@ import nbformat
 
 from lerpnb.assets import project_root
 from lerpnb.errors import LerpError, RunError
-from lerpnb.runs.spec import source_hash
 from lerpnb.runs.report.exporter import render
 from lerpnb.runs.report.images import PLOTLY, static_images, with_images
 from lerpnb.runs.report.sanitize import redact
+from lerpnb.runs.spec import source_hash
 from lerpnb.utils.atomic import atomic_file
 
 MOST = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}  # bytes
