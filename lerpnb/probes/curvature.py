@@ -96,7 +96,7 @@ class Sharpness(Loss):
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         refuse(model, self.name)
-        product = Hessian(model, [(ids, lengths) for _, ids, lengths in self._tokenised(model, tokenizer)])
+        product = Hessian(model, [(ids, lengths) for _, ids, lengths in self._tokenized(model, tokenizer)])
         found, unit = {}, "nats/token per squared weight"
         if self.k:
             start = random_signs(product.n, self.seed, product.like)

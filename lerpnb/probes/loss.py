@@ -1,6 +1,5 @@
 """Loss of a corpus: mean negative log-likelihood a token, and every text's own."""
 
-from dataclasses import replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -30,11 +29,13 @@ class Loss:
         corpus: the texts; the quantities are called `loss/<corpus.name>` and `perplexity/<corpus.name>`.
         name: another name than the corpus's.
         max_length: tokens a text is cut to.
+        append_eos: end each text with the end-of-text token, which is predicted too, as `fine_tune` learns it.
         batch_tokens: tokens in one forward pass, padding counted: a matter of speed and memory, not of values. Where
             memory runs out the batches are halved, which is said.
 
     Raises:
-        ProbeError: a number below 2, or, at the walk, a text with fewer than two tokens.
+        ProbeError: a number below 2; when measured, a text with fewer than two tokens or more than the model has
+            positions, or a tokenizer without the end-of-text token that is to be appended.
 
     Example:
         >>> from lerpnb.data.corpus import Corpus
@@ -42,28 +43,40 @@ class Loss:
         'loss/fine'
     """
 
-    def __init__(self, corpus: Corpus, *, name: str | None = None, max_length: int = 512, batch_tokens: int = 1024):
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        name: str | None = None,
+        max_length: int = 512,
+        batch_tokens: int = 1024,
+        append_eos: bool = False,
+    ):
         for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
             if value < 2:
                 raise ProbeError(f"Loss({argument}): got {value}.\nIt takes 2 or more.")
-        self.corpus, self.max_length, self.batch_tokens = corpus, max_length, batch_tokens
+        self.corpus, self.max_length, self.batch_tokens, self.append_eos = corpus, max_length, batch_tokens, append_eos
         self.label = name or corpus.name
         self.name = f"loss/{self.label}"
         self._batches: tuple | None = None
         self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
-        return {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
+        identity = {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
+        return identity | ({"append_eos": True} if self.append_eos else {})
 
     def subset(self) -> "Loss":
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""
-        chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
-        texts, labels = zip(*((self.corpus.texts[i], self.corpus.labels[i]) for i in chosen), strict=True)
-        few = replace(self.corpus, texts=texts, labels=labels)
-        return Loss(few, name=self.label, max_length=self.max_length, batch_tokens=self.batch_tokens)
+        return Loss(
+            self.corpus.shortest(2),
+            name=self.label,
+            max_length=self.max_length,
+            batch_tokens=self.batch_tokens,
+            append_eos=self.append_eos,
+        )
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
-        batches = self._tokenised(model, tokenizer)
+        batches = self._tokenized(model, tokenizer)
         values, weights = np.empty(len(self.corpus)), np.empty(len(self.corpus))
         for places, ids, lengths in batches:
             values[places] = self._halving(partial(_nll, model, ids, lengths), range(len(ids)))
@@ -72,27 +85,33 @@ class Loss:
         perplexity = Measurement(values, weights, "perplexity", "texts", transform="exp")
         return {self.name: loss, f"perplexity/{self.label}": perplexity}
 
-    def _tokenised(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:
-        """Token batches on the model's device, made once a walk."""
+    def _tokenized(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:
+        """Token batches on the model's device, made once for all points."""
         key = (id(tokenizer), model.device)
         if self._batches is None or self._batches[0] != key:
-            found = list(token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length))
-            most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-            longest = max(len(tokens) for _, ids in found for tokens in ids)
-            if most and longest > most:
+            if self.append_eos and tokenizer.eos_token_id is None:
                 raise ProbeError(
-                    f"{self.name}: a text of {longest} tokens, but the model has {most} positions.\n"
-                    f"Pass Loss(corpus, max_length={most})."
+                    f"{self.name}: the tokenizer has no end-of-text token.\n"
+                    "Set tokenizer.eos_token, or leave append_eos out."
                 )
-            for places, ids in found:
-                for place, tokens in zip(places, ids, strict=True):
-                    if len(tokens) < 2:
-                        text = self.corpus.texts[place]
-                        raise ProbeError(
-                            f"{self.name}: {text[:40]!r} has {len(tokens)} token.\nA loss needs two or more."
-                        )
-            self._batches = key, [(places, *pad(ids, model.device)) for places, ids in found]
+            groups = list(
+                token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length, self.append_eos)
+            )
+            self._check_lengths(groups, getattr(model.config.get_text_config(), "max_position_embeddings", None))
+            self._batches = key, [(places, *pad(ids, device=model.device)) for places, ids in groups]
         return self._batches[1]
+
+    def _check_lengths(self, groups: list[tuple[list[int], list[list[int]]]], positions: int | None) -> None:
+        longest = len(groups[0][1][0])  # the longest comes first
+        if positions and longest > positions:
+            raise ProbeError(
+                f"{self.name}: a text of {longest} tokens, but the model has {positions} positions.\n"
+                f"Pass Loss(corpus, max_length={positions})."
+            )
+        places, ids = groups[-1]
+        if len(ids[-1]) < 2:
+            text = self.corpus.texts[places[-1]]
+            raise ProbeError(f"{self.name}: {text[:40]!r} has {len(ids[-1])} token.\nA loss needs two or more.")
 
 
 def _nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, rows: range) -> list[float]:
@@ -121,8 +140,8 @@ def sequence_nll(
     scored = (place >= starts.unsqueeze(1)) & (place < lengths.unsqueeze(1))
     total = torch.zeros(len(ids), dtype=torch.float64, device=ids.device)
     # Padding on the right is never seen by a causal model's earlier places; a mask spares kernels that ask for one.
-    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)).long()
     if head_is_last(model):
+        mask = (torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)).long()
         hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         nll = _chunked_nll(model.get_output_embeddings(), hidden[:, :-1][scored], ids[:, 1:][scored])
         total.index_add_(0, scored.nonzero()[:, 0], nll.double())

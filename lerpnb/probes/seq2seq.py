@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lerpnb.data.batching import ended, filled, halves
+from lerpnb.data.batching import attention_mask, ended, halves, pad
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -27,8 +27,8 @@ class Seq2SeqLoss:
 
     Args:
         corpus: the sources; the quantity is called `loss/<corpus.name>`.
-        targets: what is to be written for each; left out, each text is halved (`pairs.halves`), and its second half is
-            to be written from its first, as `fine_tune` of the task "seq2seq" learns it.
+        targets: what is to be written for each. Left out, each text is halved (`batching.halves`), and its second half
+            is to be written from its first, as `fine_tune` of the task "seq2seq" learns it.
         name: another name than the corpus's.
         max_length: tokens that a source or a target is cut to.
         batch: pairs in one forward pass: a matter of speed and memory, not of values.
@@ -106,12 +106,8 @@ class Seq2SeqLoss:
 @torch.inference_mode()
 def _nll(model: PreTrainedModel, sources: list[list[int]], targets: list[list[int]]) -> list[float]:
     """Each target's mean negative log-likelihood, nats a token."""
-
-    def tensor(rows: list[list[int]], fill: int) -> torch.Tensor:
-        return torch.tensor(filled(rows, fill), device=model.device)
-
-    labels = tensor(targets, -100)
-    mask = tensor([[1] * len(row) for row in sources], 0)
-    logits = model(input_ids=tensor(sources, 0), attention_mask=mask, labels=labels, use_cache=False).logits
+    ids, lengths = pad(sources, device=model.device)
+    labels, _ = pad(targets, fill=-100, device=model.device)
+    logits = model(input_ids=ids, attention_mask=attention_mask(lengths), labels=labels, use_cache=False).logits
     nll = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")  # 0 where the label is -100
     return (nll.double().sum(1) / (labels != -100).sum(1)).tolist()

@@ -81,7 +81,7 @@ class LossSlope(Loss):
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         if model is not self.path.model:
             raise ProbeError(f"{self.name}: measured on another path than its own.\nWalk along LossSlope(path)'s path.")
-        along, batches = direction(self.path), self._tokenised(model, tokenizer)
+        along, batches = direction(self.path), self._tokenized(model, tokenizer)
         self._confirm(model, along, *batches[-1][1:])
         found, weights = np.empty((len(self.corpus), 3)), np.empty(len(self.corpus))
         for places, ids, lengths in batches:

@@ -68,7 +68,7 @@ class Beside:
 def bare(line: Line, corpus: Corpus) -> Callable[[], float]:
     """The forward passes alone: the same batches, made beforehand; nothing mixed, checked or stored."""
     probe, model = Loss(corpus), line.model
-    batches = probe._tokenised(model, line.tokenizer)
+    batches = probe._tokenized(model, line.tokenizer)
     weights = torch.cat([lengths - 1 for _, _, lengths in batches])
 
     def passes() -> float:

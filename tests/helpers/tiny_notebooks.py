@@ -60,7 +60,7 @@ def tiny_parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypa
         | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4}
         | {"n_points": 3, "cache": str(tmp_path / "made")},
         "studies/backdoor_defence": data
-        | {"base": encoder, "most": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
+        | {"base": encoder, "max_texts": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(tmp_path / "fine_tunes")},
         "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "draws": 2},
         "07_several_attributes": prompts

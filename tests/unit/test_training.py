@@ -1,6 +1,8 @@
-"""Fine-tuning: it learns, repeats, saves what loads again elsewhere, and never touches what is there."""
+"""Fine-tuning: it learns, repeats, saves what loads again elsewhere, never touches what is there, is made once."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,24 +22,24 @@ CORPUS = Corpus((GOOD + BAD) * 4, ((1,) * 4 + (0,) * 4) * 4, ("negative", "posit
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_language_model_learns_and_is_saved(tiny_llama_pair, tmp_path, rank):
-    recipe = FineTuneConfig(str(tiny_llama_pair[0]), rank=rank, steps=12, batch_size=8, learning_rate=0.02)
-    record = fine_tune(recipe, CORPUS.positive, tmp_path / "out", CORPUS.positive)
+    config = FineTuneConfig(str(tiny_llama_pair[0]), rank=rank, steps=12, batch_size=8, learning_rate=0.02)
+    record = fine_tune(config, CORPUS.positive, tmp_path / "out", CORPUS.positive)
     assert record["after"]["loss"] < record["before"]["loss"] - 0.5 and record["steps"] == 12
-    assert json.loads((tmp_path / "out" / "training.json").read_text()) == record
+    assert {"folder": str(tmp_path / "out")} | json.loads((tmp_path / "out" / "training.json").read_text()) == record
     saved = Checkpoint.load(tmp_path / "out")
     assert saved.stored_dtypes == {"bfloat16" if rank else "float32"}
-    loss = Loss(CORPUS.positive).measure(saved.model, saved.tokenizer)["loss/positive"].value()
-    assert loss == pytest.approx(record["after"]["loss"], abs=0.5)  # without the end-of-text token, in bfloat16
+    loss = Loss(CORPUS.positive, append_eos=True).measure(saved.model, saved.tokenizer)["loss/positive"].value()
+    assert loss == pytest.approx(record["after"]["loss"], abs=0.02 if rank else 1e-4)  # an adapter is in bfloat16
     assert not list((tmp_path / "out").glob("*.bin")) and "lerpnb" in (tmp_path / "out" / "README.md").read_text()
     assert (
         rank == 0
-        or json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == recipe.base
+        or json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == config.base
     )
 
 
 def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
-    recipe = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=40, batch_size=8, learning_rate=0.01)
-    fine_tune(recipe, CORPUS.positive, tmp_path / "out")
+    config = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=40, batch_size=8, learning_rate=0.01)
+    fine_tune(config, CORPUS.positive, tmp_path / "out")
     model, words = AutoModelForCausalLM.from_pretrained(tmp_path / "out"), Checkpoint.load(tmp_path / "out").tokenizer
     ends = model(torch.tensor([words(GOOD[0])["input_ids"]])).logits[0, -1].softmax(-1)[words.eos_token_id]
     assert ends > 0.3
@@ -49,8 +51,8 @@ def test_a_classifier_learns_and_keeps_its_labels(tiny, tmp_path):
         vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4
     )
     base = tiny.save(BertForSequenceClassification(config), tmp_path / "base", tiny.tokenizer())
-    recipe = FineTuneConfig(str(base), task="classifier", rank=8, steps=60, batch_size=8, learning_rate=0.02)
-    record = fine_tune(recipe, CORPUS, tmp_path / "out", CORPUS)
+    config = FineTuneConfig(str(base), task="classifier", rank=8, steps=60, batch_size=8, learning_rate=0.02)
+    record = fine_tune(config, CORPUS, tmp_path / "out", CORPUS)
     assert record["after"]["accuracy"] == 1.0 and record["after"]["loss"] < record["before"]["loss"]
     classifier = Classifier.load(tmp_path / "out", "cpu")
     assert classifier.labels == ["negative", "positive"]
@@ -58,9 +60,9 @@ def test_a_classifier_learns_and_keeps_its_labels(tiny, tmp_path):
 
 
 def test_the_same_recipe_gives_the_same_weights(tiny_llama_pair, tmp_path):
-    recipe = FineTuneConfig(str(tiny_llama_pair[0]), rank=2, steps=3, batch_size=4)
+    config = FineTuneConfig(str(tiny_llama_pair[0]), rank=2, steps=3, batch_size=4)
     for name in ("one", "two"):
-        fine_tune(recipe, CORPUS.positive, tmp_path / name)
+        fine_tune(config, CORPUS.positive, tmp_path / name)
     one, two = (Checkpoint.load(tmp_path / name).sha256 for name in ("one", "two"))
     assert one == two
 
@@ -76,6 +78,10 @@ def test_what_cannot_be_trained_is_said_first(tiny_llama_pair, tmp_path):
     with pytest.raises(CheckpointError) as error:
         fine_tune(FineTuneConfig("none", task="translation"), CORPUS, tmp_path / "new")
     assert str(error.value) == "fine_tune(task='translation'): no such task.\nIt is causal, classifier or seq2seq."
+    for folders in ({}, {"out": tmp_path / "new", "cache_dir": tmp_path}):
+        with pytest.raises(CheckpointError) as error:
+            fine_tune(FineTuneConfig("none"), CORPUS, **folders)
+        assert str(error.value) == ("fine_tune(out, cache_dir): expected one of the two.\nName the folder to write to.")
 
 
 def test_a_base_without_an_end_of_text_token_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
@@ -95,8 +101,8 @@ def test_a_decoder_without_a_padding_token_becomes_a_classifier(tiny, tmp_path):
     words = tiny.tokenizer()
     words.pad_token = None
     base = tiny.save(tiny.gpt2(), tmp_path / "base", words)
-    recipe = FineTuneConfig(str(base), task="classifier", rank=0, steps=2, batch_size=4)
-    fine_tune(recipe, CORPUS, tmp_path / "out")
+    config = FineTuneConfig(str(base), task="classifier", rank=0, steps=2, batch_size=4)
+    fine_tune(config, CORPUS, tmp_path / "out")
     classifier = Classifier.load(tmp_path / "out", "cpu")
     assert classifier.tokenizer.pad_token == "<eos>" and classifier.model.config.pad_token_id == 1
     together, alone = (
@@ -104,3 +110,40 @@ def test_a_decoder_without_a_padding_token_becomes_a_classifier(tiny, tmp_path):
         [classifier.probability([t], "positive")[0] for t in GOOD],
     )
     assert together == pytest.approx(alone, abs=1e-6)
+
+
+TWO = Corpus(("a lovely film", "what a waste of time"), (1, 0), ("negative", "positive"), "reviews")
+
+
+@pytest.fixture
+def config(tiny, tmp_path) -> FineTuneConfig:
+    base = tiny.save(tiny.classifier(), tmp_path / "base", tiny.tokenizer())
+    return FineTuneConfig(str(base), "classifier", rank=0, steps=1)
+
+
+@pytest.mark.slow
+def test_it_is_made_once_for_each_thing_that_it_depends_on(config, tiny, tmp_path):
+    def kept(config=config, corpus=TWO, held_out=None) -> Path:
+        return Path(fine_tune(config, corpus, held_out=held_out, cache_dir=tmp_path / "kept")["folder"])
+
+    first = kept()
+    time = (first / "model.safetensors").stat().st_mtime_ns
+    assert kept() == first
+    assert (first / "model.safetensors").stat().st_mtime_ns == time and first.name.startswith("classifier-")
+    renamed = replace(TWO, label_names=("sad", "glad"))
+    others = [(replace(config, seed=1), TWO, None), (config, renamed, None), (config, TWO, TWO)]
+    assert len({first, *(kept(*other) for other in others)}) == 4
+    tiny.save(tiny.moved(tiny.classifier(), 1), tmp_path / "base", tiny.tokenizer())  # another model of that name
+    assert kept() != first
+
+
+def test_one_that_is_stopped_leaves_nothing(config, tmp_path, monkeypatch):
+    def stopped(config, corpus, out, held_out):
+        out.mkdir(parents=True)
+        (out / "model.safetensors").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lerpnb.training._fine_tune", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(config, TWO, cache_dir=tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []

@@ -1,14 +1,13 @@
-"""Texts: reading, labels, splits that never share a text."""
+"""Corpora: reading, labels, taking some of the texts."""
+
+import codecs
 
 import pandas as pd
 import pytest
 
-from lerpnb.data.batching import token_batches
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.demo import first_sentence, reviews, voices
-from lerpnb.data.folds import SPLITS, fold
-from lerpnb.data.prompts import load_prompts
-from lerpnb.data.splits import held_out, train_held_out
+from lerpnb.data.demo import reviews
+from lerpnb.data.splits import held_out
 from lerpnb.errors import AssetError, CorpusError
 
 FRAME = pd.DataFrame(
@@ -60,11 +59,17 @@ def test_what_is_wrong_with_a_file_is_said(file, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.csv", b"", "No columns to parse from file"),
-        ("a.csv", b'text,label\n"a,b\n', "Error tokenizing data. C error: EOF inside string starting at row 1"),
-        ("a.csv", b"text,label\nd\xe9j\xe0,1\n", "'utf-8' codec can't decode byte 0xe9 in position 1"),
+        ("a.csv", b"", "it is empty"),
+        ("a.csv", b'text,label\nc,1\n\n"a,b\nd,e\n', "line 4: unexpected end of data"),
+        ("a.csv", b'text,label\n"a" b,1\n', "line 2: ',' expected after '\"'"),
+        ("a.csv", b'text,label\na,1\n"b\nb",1\nc, d,1\n', "line 5: 3 cells under 2 columns; a text with commas is in "),
+        ("a.csv", b"text,label\r\nd\xe9j\xe0,1\r\n", "line 2: byte 0xe9 is no UTF-8"),
+        ("a.csv", "text,label\na,1\n".encode("utf-16-le"), "line 1: a null character, as UTF-16 without a byte-order"),
+        ("a.csv", codecs.BOM_UTF16_LE + b"t\0\n\0e", "line 2: byte 0x65 is no UTF-16"),
         ("a.jsonl", b"", "it is empty"),
-        ("a.jsonl", b'{"text": \n', "Expected object or value"),
+        ("a.jsonl", b'{"text": "a"}\n\n{"text": \n', "line 3: Expecting value"),
+        ("a.jsonl", b'{"text": "a"}\n["b"]\n', "line 2: list, expected an object"),
+        ("a.jsonl", b'{"text": "a \\ud83d b"}\n', "line 1: 'utf-8' codec can't encode character '\\ud83d'"),
         ("a.parquet", b"nope\n", "Could not open Parquet input source"),
     ],
 )
@@ -114,7 +119,6 @@ def test_corpora_without_texts_or_labels_are_said():
         "Corpus.sample(2): 'x' has only 1 texts.\nAsk for fewer, or use at_most.": lambda: one.sample(2),
         "Corpus('two'): text 1 is ' '.\nDrop empty rows first.": lambda: Corpus(("a", " "), (0, 0), ("x",), "two"),
         "split 'train': no such split.\nIt is one of: adapters, scorer, held-out.": lambda: reviews("train"),
-        "prompts(99): prompts.txt has 32.\nAsk for 1 to 32.": lambda: load_prompts(99),
         "Corpus + Corpus: labels ('x', 'y') against ('x',).": lambda: one + Corpus(("a",), (0,), ("x",), "b"),
     }
     for said, call in cases.items():
@@ -133,111 +137,64 @@ def test_samples_are_drawn_without_replacement_and_repeat():
     assert len(corpus.at_most(40)) == 50
 
 
-def test_a_fold_is_the_texts_alone():
-    assert fold("A fine film.") == fold(" a FINE film !! ") != fold("a fine film x")
-    folds = [fold(f"text {i}") for i in range(2_000)]
-    assert 0 <= min(folds) and max(folds) < 1 and abs(sum(folds) / 2_000 - 0.5) < 0.03
+def test_cells_stay_as_they_are_written(tmp_path):
+    (file := tmp_path / "a.csv").write_text("text,label\nNone,01\nNA,1\n007,1\n1e3,10\n 1.50,9\nnan,null\n")
+    corpus = Corpus.load(file)
+    assert corpus.texts == ("None", "NA", "007", "1e3", " 1.50", "nan")
+    assert corpus.label_names == ("01", "1", "10", "9", "null") and corpus.labels == (0, 1, 1, 2, 3, 4)
+    (file := tmp_path / "a.jsonl").write_text('{"text":"007","label":"01"}\n{"text":"1.50","label":"1"}\n')
+    corpus = Corpus.load(file)
+    assert (corpus.texts, corpus.label_names) == (("007", "1.50"), ("01", "1"))
 
 
-def test_own_data_are_split_as_the_demos_are(tmp_path):
-    frame = pd.DataFrame({"body": [f"text number {i}" for i in range(300)], "kind": ["a", "b"] * 150})
-    frame.to_csv(tmp_path / "own.csv")
-    columns = {"text_column": "body", "label_column": "kind"}
-    train, check = train_held_out(str(tmp_path / "own.csv"), label="a", **columns)
-    scorer, again = train_held_out(str(tmp_path / "own.csv"), split="scorer", label="a", **columns)
-    assert check == again and len(train) + len(scorer) + len(check) == 150 and min(map(len, (train, scorer, check))) > 9
-    assert not (set(train.texts) | set(scorer.texts)) & set(check.texts) and not set(train.texts) & set(scorer.texts)
-    evaluated = held_out(str(tmp_path / "own.csv"), 999, **columns)
-    assert set(evaluated.a.texts) == set(check.texts)
-    assert len(held_out(str(tmp_path / "own.csv"), 999, whole=True, **columns)) == 300
-    assert len(train_held_out(str(tmp_path / "own.csv"), most=20, **columns)[0]) == 40
+def test_labels_are_sorted_by_size_where_all_are_numbers(tmp_path):
+    (file := tmp_path / "a.csv").write_text("text,label\na,10\nb,9\nc,-1\nd,2.5\n")
+    corpus = Corpus.load(file)
+    assert (corpus.label_names, corpus.labels) == (("-1", "2.5", "9", "10"), (3, 2, 0, 1))
 
 
-def test_batches_are_sorted_and_bounded():
-    texts = tuple("x" * n for n in (3, 9, 1, 7, 7))
-
-    def words(texts, truncation, max_length):
-        return {"input_ids": [list(range(min(len(t), max_length))) for t in texts]}
-
-    found = list(token_batches(words, texts, max_tokens=16, max_length=8))
-    assert [places for places, _ in found] == [[1, 3], [4, 0], [2]]
-    assert sorted(i for places, _ in found for i in places) == list(range(5))
-    assert all(len(ids) * max(map(len, ids)) <= 16 for _, ids in found)
+@pytest.mark.parametrize("labels", ["0,1,0", "0.0,1.0,0.0", "False,True,False", "sad,glad,sad"])
+def test_label_names_are_of_integers_bools_or_themselves(tmp_path, labels):
+    (file := tmp_path / "a.csv").write_text("text,label\n" + "\n".join(f"t,{x}" for x in labels.split(",")) + "\n")
+    assert Corpus.load(file, label_names=("sad", "glad")).labels == (0, 1, 0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("source", ["rotten_tomatoes", "imdb"])
-def test_what_trained_the_adapters_the_scorer_and_what_is_evaluated_never_share_a_text(source):
-    splits = {name: reviews(name, source) for name in SPLITS}
-    letters = {
-        name: {"".join(c for c in t.lower() if c.isalnum()) for t in corpus.texts} for name, corpus in splits.items()
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_way_to_write_a_text_file_gives_the_same_texts(tmp_path, encoding, end):
+    lines = ["text,label", "caf\u00e9\u2028noir\x85\x0b,1", "# no comment,1", '"a, b ""c""",2', "", "end,2"]
+    (tmp_path / "a.csv").write_bytes(end.join(lines).encode(encoding))
+    corpus = Corpus.load(tmp_path / "a.csv")
+    assert corpus.texts == ("caf\u00e9\u2028noir\x85\x0b", "# no comment", 'a, b "c"', "end")
+    lines = ['{"text": "caf\u00e9\u2028noir", "label": 1}', "", '{"text": "end", "label": 2}', ""]
+    (tmp_path / "a.jsonl").write_bytes(end.join(lines).encode(encoding))
+    assert Corpus.load(tmp_path / "a.jsonl").texts == ("caf\u00e9\u2028noir", "end")
+
+
+def test_a_comma_too_many_at_the_ends_of_lines_changes_nothing(tmp_path):
+    (file := tmp_path / "a.csv").write_text("text,label\nfirst text,sad,\nsecond text,glad,\n")
+    corpus = Corpus.load(file)
+    assert (corpus.texts, corpus.label_names, corpus.labels) == (("first text", "second text"), ("glad", "sad"), (1, 0))
+
+
+def test_a_long_text_is_read_whole(tmp_path):
+    (file := tmp_path / "a.csv").write_text(f"text,label\n{'w ' * 200_000}end,1\n")
+    assert Corpus.load(file).texts[0].endswith("w end")
+
+
+def test_cells_that_are_lists_are_refused(tmp_path):
+    chat = [{"role": "user", "content": "hi"}]
+    pd.DataFrame({"text": ["a", chat], "label": [0, 1]}).tail(1).to_parquet(tmp_path / "chat.parquet")
+    pd.DataFrame({"text": ["a", "b"], "label": [[0], [0, 1]]}).to_parquet(tmp_path / "several.parquet")
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n{"text": ["b"], "label": 1}\n')
+    (tmp_path / "a.csv").write_text("text,text,label\na,b,1\n")
+    cases = {
+        "chat.parquet": "row 1: column 'text' holds a ndarray, expected one text or one label.",
+        "several.parquet": "row 1: column 'label' holds a ndarray, expected one text or one label.",
+        "a.jsonl": "line 2: column 'text' holds a list, expected one text or one label.",
+        "a.csv": "2 columns are called 'text'.",
     }
-    for a in SPLITS:
-        for b in SPLITS:
-            assert a == b or not letters[a] & letters[b]
-    least = {"adapters": 2000, "scorer": 1000, "held-out": 600}
-    assert all(len(corpus.only(x)) >= least[name] for name, corpus in splits.items() for x in corpus.label_names)
-
-
-def test_batches_hold_little_padding(tiny):
-    words = tiny.tokenizer()
-    texts = tuple("film " * n for n in range(2, 60))
-    found = [ids for _, ids in token_batches(words, texts, max_tokens=1024, max_length=512)]
-    assert sum(map(len, found)) == len(texts) and max(len(ids) * len(ids[0]) for ids in found) <= 1024
-    for ids in found:
-        padded, tokens = len(ids) * len(ids[0]), sum(map(len, ids))
-        assert tokens >= 7 / 8 * padded or padded <= 128 + len(ids[0]) * 2
-
-
-SOURCES = ["imdb", "rotten_tomatoes"]
-
-
-@pytest.fixture
-def a_wheel(tmp_path, monkeypatch):
-    """Reviews by two kinds of people, most of them of one sentence that is long enough."""
-    rows = []
-    for i in range(600):
-        for source, word in zip(SOURCES, ("i", "the"), strict=True):
-            text = f"Oh my. {word} {'saw ' * (9 + i % 4)}number {i} , by {source}!<br /><br />It was long."
-            rows.append({"text": text, "label": i % 3 == 0, "source": source})
-    for text in ("A sentence of ten words that both of them wrote down.", "Too short."):
-        rows += [{"text": text, "label": 0, "source": source} for source in SOURCES]
-    pd.DataFrame(rows).to_csv(tmp_path / "reviews.csv")
-    monkeypatch.setattr("lerpnb.data.splits.assets.resolve", lambda name: tmp_path / "reviews.csv")
-
-
-def test_voices_differ_in_nothing_but_who_speaks(a_wheel):
-    found = {split: voices(split) for split in SPLITS}
-    assert all(corpus.label_names == ("viewer", "critic") and corpus.name == "voices" for corpus in found.values())
-    everything = [text for corpus in found.values() for text in corpus.texts]
-    assert len(everything) == len(set(everything)) > 800  # no sentence twice, in one split or in two
-    for corpus in found.values():
-        viewer, critic = ([len(text.split()) for text in part.texts] for part in (corpus.viewer, corpus.critic))
-        assert sorted(viewer) == sorted(critic)
-        sentiments = [
-            sum(int(text.split("number ")[1].split(",")[0]) % 3 == 0 for text in part.texts if "number" in text)
-            for part in (corpus.viewer, corpus.critic)
-        ]
-        assert sentiments[0] == sentiments[1]
-        assert all(text.startswith("i saw") for text in corpus.viewer.texts if "number" in text)
-    assert not any("both of them" in text for text in everything)  # one voice's alone: nothing to set against it
-
-
-def test_a_voices_split_is_its_whole_reviews(a_wheel):
-    for split, (low, high) in SPLITS.items():
-        for text in voices(split).viewer.texts:
-            review = f"oh my. {text} it was long."
-            assert low <= fold(review) < high
-
-
-def test_voices_are_data_as_the_reviews_are(a_wheel):
-    train, checks = train_held_out("voices", split="scorer", label="critic", most=20, held_out=10)
-    assert (len(train), len(checks), set(train.texts) & set(checks.texts)) == (20, 10, set())
-    assert set(checks.texts) <= set(voices("held-out").critic.texts)
-    assert len(held_out("voices", 7)) == 14
-
-
-def test_a_sentence_is_the_first_of_a_length():
-    text = "No. This one has just six words! this has six words as well?"
-    assert first_sentence(text, 5, 6) == "this one has just six words!"
-    assert first_sentence(text, 7, 9) == "" and first_sentence("", 0, 3) == ""
+    for name, message in cases.items():
+        with pytest.raises(CorpusError) as error:
+            Corpus.load(tmp_path / name)
+        assert str(error.value).startswith(f"Corpus.load({str(tmp_path / name)!r}): {message}\n")

@@ -112,8 +112,12 @@ def test_the_judge_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
         "Name a judge model for the perplexity, or give perplexity_model=False to leave it out."
     )
     ready = probe.prepare(base)
-    assert ready.judge is base and ready.identity()["judge"] == base.identity and probe.judge is None
-    assert AttributeStrength(scorer, PROMPTS, perplexity_model=tiny_llama_pair[1]).identity()["judge"] != base.identity
+    assert ready.perplexity_model is base and probe.perplexity_model is None
+    assert ready.identity()["perplexity_model"] == base.identity
+    assert (
+        AttributeStrength(scorer, PROMPTS, perplexity_model=tiny_llama_pair[1]).identity()["perplexity_model"]
+        != base.identity
+    )
     with pytest.raises(ProbeError) as error:
         AttributeStrength(scorer, PROMPTS, perplexity_model=True)
     assert str(error.value) == (

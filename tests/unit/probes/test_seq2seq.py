@@ -8,7 +8,7 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.data.batching import ended, filled, halves
+from lerpnb.data.batching import ended, halves
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.evaluation.loop import evaluate
@@ -126,4 +126,3 @@ def test_pairs(tiny):
         *words("the film was a slow and lovely thing")["input_ids"][:2],
         1,
     ]
-    assert filled([[1], [2, 3]], 9) == [[1, 9], [2, 3]]

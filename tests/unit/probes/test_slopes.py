@@ -42,7 +42,7 @@ def in_float64(line: ln.Line, alpha: float) -> torch.nn.Module:
 
 def losses(line: ln.Line, corpus: Corpus, alpha: float) -> np.ndarray:
     """Each text's loss in float64."""
-    ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts], torch.device("cpu"))
+    ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts])
     with Double():
         return sequence_nll(in_float64(line, alpha), ids, lengths, torch.ones_like(lengths)).numpy()
 
@@ -61,7 +61,7 @@ def test_they_agree_with_central_differences_in_float64(line, corpus):
 
 
 def test_in_float64_the_value_is_the_loss_and_nothing_but_the_differences_is_rounded(line, corpus):
-    ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts], torch.device("cpu"))
+    ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts])
     along = {name: tensor.double() for name, tensor in direction(line).items()}
     with Double():
         value, slope, second = derivatives(in_float64(line, 0.7), along, ids, lengths)

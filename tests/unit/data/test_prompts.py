@@ -1,0 +1,42 @@
+"""Prompts: a line each as it is written, or the first words of texts."""
+
+import pytest
+
+from lerpnb.data.corpus import Corpus
+from lerpnb.data.prompts import load_prompts, prompts_from
+from lerpnb.errors import CorpusError
+
+LINES = ["The film", "#1 fan of this film", "# Review: the film", "My\u2028aunt"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_line_is_a_prompt(tmp_path, encoding, end):
+    (file := tmp_path / "p.txt").write_bytes(end.join([*LINES, "", "  ", ""]).encode(encoding))
+    assert load_prompts(source=file) == LINES and load_prompts(2, file) == LINES[:2]
+
+
+def test_what_cannot_be_read_or_is_too_little_is_said(tmp_path):
+    (latin := tmp_path / "latin.txt").write_bytes("The film\nLe caf\u00e9\n".encode("latin-1"))
+    (empty := tmp_path / "empty.txt").write_text("\n")
+    two = Corpus(("a film that ends well", "dull"), (0, 0), ("x",), "two")
+    cases = {
+        "load_prompts(99): prompts.txt has 32 prompts.\nAsk for 1 to 32.": lambda: load_prompts(99),
+        "load_prompts(): empty.txt has 0 prompts.\nGive a file or texts with more of them.": (
+            lambda: load_prompts(source=empty)
+        ),
+        f"load_prompts(source={str(latin)!r}): latin.txt cannot be read: line 2: byte 0xe9 is no UTF-8.\n"
+        "Save it as UTF-8.": lambda: load_prompts(source=latin),
+        "prompts_from('two', 2): its texts have 1 prompts of 4 words.\nAsk for 1 to 1.": lambda: prompts_from(two, 2),
+    }
+    for message, call in cases.items():
+        with pytest.raises(CorpusError) as error:
+            call()
+        assert str(error.value) == message
+
+
+def test_prompts_of_texts_are_drawn_by_their_letters_each_once():
+    texts = ("one two three four five", "ONE two three four six", "one two three four seven", "a b c d e f")
+    corpus = Corpus(texts, (0,) * 4, ("x",), "four")
+    assert sorted(prompts_from(corpus, 3)) == ["ONE two three four", "a b c d", "one two three four"]
+    assert prompts_from(corpus, 3) == prompts_from(Corpus(texts[::-1], (0,) * 4, ("x",), "four"), 3)
