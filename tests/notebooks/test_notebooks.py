@@ -100,6 +100,7 @@ def test_it_reads_as_a_notebook_should(name):
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in code)
     assert not any("def " in cell.source for cell in code)
+    assert not any("from lerpnb" in cell.source or "import lerpnb." in cell.source for cell in code)  # public names
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -125,7 +126,8 @@ def test_the_quickstart_is_short():
 def test_the_main_one_places_its_alphas(tiny_parameters, tmp_path):
     folder = run(NOTEBOOKS["02_interpolate"], tiny_parameters["02_interpolate"] | {"tol": 0.05}, to=tmp_path / "runs")
     curve = Curve.load(folder)
-    told = curve.provenance["placement"]
-    assert told["points"] == len(curve.alphas) >= 7 and told["quantities"] == ["loss/negative", "loss/positive"]
+    placement = curve.provenance["placement"]
+    assert placement["points"] == len(curve.alphas) >= 7
+    assert placement["quantities"] == ["loss/negative", "loss/positive"]
     executed = (folder / "executed.ipynb").read_text()
-    assert "error believed" in executed
+    assert "estimated error" in executed
