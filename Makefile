@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 N ?= 1
 READY := .venv/ready
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/studies/*.ipynb)
 # The long ones first, so that no worker waits for another at the end.
 LAB := tests/browser/test_jupyterlab.py
 BROWSER := $(LAB) $(filter-out $(LAB),$(shell grep -rl --include=test_*.py 'mark\.browser' tests))
@@ -15,25 +15,26 @@ STRIP := $(BIN)/nbstripout --keep-id
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: assets ## Walk the demo line and write runs/demo/, with report.html (10 minutes at most)
+demo: assets ## Measure the demo line and write runs/demo/, with report.html (10 minutes at most)
 	$(BIN)/lerpnb run notebooks/02_interpolate.ipynb --name demo
 
 assets: $(READY) ## Fetch the demo's model, reviews and encoder, once
 	$(BIN)/lerpnb assets
 
+# Two processes of one thread each: most tests are too small for two threads. Neighbors share their fixtures.
 test: assets ## Run all tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 browser: $(READY) ## Run the browser's tests N times and count the passes (make browser N=10)
 	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser -n 2 --maxschedchunk 1 $(BROWSER) && passed=$$((passed + 1)); done; \
 	echo "the browser's tests: $$passed of $(N) passed"; [ $$passed -eq $(N) ]
 
-check: $(READY) ## Lint and run the quick tests (under 90 s)
+check: $(READY) ## Lint, check types and run the quick tests (under 75 s)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
-	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist loadscope -q
+	$(BIN)/mypy & $(BIN)/pytest -m "not slow and not browser" -n 2 --dist worksteal -q; tests=$$?; wait $$! && exit $$tests
 
 bench: assets ## Run the CPU benchmarks beside the peers and print one table (under 10 minutes)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
@@ -48,7 +49,7 @@ agree: assets ## Compare values with other packages' on the same work, and print
 	$(BIN)/python tests/benchmarks/kin.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
-	$(BIN)/python -m lerpnb.gallery runs/demo
+	$(BIN)/python notebooks/rendered/build.py runs/demo
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/notebooks

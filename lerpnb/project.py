@@ -1,0 +1,96 @@
+"""The folder that one works in: notebooks/, data/ and what comes of them. `lerpnb init` lays out a new one."""
+
+import filecmp
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from lerpnb.errors import RunError
+
+MARK = "data/wheels.txt"  # of a project: the checkout has it, and so has what `lerpnb init` lays out
+PARTS = {  # what a project begins with
+    "notebooks": ("*.ipynb", "studies/*.ipynb", "README.md"),
+    "data": ("*.txt", "*.md", "adapters/**/*.*", "recipes/*.yaml", "scorer*/*.*", "sweeps/*.yaml"),
+}
+ENVIRONMENT = """\
+name: {name}
+channels:
+  - conda-forge
+  - nodefaults
+dependencies:
+  - python=3.12
+  - pip
+  - pip:
+      - lerpnb=={version}
+"""
+README = """\
+# {name}
+
+What lies between two fine-tuned language models, with [lerpnb](https://pypi.org/project/lerpnb/) {version}.
+
+    conda env create -f environment.yml     # or: pip install lerpnb=={version}
+    lerpnb assets                           # the demo's model, reviews and encoder, once
+    lerpnb run 02_interpolate --name demo   # a run folder with a page: runs/demo/report.html
+    jupyter lab notebooks                   # or begin at 00_quickstart.ipynb
+
+`notebooks/` is a course, and `notebooks/README.md` its guide; `data/` holds the demo's adapters, prompts and sweeps.
+"""
+
+
+def project_root() -> Path:
+    """The folder that holds `data/` and `notebooks/`.
+
+    It is the checkout that the package lies in; else the nearest folder, from the working folder upwards, that
+    `lerpnb init` laid out; else the working folder.
+    """
+    here = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
+        if (folder / MARK).is_file():
+            return folder
+    return here
+
+
+def template() -> Path:
+    """What a project begins with: the wheel's copy, or the checkout itself."""
+    packaged = Path(__file__).resolve().parent / "template"
+    return packaged if packaged.is_dir() else packaged.parents[1]
+
+
+def init(folder: str | Path = ".") -> Path:
+    """Lay out a project of one's own: notebooks/, data/, environment.yml and a README; returns the folder.
+
+    Again in the same folder it writes what is missing. Hidden files, such as .git, do not matter.
+
+    Raises:
+        RunError: the folder holds anything else, or a file that has changed.
+
+    Example:
+        >>> import tempfile
+        >>> mine = init(Path(tempfile.mkdtemp()) / "mine")
+        >>> sorted(part.name for part in mine.iterdir())
+        ['README.md', 'data', 'environment.yml', 'notebooks']
+        >>> len((mine / "README.md").read_text().splitlines())
+        10
+    """
+    root, source = Path(folder).expanduser().resolve(), template()
+    found = (file for part, kinds in PARTS.items() for kind in kinds for file in (source / part).glob(kind))
+    files = {file.relative_to(source): file for file in found}
+    facts = {"name": root.name, "version": version("lerpnb")}
+    texts = {Path("environment.yml"): ENVIRONMENT.format(**facts), Path("README.md"): README.format(**facts)}
+    there = [path.relative_to(root) for path in root.rglob("*") if path.is_file()] if root.is_dir() else []
+    for path in there:
+        if not path.parts[0].startswith(".") and not _same(root / path, files.get(path), texts.get(path)):
+            what = "has changed" if path in files or path in texts else "is none of a new project's files"
+            raise RunError(f"lerpnb init {folder}: the folder is not empty, and {path} {what}.\nName a new folder.")
+    for path, file in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, root / path)
+    for path, text in texts.items():
+        (root / path).write_text(text, encoding="utf-8")
+    return root
+
+
+def _same(path: Path, file: Path | None, text: str | None) -> bool:
+    if text is not None:
+        return path.read_bytes() == text.encode()
+    return file is not None and filecmp.cmp(path, file, shallow=False)
