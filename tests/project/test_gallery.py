@@ -1,5 +1,6 @@
-"""gallery.py: every file in notebooks/rendered tells its notebook, none is older than it, none too large."""
+"""notebooks/rendered/build.py: every file says which notebook it is of, none is older than that, none too large."""
 
+import importlib.util
 import io
 import json
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from lerpnb import gallery
 from lerpnb.errors import RunError
 from lerpnb.plots import image
 from lerpnb.plots.curve import plot_curve
@@ -18,6 +18,9 @@ from lerpnb.results.measurement import Measurement
 from lerpnb.runs.spec import source_hash
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+BUILD = importlib.util.spec_from_file_location("build", NOTEBOOKS / "rendered" / "build.py")
+gallery = importlib.util.module_from_spec(BUILD)
+BUILD.loader.exec_module(gallery)
 
 
 @pytest.fixture
@@ -58,8 +61,8 @@ def test_a_run_renews_its_notebook_page_and_picture(house):
     assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html", "01_walk.png"]
     assert {file.parent.name for file in files} == {"rendered"}
     node = nbformat.read(house / "notebooks" / "01_walk.ipynb", 4)
-    told = {"name": "01_walk.ipynb", "sha256": source_hash(node)}
-    assert [gallery.stamp(file) for file in files] == [told] * 3
+    source = {"name": "01_walk.ipynb", "sha256": source_hash(node)}
+    assert [gallery.stamp(file) for file in files] == [source] * 3
     assert "image/png" in nbformat.read(files[0], 4).cells[1].outputs[0].data
     assert faults(house) == []
 
@@ -94,7 +97,7 @@ def test_a_changed_notebook_makes_all_three_stale(house):
     with pytest.raises(RunError) as error:
         renewed(house)
     assert str(error.value) == (
-        f"gallery.renew('{house / 'runs' / 'one'}'): 01_walk.ipynb has changed since that run, or the run failed.\n"
+        f"renew('{house / 'runs' / 'one'}'): 01_walk.ipynb has changed since that run, or the run failed.\n"
         "Run it again."
     )
 
@@ -102,15 +105,15 @@ def test_a_changed_notebook_makes_all_three_stale(house):
 def test_strangers_and_large_files_are_told(house, monkeypatch):
     renewed(house)
     (house / "notebooks" / "rendered" / "other.png").write_bytes(b"no picture")
-    assert faults(house) == ["other.png does not tell the notebook that it was made from."]
+    assert faults(house) == ["other.png does not say which notebook it was made from."]
     (house / "notebooks" / "01_walk.ipynb").rename(house / "notebooks" / "02_walk.ipynb")
     assert len(faults(house)) == 4
     (house / "notebooks" / "02_walk.ipynb").rename(house / "notebooks" / "01_walk.ipynb")
     (house / "notebooks" / "rendered" / "other.png").unlink()
-    monkeypatch.setattr(gallery, "MOST", {".ipynb": 100, "all": 1000})
+    monkeypatch.setattr(gallery, "MAX_BYTES", {".ipynb": 100, "all": 1000})
     size = {f.name: f.stat().st_size for f in (house / "notebooks" / "rendered").iterdir()}
-    told = [fault for fault in faults(house) if "ipynb" in fault or "gallery" in fault]
-    assert told == [
+    source = [fault for fault in faults(house) if "ipynb" in fault or "gallery" in fault]
+    assert source == [
         f"01_walk.ipynb has {size['01_walk.ipynb']:,} bytes, more than 100.",
         f"The gallery has {sum(size.values()):,} bytes, more than 1,000.",
     ]
@@ -119,4 +122,4 @@ def test_strangers_and_large_files_are_told(house, monkeypatch):
 def test_no_run_is_told(tmp_path):
     with pytest.raises(RunError) as error:
         gallery.renew(tmp_path, tmp_path)
-    assert str(error.value) == f"gallery.renew('{tmp_path}'): no whole run is there.\nMake it with `make demo`."
+    assert str(error.value) == f"renew('{tmp_path}'): no whole run is there.\nMake it with `make demo`."

@@ -1,8 +1,8 @@
-"""The gallery: notebooks/rendered/, the only place with outputs. Each file tells its notebook's name and source's hash.
+"""The gallery: this folder, the only one with outputs. Each file carries its notebook's name and its source's hash.
 
-    python -m lerpnb.gallery runs/demo
+    python notebooks/rendered/build.py runs/demo
 
-renews a notebook, its page and its picture from a run of it; `make gallery` does so for the demo.
+renews a notebook, its page and its image from a run of it; `make gallery` does so for the demo.
 """
 
 import io
@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+from PIL import Image, PngImagePlugin
 
-from lerpnb.assets import project_root
 from lerpnb.errors import LerpError, RunError
 from lerpnb.runs.report.exporter import render
 from lerpnb.runs.report.images import PLOTLY, static_images, with_images
@@ -22,35 +22,31 @@ from lerpnb.runs.report.sanitize import redact
 from lerpnb.runs.spec import source_hash
 from lerpnb.utils.atomic import atomic_file
 
-MOST = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}  # bytes
-
-
-PICTURE = "picture"  # tag of the cell whose figure becomes the picture
-
-
+MAX_BYTES = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}
+PICTURE = "picture"  # tag of the cell whose figure becomes the image
 KEY = "lerpnb"  # of a notebook's metadata, and of a PNG's text
 
 
 def renew(run: Path, notebooks: Path) -> list[Path]:
-    """Put a run's notebook, page and picture into `notebooks`/rendered; returns the files.
+    """Put a run's notebook, page and image into `notebooks`/rendered; returns the files.
 
-    The picture is the figure of the cell that is tagged `picture`; without such a cell there is none.
+    The image is the figure of the cell that is tagged `picture`; without such a cell, or a browser, there is none.
 
     Raises:
         RunError: the run is not whole, or its notebook has changed since.
     """
-    call = f"gallery.renew({str(run)!r})"
+    call = f"renew({str(run)!r})"
     try:
         facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        told = {key: facts["notebook"][key] for key in ("name", "sha256")}
+        source = {key: facts["notebook"][key] for key in ("name", "sha256")}
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{call}: no whole run is there.\nMake it with `make demo`.") from error
-    if facts.get("status") != "done" or _hash(notebooks / told["name"]) != told["sha256"]:
-        raise RunError(f"{call}: {told['name']} has changed since that run, or the run failed.\nRun it again.")
+    if facts.get("status") != "done" or _hash(_find(notebooks, source["name"])) != source["sha256"]:
+        raise RunError(f"{call}: {source['name']} has changed since that run, or the run failed.\nRun it again.")
     node = with_images(redact(nbformat.read(run / "executed.ipynb", as_version=4)))
-    node.metadata[KEY] = told
-    file = notebooks / "rendered" / told["name"]
-    page, picture = file.with_suffix(".html"), file.with_suffix(".png")
+    node.metadata[KEY] = source
+    file = notebooks / "rendered" / source["name"]
+    page, image = file.with_suffix(".html"), file.with_suffix(".png")
     for path, text in ((file, nbformat.writes(node) + "\n"), (page, render(node, redact(facts), run))):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as temporary:
@@ -60,26 +56,26 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     drawn = [png for png in static_images(figures[:1], width=1000, scale=2) if png is not None]
     if not drawn:
         return [file, page]
-    picture.write_bytes(_stamped(drawn[0], told))
-    return [file, page, picture]
+    image.write_bytes(_stamped(drawn[0], source))
+    return [file, page, image]
 
 
 def faults(gallery: Path, notebooks: Path) -> list[str]:
     """What is older than its notebook, of unknown source, or too large: a sentence each."""
-    found, total = [], 0
-    for file in sorted(file for file in gallery.rglob("*") if file.is_file()):
-        size, notebook = file.stat().st_size, notebooks / f"{file.stem}.ipynb"
+    sentences, total = [], 0
+    for file in sorted(file for file in gallery.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")):
+        size, notebook = file.stat().st_size, _find(notebooks, f"{file.stem}.ipynb")
         total += size
-        if size > (most := MOST.get(file.suffix, MOST["all"])):
-            found.append(f"{file.name} has {size:,} bytes, more than {most:,}.")
-        told = stamp(file)
-        if told is None:
-            found.append(f"{file.name} does not tell the notebook that it was made from.")
-        elif not notebook.is_file() or told != {"name": notebook.name, "sha256": _hash(notebook)}:
-            found.append(f"{file.name} is older than {notebook.name}: run it again, then `make gallery`.")
-    if total > MOST["all"]:
-        found.append(f"The gallery has {total:,} bytes, more than {MOST['all']:,}.")
-    return found
+        if size > (largest := MAX_BYTES.get(file.suffix, MAX_BYTES["all"])):
+            sentences.append(f"{file.name} has {size:,} bytes, more than {largest:,}.")
+        source = stamp(file)
+        if source is None:
+            sentences.append(f"{file.name} does not say which notebook it was made from.")
+        elif source != {"name": notebook.name, "sha256": _hash(notebook)}:
+            sentences.append(f"{file.name} is older than {notebook.name}: run it again, then `make gallery`.")
+    if total > MAX_BYTES["all"]:
+        sentences.append(f"The gallery has {total:,} bytes, more than {MAX_BYTES['all']:,}.")
+    return sentences
 
 
 def stamp(file: Path) -> dict[str, str] | None:
@@ -91,28 +87,29 @@ def stamp(file: Path) -> dict[str, str] | None:
             row = r"<dt>(\w+\.ipynb), sha256</dt><dd>([0-9a-f]{64})</dd>"
             return dict(zip(("name", "sha256"), re.search(row, file.read_text(encoding="utf-8")).groups(), strict=True))
         if file.suffix == ".png":
-            from PIL import Image
-
             return json.loads(Image.open(file).text[KEY])
     return None
+
+
+def _find(notebooks: Path, name: str) -> Path:
+    """A notebook of the course, else of the studies."""
+    return notebooks / name if (notebooks / name).is_file() else notebooks / "studies" / name
 
 
 def _hash(notebook: Path) -> str | None:
     return source_hash(nbformat.read(notebook, as_version=4)) if notebook.is_file() else None
 
 
-def _stamped(png: bytes, told: dict) -> bytes:
-    from PIL import Image, PngImagePlugin
-
+def _stamped(png: bytes, source: dict) -> bytes:
     text, out = PngImagePlugin.PngInfo(), io.BytesIO()
-    text.add_text(KEY, json.dumps(told))
+    text.add_text(KEY, json.dumps(source))
     Image.open(io.BytesIO(png)).save(out, "PNG", pnginfo=text, optimize=True)
     return out.getvalue()
 
 
 if __name__ == "__main__":
     try:
-        for made in renew(Path(sys.argv[1]), project_root() / "notebooks"):
+        for made in renew(Path(sys.argv[1]), Path(__file__).resolve().parents[1]):
             print(f"{made}: {made.stat().st_size:,} bytes")
     except LerpError as error:
         sys.exit(str(error))
