@@ -43,6 +43,7 @@ def environment(wheel, tmp_path_factory) -> Path:
 
 def called(program: Path, *arguments: str, cwd: Path) -> str:
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    clean["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # nbconvert's templates are no Python packages
     done = subprocess.run([program, *arguments], cwd=cwd, env=clean, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
