@@ -373,8 +373,10 @@ def _result(folder: Path) -> str:
     lines = []
     if (folder / "curve.parquet").exists():
         curve = Curve.load(folder)
-        chief = [q for q in curve.quantities if q.startswith(("loss/", "strength/"))] or curve.quantities[:QUANTITIES]
-        table = curve.table()[chief].reset_index()
+        chief = [q for q in curve.quantities if curve.quantity(q).kind in ("loss", "strength")] or curve.quantities[
+            :QUANTITIES
+        ]
+        table = curve.to_frame()[chief].reset_index()
         every = -(-len(table) // ROWS)
         table = table[(table.index % every == 0) | table["alpha"].isin([0, 1])]
         formats = {name: (lambda value: f"{value:.3f}") for name in chief} | {"alpha": lambda value: f"{value:.4g}"}
@@ -382,7 +384,8 @@ def _result(folder: Path) -> str:
         numbers = []
         for quantity in chief:
             with suppress(CurveError):
-                numbers.append(_barrier(curve, quantity) if quantity.startswith("loss/") else _rise(curve, quantity))
+                summarize = _barrier if curve.quantity(quantity).kind == "loss" else _rise
+                numbers.append(summarize(curve, quantity))
         lines += numbers or ["no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."]
     peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
     lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
@@ -406,7 +409,7 @@ def _barrier(curve: Any, quantity: str) -> str:
 
 
 def _rise(curve: Any, quantity: str) -> str:
-    rise, rho = curve.rise(quantity), curve.spearman(quantity)
+    rise, rho = curve.difference(quantity), curve.spearman(quantity)
     return (
         f"rise of {quantity} from alpha 0 to 1: {_interval('+.3f', rise.value, rise.low, rise.high)}; "
         f"Spearman's rho with alpha {_interval('.3f', rho.value, rho.low, rho.high)}"

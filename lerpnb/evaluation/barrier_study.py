@@ -16,6 +16,7 @@ from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.curve import Curve
 from lerpnb.results.display import Displayed
 from lerpnb.results.measurement import Measurement
+from lerpnb.results.quantity import Quantity
 
 VERDICTS = {
     "breaks": "The line breaks: at some alpha the whole interval lies more than {tolerance:g} above the chord.",
@@ -60,7 +61,7 @@ class Condition:
 
 
 class BarrierStudy(Displayed):
-    """Lines under several conditions, each walked over the same alphas.
+    """Lines under several conditions, each evaluated over the same alphas.
 
     Args:
         alphas: coordinates, without unit; 0, 1 and one or more between them are among them.
@@ -77,7 +78,7 @@ class BarrierStudy(Displayed):
         >>> size = FunctionProbe("loss/size", lambda model, tokenizer: model.lm_head.weight.square().flatten())
         >>> study = BarrierStudy([0, 0.5, 1], store=False)
         >>> curve = study.add("two random models", Line(*ends, device="cpu"), size)
-        >>> study.table["line"].tolist()  # a square is convex: it lies below its chord
+        >>> study.to_frame(text=True)["line"].tolist()  # a square is convex: it lies below its chord
         ['holds']
     """
 
@@ -94,43 +95,45 @@ class BarrierStudy(Displayed):
         self.alphas, self.tolerance, self.store = alphas, tolerance, store
         self.conditions: dict[str, Condition] = {}
 
-    def add(self, name: str, line: Line, probe: Any, also: Sequence[Any] = ()) -> Curve:
-        """Walk a line and keep what came of it under a condition's name.
+    def add(self, name: str, line: Line, probe: Any, extra_probes: Sequence[Any] = ()) -> Curve:
+        """Evaluate a line and keep the result under a condition's name.
 
         Args:
             name: the condition, as tables and figures call it.
             line: the line.
             probe: what is compared: a loss, or an `Accuracy`, of which the share of errors is taken.
-            also: other probes, measured on the same walk and kept in the curve.
+            extra_probes: others, measured at the same alphas and kept in the curve.
 
         Returns:
-            The curve of the walk.
+            The line's curve.
 
         Raises:
             ProbeError: a name twice, or a probe that measures neither a loss nor an accuracy.
         """
         if name in self.conditions:
             raise ProbeError(f"BarrierStudy.add({name!r}): there is a condition of that name.\nGive it another.")
-        if not probe.name.startswith(("loss/", "accuracy/")):
+        if Quantity.named(probe.name).kind not in ("loss", "accuracy"):
             raise ProbeError(
                 f"BarrierStudy.add(probe): {probe.name!r}, expected a loss/... or an accuracy/...\n"
-                "Pass a Loss, Seq2SeqLoss or Accuracy, and others as also=[...]."
+                "Pass a Loss, Seq2SeqLoss or Accuracy, and others as extra_probes=[...]."
             )
-        curve = evaluate(line, self.alphas, [probe, *also], store=self.store)
-        told = line.summary().loc["all"]
-        of_loss = with_errors(curve, probe.name)
-        quantity = probe.name.replace("accuracy/", "errors/")
-        apart = [float(told.get(key, np.nan)) for key in ("distance", "relative", "cosine")]
-        self.conditions[name] = Condition(of_loss, quantity, of_loss.barrier(quantity), *apart, self.tolerance)
+        curve = evaluate(line, self.alphas, [probe, *extra_probes], store=self.store)
+        distances = line.summary().loc["all"]
+        compared, quantity = with_errors(curve, probe.name)
+        apart = [float(distances.get(key, np.nan)) for key in ("distance", "relative", "cosine")]
+        self.conditions[name] = Condition(compared, quantity, compared.barrier(quantity), *apart, self.tolerance)
         return curve
 
-    @property
-    def numbers(self) -> pd.DataFrame:
-        """A row a condition: barrier and largest gap with 95 % intervals, the quantity at both ends, distances."""
+    def to_frame(self, text: bool = False) -> pd.DataFrame:
+        """A row a condition: barrier and largest gap with 95 % intervals, the quantity at both ends, distances.
+
+        Args:
+            text: show each barrier and gap as a number with its interval, to be read.
+        """
         rows = {}
-        for name, found in self.conditions.items():
-            barrier, gap = found.barrier, found.gap
-            ends = found.curve[found.quantity].set_index("alpha")["value"]
+        for name, condition in self.conditions.items():
+            barrier, gap = condition.barrier, condition.gap
+            ends = condition.curve[condition.quantity].set_index("alpha")["value"]
             rows[name] = {
                 "barrier": barrier.value,
                 "barrier_low": barrier.low,
@@ -142,78 +145,76 @@ class BarrierStudy(Displayed):
                 "unit": barrier.unit,
                 "minus": ends[0.0],
                 "plus": ends[1.0],
-                "distance": found.distance,
-                "relative": found.relative,
-                "cosine": found.cosine,
-                "line": found.verdict,
+                "distance": condition.distance,
+                "relative": condition.relative,
+                "cosine": condition.cosine,
+                "line": condition.verdict,
             }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("condition")
+        frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("condition")
+        return _as_text(frame) if text else frame
 
-    @property
-    def table(self) -> pd.DataFrame:
-        """The same as a person reads it: each barrier and gap as a number with its interval."""
-        numbers = self.numbers
-
-        def told(name: str) -> list[str]:
-            return [_told(Estimate(*row)) for row in numbers.filter(regex=f"^{name}").to_numpy()]
-
-        shown = pd.DataFrame({"barrier": told("barrier"), "largest gap": told("gap")}, index=numbers.index)
-        shown["unit"] = numbers["unit"]
-        shown["at minus, plus"] = [f"{a:.3f}, {b:.3f}" for a, b in numbers[["minus", "plus"]].to_numpy()]
-        shown["distance"] = [f"{value:.3g}" for value in numbers["distance"]]
-        shown["of the weights"] = [f"{value:.1%}" for value in numbers["relative"]]
-        shown["cosine of deltas"] = ["" if np.isnan(value) else f"{value:.2f}" for value in numbers["cosine"]]
-        return shown.assign(line=numbers["line"])
-
-    @property
-    def told(self) -> str:
+    def report(self) -> str:
         """What breaks the line and what does not, with the largest gap and its interval of each condition."""
         lines = []
-        for verdict, start in VERDICTS.items():
-            found = {name: c for name, c in self.conditions.items() if c.verdict == verdict}
-            lines += [start.format(tolerance=self.tolerance)] if found else []
-            lines += [f"  {name}: {_told(c.gap)} {c.barrier.unit}" for name, c in found.items()]
+        for verdict, headline in VERDICTS.items():
+            same = {name: c for name, c in self.conditions.items() if c.verdict == verdict}
+            lines += [headline.format(tolerance=self.tolerance)] if same else []
+            lines += [f"  {name}: {_interval(c.gap)} {c.barrier.unit}" for name, c in same.items()]
         return "\n".join(lines)
 
     @property
     def curve(self) -> Curve:
         """All conditions in one curve, to be recorded: `loss/<condition>` or `errors/<condition>`, a quantity each.
 
-        Of the first condition whose walk sampled texts it has these too, and what else was measured there.
+        Of the first condition with sampled texts it has these too, and what else was measured there.
         """
         parts = []
-        for name, found in self.conditions.items():
-            rows = found.curve.frame
-            kind = found.quantity.partition("/")[0]
-            parts.append(rows[rows["quantity"] == found.quantity].assign(quantity=f"{kind}/{name}"))
-        texts = next((found for found in self.conditions.values() if len(found.curve.samples)), None)
+        for name, condition in self.conditions.items():
+            rows, kind = condition.curve.frame, condition.curve.quantity(condition.quantity).kind
+            parts.append(rows[rows["quantity"] == condition.quantity].assign(quantity=f"{kind}/{name}"))
+        texts = next((condition for condition in self.conditions.values() if len(condition.curve.samples)), None)
         if texts:
-            rows, label = texts.curve.frame, texts.quantity.partition("/")[2]
-            parts.append(rows[~rows["quantity"].isin([texts.quantity, f"perplexity/{label}"])])
+            perplexity = str(Quantity("perplexity", texts.curve.quantity(texts.quantity).label))
+            rows = texts.curve.frame
+            parts.append(rows[~rows["quantity"].isin([texts.quantity, perplexity])])
         frame = pd.concat(parts).sort_values("alpha", kind="stable").reset_index(drop=True)
-        each = {name: found.curve.provenance for name, found in self.conditions.items()}
+        each = {name: condition.curve.provenance for name, condition in self.conditions.items()}
         first = next(iter(each.values()))
-        same = {key: first[key] for key in ("device", "dtype", "versions") if key in first}
-        return Curve(frame, texts and texts.curve.samples, same | {"conditions": each, "tolerance": self.tolerance})
+        shared = {key: first[key] for key in ("device", "dtype", "versions") if key in first}
+        samples = texts.curve.samples if texts else None
+        return Curve(frame, samples, shared | {"conditions": each, "tolerance": self.tolerance})
 
     def __repr__(self) -> str:
-        return f"Study of {len(self.conditions)} conditions\n{self.table.to_string()}\n{self.told}"
+        table = self.to_frame(text=True).to_string()
+        return f"Study of {len(self.conditions)} conditions\n{table}\n{self.report()}"
 
 
-def _told(found: Estimate) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+def _as_text(numbers: pd.DataFrame) -> pd.DataFrame:
+    def intervals(name: str) -> list[str]:
+        return [_interval(Estimate(*row)) for row in numbers.filter(regex=f"^{name}").to_numpy()]
+
+    shown = pd.DataFrame({"barrier": intervals("barrier"), "largest gap": intervals("gap")}, index=numbers.index)
+    shown["unit"] = numbers["unit"]
+    shown["at minus, plus"] = [f"{a:.3f}, {b:.3f}" for a, b in numbers[["minus", "plus"]].to_numpy()]
+    shown["distance"] = [f"{value:.3g}" for value in numbers["distance"]]
+    shown["of the weights"] = [f"{value:.1%}" for value in numbers["relative"]]
+    shown["cosine of deltas"] = ["" if np.isnan(value) else f"{value:.2f}" for value in numbers["cosine"]]
+    return shown.assign(line=numbers["line"])
 
 
-def with_errors(curve: Curve, quantity: str) -> Curve:
-    """The curve with the share of errors, 1 - accuracy, beside an accuracy: of it, as of a loss, less is better."""
-    if not quantity.startswith("accuracy/"):
-        return curve
-    rows = curve.frame[curve.frame["quantity"] == quantity]
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def with_errors(curve: Curve, name: str) -> tuple[Curve, str]:
+    """The curve with the share of errors, 1 - accuracy, beside an accuracy, and the name of what is to be low."""
+    quantity = curve.quantity(name)
+    if quantity.kind != "accuracy":
+        return curve, name
+    errors = str(Quantity("errors", quantity.label))
     points = {
-        row.alpha: {
-            quantity.replace("accuracy/", "errors/"): Measurement(1 - row.item_values, row.item_weights, "errors")
-        }
-        for row in rows.itertuples()
+        row.alpha: {errors: Measurement(1 - row.item_values, row.item_weights, "errors")}
+        for row in curve.frame[curve.frame["quantity"] == name].itertuples()
     }
-    added = Curve.from_measures(points).frame
-    return Curve(pd.concat([curve.frame, added], ignore_index=True), curve.samples, curve.provenance)
+    frame = pd.concat([curve.frame, Curve.from_measures(points).frame], ignore_index=True)
+    return Curve(frame, curve.samples, curve.provenance), errors

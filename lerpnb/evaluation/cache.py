@@ -15,6 +15,8 @@ from lerpnb.errors import LerpError
 from lerpnb.results.measurement import Measurement
 from lerpnb.utils.atomic import atomic_file
 
+WORDS = ("unit", "items", "transform", "kind")  # of a measurement, beside its numbers
+
 
 class Cache:
     """A folder of records, each a finished measurement, keyed by the hash of all that its value depends on.
@@ -58,7 +60,7 @@ class Cache:
             warnings.warn(f"The store's record {path.name} is damaged: its point is computed again.", stacklevel=2)
             return None
         measures = {
-            name: Measurement(np.array(m["values"]), np.array(m["weights"]), m["unit"], m["items"], m["transform"])
+            name: Measurement(np.array(m["values"]), np.array(m["weights"]), **{key: m.get(key, "") for key in WORDS})
             for name, m in record["measures"].items()
         }
         samples = record["samples"]
@@ -76,10 +78,8 @@ class Cache:
                 name: {
                     "values": m.values.tolist(),
                     "weights": m.weights.tolist(),
-                    "unit": m.unit,
-                    "items": m.items,
-                    "transform": m.transform,
                 }
+                | {key: getattr(m, key) for key in WORDS}
                 for name, m in measures.items()
             },
             "samples": None if samples is None else samples.to_dict("list"),

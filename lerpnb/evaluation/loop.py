@@ -18,6 +18,7 @@ from lerpnb.evaluation.evaluator import Evaluator, Point
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.base import as_probe
 from lerpnb.results.curve import Curve
+from lerpnb.results.quantity import Quantity
 from lerpnb.results.result import checked_axes
 from lerpnb.results.surface import Surface
 from lerpnb.utils.coordinates import alpha_grid
@@ -159,8 +160,9 @@ def _placement(sampler: Sampler, names: list[str], n: int) -> dict:
 
 def watched(done: dict[Any, Point]) -> list[str]:
     """The quantities that are to be known to the tolerance."""
-    names = list(dict.fromkeys(name for measures, _ in done.values() for name in measures))
-    return [name for name in names if name.startswith("loss/")] or names[:1]
+    known = {name: measure.kind for measures, _ in done.values() for name, measure in measures.items()}
+    losses = [name for name, kind in known.items() if (kind or Quantity.named(name).kind) == "loss"]
+    return losses or list(known)[:1]
 
 
 def fill_gaps(done: dict[Any, Point]) -> None:

@@ -55,7 +55,7 @@ def compare_paths(
         line at 1: 0 x minus + 1 x plus
         sum at 0: 1 x base + 0 x one + 0 x two
         sum at 1: -1 x base + 1 x one + 1 x two
-        >>> found.table()["distance/base"]["sum"].round(3).tolist()[0]
+        >>> found.to_frame()["distance/base"]["sum"].round(3).tolist()[0]
         0.0
     """
     unknown = [name for name in at if name not in paths] if isinstance(at, Mapping) else []

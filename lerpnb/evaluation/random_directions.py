@@ -52,7 +52,7 @@ def compare_random_directions(
         ...     return model.lm_head.weight.norm()
         >>> line = ln.Line(*ends, device="cpu")
         >>> fan = ln.evaluation.compare_random_directions(line, [norm], [0, 1], n=3, store=False)
-        >>> len(fan.others), bool((fan.table().loc[0, "line"] == fan.table().loc[0, "most"]))
+        >>> len(fan.others), bool((fan.to_frame().loc[0, "line"] == fan.to_frame().loc[0, "most"]))
         (3, True)
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:

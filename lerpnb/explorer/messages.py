@@ -102,7 +102,7 @@ def curve_lines(curve: Curve | None) -> list[dict[str, Any]]:
     """
     if curve is None:
         return []
-    names = [q for kind in ("strength/", "loss/") for q in curve.quantities if q.startswith(kind)]
+    names = curve.of_kind("strength", "loss")
     names = names or [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
     lines = []
     for name in names[:MAX_LINES]:

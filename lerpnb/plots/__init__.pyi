@@ -1,6 +1,5 @@
 from .barriers import plot_barriers as plot_barriers
 from .curve import plot_curve as plot_curve
-from .curves import joined as joined
 from .curves import plot_curves as plot_curves
 from .deltas import plot_deltas as plot_deltas
 from .directions import plot_random_directions as plot_random_directions
@@ -17,7 +16,6 @@ from .theme import template as template
 from .tradeoff import plot_tradeoff as plot_tradeoff
 
 __all__ = [
-    "joined",
     "plot_barriers",
     "plot_contour",
     "plot_curve",

@@ -10,6 +10,7 @@ from lerpnb.plots import theme
 from lerpnb.plots.text_table import TextTable
 from lerpnb.plots.theme import Figure, escaped, faint, number, rounded
 from lerpnb.results.curve import Curve
+from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed
 
 READOUT = 66  # letters: so many have room beside 'alpha = −0.25' on a sheet of paper
@@ -105,8 +106,8 @@ def _add_line(fig: Figure, line: _Line) -> None:
 
 def _sentence(row) -> str:
     """At alpha 0.5, the loss on negative is 4.35 nats per token (95 % interval 4.2 to 4.5 over 64 texts)."""
-    kind, _, label = row.quantity.partition("/")
-    subject = {"loss": f"the loss on {label}", "strength": f"the strength of {label}"}.get(kind, row.quantity)
+    of = Quantity.named(row.quantity, kind=row.kind)
+    subject = {"loss": f"the loss on {of.label}", "strength": f"the strength of {of.label}"}.get(of.kind, row.quantity)
     unit = "as a mean probability" if row.unit == "probability" else theme.unit_label(row.unit)
     interval = f"95 % interval {number(row.low)} to {number(row.high)} over {row.n} {row.items}"
     spread = interval if np.isfinite(row.low) else f"no interval, from {row.n} {row.items}"
@@ -151,7 +152,7 @@ def _lay_out(fig: Figure, curve: Curve, lines: list[_Line]) -> None:
 
 def _title(lines: list[_Line]) -> str:
     """loss, nats per token"""
-    kinds = dict.fromkeys(escaped(line.quantity.partition("/")[0]) for line in lines)
+    kinds = dict.fromkeys(escaped(line.rows["kind"].iloc[0]) for line in lines)
     return theme.title(listed(kinds), theme.unit_label(lines[0].rows["unit"].iloc[0]))
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
@@ -63,23 +62,6 @@ def plot_curves(
     alphas = np.concatenate([curve.alphas for curve in flat.values()])
     fig.mark_alphas(float(alphas.min()), float(alphas.max()), (), len(panels), escaped(coordinate))
     return fig
-
-
-def joined(curves: Mapping[str, Mapping[str, Curve]]) -> Curve:
-    """One curve of all, to be recorded: each quantity with its way and state in brackets.
-
-    Example:
-        >>> from lerpnb.results.measurement import Measurement
-        >>> curve = Curve.from_measures({0.5: {"accuracy/x": Measurement([1.0, 0.0])}})
-        >>> joined({"mask": {"mixed": curve}, "mean": {"mixed": curve}}).quantities
-        ['accuracy/x (mask, mixed)', 'accuracy/x (mean, mixed)']
-    """
-    flat = {f"{way}, {state}": curve for way, states in curves.items() for state, curve in states.items()}
-    frames = [curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})") for name, curve in flat.items()]
-    first = next(iter(flat.values())).provenance
-    told = {name: curve.provenance for name, curve in flat.items()}
-    frame = pd.concat(frames).sort_values("alpha", kind="stable", ignore_index=True)
-    return Curve(frame, provenance=first | {"curves": told})
 
 
 def _add(

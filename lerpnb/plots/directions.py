@@ -60,7 +60,7 @@ def plot_random_directions(comparison: DirectionComparison, quantity: str | None
 def _alt(comparison: DirectionComparison, quantity: str) -> str:
     if not comparison.others:
         return f"{quantity} on the line."
-    table = comparison.table(quantity)
+    table = comparison.to_frame(quantity)
     parts = [
         f"at alpha {number(alpha)} {number(row['line'])} on the line and {number(row['least'])} to "
         f"{number(row['most'])} on the random directions"

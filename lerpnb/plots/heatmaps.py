@@ -35,7 +35,7 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
     """
     if len(surface.axes) != 2:
         raise CurveError(f"plot_heatmaps(surface): it is over {', '.join(surface.axes)}, expected two coordinates.")
-    strengths = [q for q in surface.quantities if q.startswith("strength/")][:2]
+    strengths = surface.of_kind("strength")[:2]
     shown = tuple(strengths if quantities is None else quantities)
     if len(shown) != 2 or any(q not in surface.quantities for q in shown):
         raise CurveError(

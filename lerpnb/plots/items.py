@@ -73,7 +73,7 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
         for i in drawn:
             _add_item(fig, row, alphas, lines[:, i], names[i], rise[i], unit)
     fig.mark_alphas(float(alphas[0]), float(alphas[-1]), theme.landmarks(curve.provenance), rows=2)
-    kind = escaped(quantity.partition("/")[0])
+    kind = escaped(curve.quantity(quantity).kind)
     fig.update_yaxes(title_text=theme.title(kind, theme.unit_label(unit)), row=1, col=1)
     fig.update_yaxes(title_text=f"change since alpha {show(alphas[start])}", row=2, col=1)
     kept = f"the {MAX_ITEMS} that change most; " if len(drawn) < values.shape[1] else ""
@@ -88,7 +88,7 @@ def _chosen(curve: Curve) -> str:
         raise CurveError(
             "plot_items(curve): no quantity has more than one item.\nEvaluate a Loss or an AttributeStrength probe."
         )
-    return next((quantity for quantity in several if quantity.startswith("loss/")), several[0])
+    return next((name for name in several if curve.quantity(name).kind == "loss"), several[0])
 
 
 def _names(curve: Curve, quantity: str, items: str, n: int, texts: Sequence[str] | None) -> list[str]:

@@ -6,6 +6,7 @@ import pandas as pd
 from lerpnb.plots import theme
 from lerpnb.plots.theme import Figure, escaped, number
 from lerpnb.results.comparisons import RunComparison
+from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed
 
 BANDS = 4  # runs up to which intervals are drawn as bands
@@ -20,10 +21,10 @@ def plot_runs(comparison: RunComparison) -> Figure:
     Args:
         comparison: what `compare_runs` returns.
     """
-    curves, table = comparison.curves, comparison.table
+    curves, table = comparison.curves, comparison.to_frame()
     attribute, fluency = (name for name in table.columns[-2:])
     quantities = list(dict.fromkeys(curves["quantity"]))
-    panels = [[q for q in quantities if q.startswith("loss/")], [attribute], [fluency]]
+    panels = [list(dict.fromkeys(curves.loc[curves["kind"] == "loss", "quantity"])), [attribute], [fluency]]
     panels = [kept for panel in panels if (kept := [q for q in panel if q in quantities])] or [quantities[:1]]
     top = 60 + 22 * (len(comparison.labels) // 3 + 1)
     fig = Figure.panels([PANEL] * len(panels), _alt(comparison), gap=50, top=top, left=80)
@@ -80,7 +81,7 @@ def _add_best(fig: Figure, alpha: float, value: float, label: str, row: int, pla
 def _lay_out(fig: Figure, curves: pd.DataFrame, panel: list[str], row: int, last: bool) -> None:
     """The title of a panel's y axis, and what its dashes mean."""
     unit = curves.loc[curves["quantity"] == panel[0], "unit"].iloc[0]
-    title = panel[0] if len(panel) == 1 else panel[0].partition("/")[0]
+    title = panel[0] if len(panel) == 1 else Quantity.named(panel[0]).kind
     words = theme.unit_label(unit) if unit not in title else ""
     fig.update_yaxes(title_text=theme.title(escaped(title), words, between="<br>"), row=row, col=1)
     if len(panel) > 1:
@@ -92,7 +93,7 @@ def _lay_out(fig: Figure, curves: pd.DataFrame, panel: list[str], row: int, last
 def _alt(comparison: RunComparison) -> str:
     """The figure in words, for who cannot see it."""
     best = (
-        f"{label}: best alpha {number(comparison.table.loc[name, 'best alpha'])}"
+        f"{label}: best alpha {number(comparison.to_frame().loc[name, 'best alpha'])}"
         for name, label in comparison.labels.items()
     )
     return f"Curves of {len(comparison.labels)} runs over alpha. {listed(best)}."

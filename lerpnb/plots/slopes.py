@@ -38,7 +38,7 @@ def plot_slopes(curve: Curve) -> Figure:
         >>> [trace.name for trace in plot_slopes(Curve.from_measures(points)).data]
         ['loss/x', 'loss/x, cubic between', 'loss/x, tangents', 'curvature/x, 95 % interval', 'curvature/x']
     """
-    names = [q.removeprefix("loss/") for q in curve.quantities if q.startswith("loss/")]
+    names = [curve.quantity(name).label for name in curve.of_kind("loss")]
     names = [name for name in names if f"slope/{name}" in curve.quantities]
     if not names:
         raise CurveError(

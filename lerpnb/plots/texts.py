@@ -12,6 +12,7 @@ from lerpnb.errors import CurveError
 from lerpnb.plots.theme import BLUE, FAINT, VERMILION, faint, number
 from lerpnb.results import samples as samples_
 from lerpnb.results.curve import Curve
+from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import plain
 
 LETTERS = 400  # of a text
@@ -89,7 +90,7 @@ def plot_texts(curve: Curve, n: int = 5, alphas: Iterable[float] | None = None) 
         raise CurveError(f"plot_texts(n): got {n}. Pass 1 or more.")
     call = "plot_texts(alphas)"
     texts = samples_.side_by_side(curve.samples, n, alphas, call)
-    score = next((name for name in curve.samples if str(name).startswith("strength/")), None)
+    score = next((name for name in curve.samples if Quantity.named(str(name)).kind == "strength"), None)
     columns = {}
     for alpha in texts:
         first = samples_.at(curve.samples, alpha, call).drop_duplicates("prompt_id").set_index("prompt_id")

@@ -14,6 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io
 
+from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import plain
 
 # Not responsive: in JupyterLab a responsive figure collapses at the first step of its slider.
@@ -248,8 +249,8 @@ def quantity_title(quantity: str, unit: str) -> str:
     >>> quantity_title("loss/negative", "nats/token")
     'loss (negative), nats per token'
     """
-    kind, _, label = quantity.partition("/")
-    return title(escaped(kind) + (f" ({escaped(label)})" if label else ""), unit_label(unit))
+    of = Quantity.named(quantity)
+    return title(escaped(of.kind) + (f" ({escaped(of.label)})" if of.label else ""), unit_label(unit))
 
 
 def landmarks(provenance: dict) -> Landmarks:

@@ -11,8 +11,9 @@ from lerpnb.plots import theme
 from lerpnb.plots.theme import Figure, escaped, number, rounded
 from lerpnb.results.comparisons import PathComparison
 from lerpnb.results.curve import Curve
+from lerpnb.results.quantity import FLUENCY, fluency_of
 
-FLUENCY, DISTANCE = "perplexity/continuations", "distance/base"
+DISTANCE = "distance/base"
 
 
 HEIGHT, UPPER, LOWER = 360, 360, 150  # pixels
@@ -184,9 +185,8 @@ def _add_path(fig: Figure, name: str, points: dict[str, pd.DataFrame], coordinat
 
 def _quantities(curve: Curve, call: str) -> tuple[str, str]:
     """The first strength with a perplexity of the same texts, and that perplexity."""
-    for strength in [q for q in curve.quantities if q.startswith("strength/")]:
-        sampling = strength[strength.index(" (") :] if " (" in strength else ""
-        if (fluency := f"{FLUENCY}{sampling}") in curve.quantities:
+    for strength in curve.of_kind("strength"):
+        if (fluency := fluency_of(strength)) in curve.quantities:
             return strength, fluency
     raise CurveError(
         f"{call}: no strength/… with its {FLUENCY}.\n"

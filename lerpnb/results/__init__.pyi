@@ -7,6 +7,7 @@ from .curve import Curve as Curve
 from .deltas import WeightDeltas as WeightDeltas
 from .entanglement import Entanglement as Entanglement
 from .measurement import Measurement as Measurement
+from .quantity import Quantity as Quantity
 from .slice import Slice as Slice
 from .surface import Surface as Surface
 
@@ -18,6 +19,7 @@ __all__ = [
     "Estimate",
     "Measurement",
     "PathComparison",
+    "Quantity",
     "RunComparison",
     "Slice",
     "Surface",

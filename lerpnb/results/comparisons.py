@@ -13,25 +13,29 @@ from lerpnb.utils.text import listed
 
 @dataclass(frozen=True, eq=False)
 class RunComparison(Displayed):
-    """Runs side by side. `table` and `plot()` are what a notebook shows.
+    """Runs side by side. `to_frame()` and `plot()` are what a notebook shows.
 
     runs: a row a run, as `read_runs` gives them; curves: all values in long form, as `read_curves` gives them.
     labels: run -> what tells it from the others: the parameters in which the runs differ.
-    table: a row a run: those parameters, barriers and rise, the best alpha by the rule, strength and fluency there.
+    frame: a row a run: those parameters, barriers and rise, the best alpha by the rule, strength and fluency there.
     rule: how the best alpha was chosen, in words. without: the runs that recorded no curve.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     labels: dict[str, str]
-    table: pd.DataFrame
+    frame: pd.DataFrame
     rule: str
     without: tuple[str, ...] = ()
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a run: the parameters in which they differ, barriers and rise, the best alpha and what was there."""
+        return self.frame
+
     def __repr__(self) -> str:
-        told = f"Comparison of {len(self.labels)} runs; best alpha: {self.rule}."
-        told += f"\nWithout a curve: {listed(self.without)}." if self.without else ""
-        return f"{told}\n{self.table.to_string()}"
+        headline = f"Comparison of {len(self.labels)} runs; best alpha: {self.rule}."
+        headline += f"\nWithout a curve: {listed(self.without)}." if self.without else ""
+        return f"{headline}\n{self.frame.to_string()}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class DirectionComparison(Displayed):
     others: list[Curve]
     provenance: dict
 
-    def table(self, quantity: str | None = None) -> pd.DataFrame:
+    def to_frame(self, quantity: str | None = None) -> pd.DataFrame:
         """A row an alpha: the line's value; least, mean and most of the random ones; how many of them are higher.
 
         Raises:
@@ -58,7 +62,7 @@ class DirectionComparison(Displayed):
         """
         quantity = self.line.quantities[0] if quantity is None else quantity
         if not self.others:
-            raise CurveError("DirectionComparison.table(quantity): no random direction was finished.\nRun it again.")
+            raise CurveError("DirectionComparison.to_frame(quantity): no random direction was finished.\nRun it again.")
         alphas = self.line.alphas
         rows = np.stack([other[quantity].set_index("alpha")["value"].reindex(alphas) for other in self.others])
         line = self.line.value(quantity)
@@ -69,7 +73,7 @@ class DirectionComparison(Displayed):
     def __repr__(self) -> str:
         if not self.others:
             return f"Fan of {self.line.quantities[0]}: the line alone"
-        table = self.table()
+        table = self.to_frame()
         at = 1.0 if 1.0 in table.index else table.index[-1]
         row = table.loc[at]
         return (
@@ -104,24 +108,18 @@ class PathComparison(Displayed):
         """These paths and the other's, whose stand where both have a name."""
         return PathComparison(self.curves | other.curves, self.recipes | other.recipes)
 
-    def table(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Every value, a row a (path, coordinate), a column a quantity; NaN where it is NaN or was not measured."""
-        return pd.concat({name: curve.table() for name, curve in self.curves.items()}, names=["path", "at"])
+        return pd.concat({name: curve.to_frame() for name, curve in self.curves.items()}, names=["path", "at"])
 
-    def joined(self) -> Curve:
+    def to_curve(self) -> Curve:
         """All of them as one curve, to be recorded: each quantity with its path's name in brackets behind it."""
-        frames, samples, taken = [], [], 0
-        for name, curve in self.curves.items():
-            frames.append(curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})"))
-            if len(curve.samples):
-                samples.append(curve.samples.assign(path=name, prompt_id=curve.samples["prompt_id"] + taken))
-                taken += int(curve.samples["prompt_id"].max()) + 1
-        told = {"paths": {name: curve.provenance for name, curve in self.curves.items()}, "named": []}
-        frame = pd.concat(frames, ignore_index=True).sort_values("alpha", kind="stable", ignore_index=True)
-        return Curve(frame, pd.concat(samples, ignore_index=True) if samples else None, told)
+        curve = Curve.concat(self.curves)
+        curve.provenance = {"paths": curve.provenance["curves"], "named": []}
+        return curve
 
     def __repr__(self) -> str:
-        return f"{len(self.curves)} paths\n{self.table().to_string(float_format=lambda value: f'{value:.4g}')}"
+        return f"{len(self.curves)} paths\n{self.to_frame().to_string(float_format=lambda value: f'{value:.4g}')}"
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,8 @@
 Alpha has no unit: 0 is minus, 1 is plus, both exactly; below 0 and above 1 lies extrapolation.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -31,13 +32,13 @@ class Curve(Result):
     >>> curve = Curve.from_measures(points)
     >>> curve.value("loss/x").tolist()
     [1.0, 1.25, 2.0]
-    >>> curve.rise("loss/x")
+    >>> curve.difference("loss/x")
     1 [1, 1]
     >>> curve.barrier("loss/x").gaps["gap"].tolist()
     [-0.25]
     """
 
-    _files = ("curve.parquet", "samples.parquet")
+    _files, _axes = ("curve.parquet", "samples.parquet"), ("alpha",)
 
     @classmethod
     def from_measures(
@@ -54,6 +55,33 @@ class Curve(Result):
             AlphaError: an alpha that is no finite number.
         """
         return cls._of_points({(alpha,): found for alpha, found in points.items()}, ("alpha",), samples, provenance)
+
+    @classmethod
+    def concat(cls, curves: "Mapping[str, Curve | Mapping[str, Curve]]") -> "Curve":
+        """Several curves as one, to be recorded: each quantity with its curve's name in brackets behind it.
+
+        Args:
+            curves: name -> curve, or name -> {state: curve}, of which the quantities get "(name, state)".
+
+        Example:
+            >>> curve = Curve.from_measures({0.5: {"accuracy/x": Measurement([1.0, 0.0])}})
+            >>> Curve.concat({"mask": {"mixed": curve}, "mean": curve}).quantities
+            ['accuracy/x (mask, mixed)', 'accuracy/x (mean)']
+        """
+        flat: dict[str, Curve] = {}
+        for name, found in curves.items():
+            flat |= {name: found} if isinstance(found, Curve) else {f"{name}, {s}": curve for s, curve in found.items()}
+        frames = [curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})") for name, curve in flat.items()]
+        frame = pd.concat(frames).sort_values("alpha", kind="stable", ignore_index=True)
+        samples, taken = [], 0
+        for name, curve in flat.items():
+            if len(curve.samples):
+                samples.append(curve.samples.assign(curve=name, prompt_id=curve.samples["prompt_id"] + taken))
+                taken += int(curve.samples["prompt_id"].max()) + 1
+        provenance = next(iter(flat.values())).provenance | {
+            "curves": {n: curve.provenance for n, curve in flat.items()}
+        }
+        return cls(frame, pd.concat(samples, ignore_index=True) if samples else None, provenance)
 
     @property
     def alphas(self) -> np.ndarray:
@@ -86,8 +114,6 @@ class Curve(Result):
         """
         return self._difference(quantity, start, stop)
 
-    rise = difference
-
     def _row_at(self, rows: pd.DataFrame, point: float, call: str) -> int:
         return nearest(rows["alpha"].to_numpy(), point, call)
 
@@ -100,6 +126,37 @@ class Curve(Result):
         values, draws, n_items = resampled(rows)
         rho = bootstrap.rank_correlation(rows["alpha"].to_numpy(), np.vstack([values, draws]))
         return bootstrap.estimate(rho[0], rho[1:], n_items)
+
+    def summary(self) -> dict[str, dict[str, float | str]]:
+        """The few numbers that a table of runs shows, each with its 95 % interval and unit.
+
+        barrier/LOSS and gap/LOSS: how far a loss rises above its ends' chord on [0, 1], and its largest signed gap to
+        the chord inside (see `Barrier`); rise/STRENGTH: value(1) - value(0); spearman/STRENGTH: its rank correlation
+        with alpha over all alphas. What needs an alpha that was not measured is left out; a NaN stays a NaN.
+
+        Example:
+            >>> points = {a: {"loss/x": Measurement([a * a, a * a], unit="nats/token")} for a in (0.0, 0.5, 1.0)}
+            >>> Curve.from_measures(points).summary()["gap/loss/x"]
+            {'value': -0.25, 'low': -0.25, 'high': -0.25, 'unit': 'nats/token'}
+        """
+        found: dict[str, tuple[Estimate, str]] = {}
+        for quantity in self.quantities:
+            kind, unit = self.quantity(quantity).kind, self.unit(quantity)
+            with suppress(CurveError):  # 0 or 1 was not measured
+                if kind == "loss":
+                    barrier = self.barrier(quantity)
+                    found[f"barrier/{quantity}"] = Estimate(barrier.value, barrier.low, barrier.high), unit
+                    if len(inside := barrier.gaps.dropna(subset=["gap"])):
+                        top = inside.loc[inside["gap"].idxmax()]
+                        found[f"gap/{quantity}"] = Estimate(top["gap"], top["low"], top["high"]), unit
+                elif kind == "strength":
+                    rho = self.spearman(quantity)
+                    found[f"rise/{quantity}"] = self.difference(quantity), unit
+                    found[f"spearman/{quantity}"] = rho, ""
+        return {
+            name: {"value": float(e.value), "low": float(e.low), "high": float(e.high), "unit": unit}
+            for name, (e, unit) in found.items()
+        }
 
     def same_texts(self, a: float, b: float) -> float:
         """Share, 0 to 1, of the (prompt, draw) pairs sampled at both alphas whose continuations are identical.
@@ -118,9 +175,6 @@ class Curve(Result):
             CurveError: there are no samples, or none at an alpha.
         """
         return samples_.side_by_side(self.samples, n, alphas, "Curve.side_by_side(alphas)")
-
-    def table(self) -> pd.DataFrame:
-        return self.to_frame()
 
     def nan_points(self) -> list[tuple[float, str]]:
         """(alpha, quantity) of every measured value that is NaN."""

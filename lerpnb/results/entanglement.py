@@ -54,7 +54,7 @@ class Entanglement:
         Raises:
             CurveError: `quantities` are not two that were measured, on as many items, or neither alpha moves its own.
         """
-        strengths = [q for q in surface.quantities if q.startswith("strength/")]
+        strengths = surface.of_kind("strength")
         own = tuple(strengths if quantities is None else quantities)
         if len(surface.axes) != 2:
             raise CurveError(f"Entanglement.of(surface): it is over {', '.join(surface.axes)}, expected two alphas.")
@@ -87,8 +87,7 @@ class Entanglement:
         effects = {line: {q: estimate(*slopes[line, q], counts[0]) for q in own} for line in surface.axes}
         return cls(total, effects, shares)
 
-    @property
-    def table(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """The effects as text: a row a line that is moved, a column a quantity, in the quantity's unit."""
         rows = {line: {q: repr(e) for q, e in row.items()} for line, row in self.effects.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("a unit of alpha of")

@@ -1,4 +1,4 @@
-"""A measure: one quantity at one point, as weighted items. Floor 0: no torch, no plots."""
+"""A measurement: one quantity at one point, as weighted items."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.results import bootstrap
+from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import show
 
 
@@ -20,6 +21,7 @@ class Measurement:
         unit: "nats/token", "probability", "perplexity", ...
         items: what one item is: "texts", "prompts" or "values".
         transform: "" or "exp".
+        kind: of the quantity, such as "loss"; empty where its name begins with it, as "loss/negative".
 
     Raises:
         CurveError: shapes, weights or transform are not as above.
@@ -33,6 +35,7 @@ class Measurement:
     unit: str = ""
     items: str = "texts"
     transform: str = ""
+    kind: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -68,7 +71,7 @@ def estimated(quantity: str, group: pd.DataFrame, call: str = "Curve.from_measur
     measures = list(group["measure"])
     first, start = measures[0], places[0]
     for place, measure in zip(places, measures, strict=True):
-        for what in ("unit", "items", "transform"):
+        for what in ("unit", "items", "transform", "kind"):
             if getattr(measure, what) != getattr(first, what):
                 raise CurveError(
                     f"{call}: {quantity!r} has {what} {getattr(measure, what)!r} at {place} "
@@ -80,6 +83,7 @@ def estimated(quantity: str, group: pd.DataFrame, call: str = "Curve.from_measur
                 f"against {len(first.values)} at {start}. Measure the same items at every {' and '.join(keys)}."
             )
     rows = group[[*keys, "quantity"]].assign(
+        kind=first.kind or Quantity.named(quantity).kind,
         value=[measure.value() for measure in measures],
         n=[int((measure.weights > 0).sum()) for measure in measures],
         unit=first.unit,

@@ -1,4 +1,4 @@
-"""Frames in parquet files: whole or not there, float64 to the last bit, with checksums. Floor 0."""
+"""Frames in parquet files: whole or not there, float64 to the last bit, with checksums."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
 
 
 # What every quantity at every coordinate has; a curve, a surface puts its coordinates before them.
-MEASURED = dict(quantity=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
+MEASURED = dict(quantity=TEXT, kind=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
 
 
 MEASURED |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
@@ -25,29 +25,31 @@ MEASURED |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
 AGAIN = "Evaluate again: finished points come from the store."
 
 
-def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], told: dict, path: Path) -> None:
-    """Write a frame and what is told of it (JSON) into one file, whole or not at all, with a checksum over both.
+def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], metadata: dict, path: Path) -> None:
+    """Write a frame and its metadata into one file, whole or not at all, with a checksum over both.
+
+    Pages have checksums of their own, which neither see a flipped bit in a column's name nor a file that was rewritten.
 
     Args:
         frame: it has the columns; lists of numbers are (n,) float64 arrays.
         columns: name -> pyarrow's kind.
-        told: whatever JSON can hold.
+        metadata: whatever JSON can hold.
         path: the file; its folder exists.
     """
-    words = json.dumps(told).encode()
-    schema = pa.schema(
-        list(columns.items()), metadata={"lerpnb": words, "sha256": sha256(words + _content(frame, columns))}
-    )
+    words = json.dumps(metadata).encode()
+    metadata_of_file = {"lerpnb": words, "sha256": sha256(words + _content(frame, columns))}
+    schema = pa.schema(list(columns.items()), metadata=metadata_of_file)
     arrays = [pa.array(list(frame[name]), type=kind, from_pandas=False) for name, kind in columns.items()]
     write_table(pa.Table.from_arrays(arrays, schema=schema), path)
 
 
 def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: str) -> tuple[pd.DataFrame, dict]:
-    """The frame that `write_frame` wrote, equal to the last bit, and what is told of it.
+    """The frame that `write_frame` wrote, equal to the last bit, and its metadata.
 
     Args:
         path: the file.
-        columns: what it has to have behind its coordinates, which may have any names.
+        columns: what it has to have behind its coordinates, which may have any names; "kind" may be missing, as in the
+            files of version 0.1.
         call: what an error names.
         writer: the function that writes such a file, as an error names it.
 
@@ -57,6 +59,7 @@ def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: s
     table = read_table(path, call, writer)
     words, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
     names = table.schema.names
+    columns = {name: kind for name, kind in columns.items() if name != "kind" or name in names}
     if words is None or names[-len(columns) :] != list(columns):
         raise CurveError(f"{call}: {path} was not written by {writer}. {AGAIN}")
     frame, columns = table.to_pandas(), dict.fromkeys(names[: -len(columns)], FLOAT) | columns

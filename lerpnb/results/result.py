@@ -29,6 +29,7 @@ from lerpnb.results.parquet import (
     write_frame,
     write_table,
 )
+from lerpnb.results.quantity import Quantity, with_kinds
 from lerpnb.utils.coordinates import coordinates
 from lerpnb.utils.text import listed
 
@@ -37,14 +38,15 @@ class Result(Displayed):
     """Quantities measured at points of one or several coordinates.
 
     Attributes:
-        frame: a row a (point, quantity), sorted by point: the coordinates under their names, then quantity, value, low,
-            high, n (items with weight), unit, items, transform and the items themselves, item_values and item_weights
-            ((n_items,) float64 arrays).
+        frame: a row a (point, quantity), sorted by point: the coordinates under their names, then quantity, kind,
+            value, low, high, n (items with weight), unit, items, transform and the items themselves, item_values and
+            item_weights ((n_items,) float64 arrays).
         samples: a row a generated text: the coordinates, prompt_id, draw, prompt, continuation, n_tokens and scores.
         provenance: whatever JSON can hold: checkpoints, hashes, dtype, device, seeds, times, versions, settings.
     """
 
     _files: ClassVar[tuple[str, str]]  # of the frame, of the samples
+    _axes: ClassVar[tuple[str, ...]]  # in files of version 0.1
 
     def __init__(self, frame: pd.DataFrame, samples: pd.DataFrame | None = None, provenance: dict | None = None):
         self.frame = frame
@@ -104,6 +106,20 @@ class Result(Displayed):
         rows = self[quantity].set_index(list(self.axes)).reindex(self._points)
         return rows["low"].to_numpy(), rows["high"].to_numpy()
 
+    def quantity(self, name: str) -> Quantity:
+        """What a name stands for: its kind, its label, its unit.
+
+        Raises:
+            CurveError: no such quantity.
+        """
+        row = self._rows(name, f"{type(self).__name__}.quantity(name)").iloc[0]
+        return Quantity.named(name, row["unit"], row["kind"])
+
+    def of_kind(self, *kinds: str) -> list[str]:
+        """The names of the quantities of these kinds, such as "loss", kind after kind."""
+        found = self.frame.drop_duplicates("quantity")
+        return [name for kind in kinds for name in found.loc[found["kind"] == kind, "quantity"]]
+
     def unit(self, quantity: str) -> str:
         """The quantity's unit, such as "nats/token"."""
         return self._rows(quantity, f"{type(self).__name__}.unit(quantity)")["unit"].iloc[0]
@@ -132,7 +148,7 @@ class Result(Displayed):
         folder.mkdir(parents=True, exist_ok=True)
         values, texts = (folder / name for name in self._files)
         samples = pa.Table.from_pandas(self.samples, preserve_index=False).replace_schema_metadata()
-        metadata = {"samples": write_table(samples, texts), "provenance": self.provenance}
+        metadata = {"axes": self.axes, "samples": write_table(samples, texts), "provenance": self.provenance}
         # the values go last: their file is the mark that both are whole
         write_frame(self.frame, dict.fromkeys(self.axes, FLOAT) | MEASURED, metadata, values)
         return folder
@@ -147,6 +163,9 @@ class Result(Displayed):
         values, texts = (Path(folder) / name for name in cls._files)
         call = f"{cls.__name__}.load(folder)", f"{cls.__name__}.save"
         frame, metadata = read_frame(values, MEASURED, *call)
+        if list(frame.columns[: frame.columns.get_loc("quantity")]) != list(metadata.get("axes", cls._axes)):
+            raise CurveError(f"{call[0]}: {values} is damaged: its coordinates have other names. {AGAIN}")
+        frame = with_kinds(frame)
         if "samples" not in metadata:  # a surface of version 0.1 had none
             return cls(frame, None, metadata["provenance"])
         samples = read_table(texts, *call)

@@ -5,6 +5,7 @@ Experiments*, 1937): the effect of one coordinate is its mean over all values of
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Surface(Result):
         0.5 [0.5, 0.5]
     """
 
-    _files = ("surface.parquet", "surface_samples.parquet")
+    _files, _axes = ("surface.parquet", "surface_samples.parquet"), ("x", "y")
 
     @classmethod
     def from_measures(
@@ -65,6 +66,21 @@ class Surface(Result):
             AlphaError: a coordinate that is no finite number.
         """
         return cls._of_points(points, tuple(axes), samples, provenance)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Surface":
+        """What `save` wrote, equal to the last bit.
+
+        Raises:
+            CurveError: a file is missing, damaged, not lerpnb's, or the two were not saved together.
+        """
+        older = Path(folder) / "crossing.parquet"
+        if older.exists() and not (Path(folder) / cls._files[0]).exists():
+            raise CurveError(
+                f"Surface.load(folder): {older} is a crossing of version 0.1, which has no items: "
+                "evaluate the MultiLine again."
+            )
+        return super().load(folder)
 
     @property
     def points(self) -> np.ndarray:
@@ -184,8 +200,6 @@ class Surface(Result):
             for place in (a, b)
         ]
         return Slice(frame, met.reset_index(drop=True), quantity, self.unit(quantity), *names, interpolation(spline))
-
-    section = slice
 
     def place(self, at: Place, call: str = "Surface.place(at)") -> tuple[float, ...]:
         """The coordinates of a checkpoint's name, or of a tuple of numbers.

@@ -8,11 +8,9 @@ import pandas as pd
 
 from lerpnb.errors import RunError
 from lerpnb.results.comparisons import RunComparison
+from lerpnb.results.quantity import FLUENCY
 from lerpnb.runs.table import differing, read_curves, read_runs
 from lerpnb.utils.text import show
-
-FLUENCY = "perplexity/continuations"
-
 
 RULES = {
     "fluent": "the highest {attribute} where {fluency} is at most {slack:g} times the larger of its values at alpha "
@@ -68,7 +66,7 @@ def compare_runs(
     for key, quantity in {"attribute": attribute, "fluency": fluency}.items():
         if quantity and quantity not in {FLUENCY, *measured}:  # the default need not have been measured
             raise RunError(f"compare_runs({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
-    attribute = attribute or next((q for q in curves["quantity"] if q.startswith("strength/")), "strength")
+    attribute = attribute or next(iter(curves.loc[curves["kind"] == "strength", "quantity"]), "strength")
     rows = {}
     for name, curve in curves.groupby("run", sort=False):
         best = _best(curve, rule, slack, attribute, fluency)
@@ -99,7 +97,7 @@ def _value(curve: pd.DataFrame, quantity: str, alpha: float) -> float:
 def _best(curve: pd.DataFrame, rule: str, slack: float, attribute: str, fluency: str) -> float:
     """The best alpha by the rule; NaN where what it asks for was not measured."""
     if rule == "loss":
-        wanted = -curve[curve["quantity"].str.startswith("loss/")].groupby("alpha")["value"].mean()
+        wanted = -curve[curve["kind"] == "loss"].groupby("alpha")["value"].mean()
     else:
         wanted = curve[curve["quantity"] == attribute].set_index("alpha")["value"]
     if rule == "fluent":

@@ -21,7 +21,6 @@ import nbformat
 
 from lerpnb.errors import RunError
 from lerpnb.results.curve import Curve
-from lerpnb.results.summary import chief_numbers
 from lerpnb.runs import staging as stages
 from lerpnb.runs.kernel import run_cells
 from lerpnb.runs.monitor import KernelMonitor
@@ -187,7 +186,7 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any] |
         if (work / "curve.parquet").exists():
             curve = Curve.load(work)
             provenance = curve.provenance
-            facts["summary"] = chief_numbers(curve)
+            facts["summary"] = curve.summary()
         facts |= _device(work) | {key: provenance[key] for key in FROM_CURVE if key in provenance}
         if not facts["error"]:
             _write(work / "report.html", render(node, facts, work))

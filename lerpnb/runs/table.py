@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lerpnb.errors import RunError
+from lerpnb.results.quantity import with_kinds
 from lerpnb.runs.directory import RunDirectory
 from lerpnb.utils.text import listed
 
 FACTS = ("status", "notebook", "started", "seconds", "error", "sweep")  # columns beside parameters and summary numbers
 
 
-CURVE = ["alpha", "quantity", "value", "low", "high", "n", "unit"]
+CURVE = ["alpha", "quantity", "kind", "value", "low", "high", "n", "unit"]
 
 
 READERS = 8  # requests at a time to a store that is far
@@ -81,7 +82,7 @@ def differing(frame: pd.DataFrame) -> list[str]:
 def read_curves(
     runs: str | Path | Iterable[str | Path] = "runs", where: str | None = None, quantities: Iterable[str] | None = None
 ) -> pd.DataFrame:
-    """Every value of many runs in long form: run, alpha, quantity, value, low, high, n, unit.
+    """Every value of many runs in long form: run, alpha, quantity, kind, value, low, high, n, unit.
 
     A run without a curve has no rows; one whose curve is damaged is named in `frame.attrs["unreadable"]` and warned of.
 
@@ -91,7 +92,7 @@ def read_curves(
 
     >>> import tempfile
     >>> list(read_curves(tempfile.mkdtemp()))
-    ['run', 'alpha', 'quantity', 'value', 'low', 'high', 'n', 'unit']
+    ['run', 'alpha', 'quantity', 'kind', 'value', 'low', 'high', 'n', 'unit']
     """
     frame = read_runs(runs, where)
     unreadable, parts = dict(frame.attrs["unreadable"]), []
@@ -102,7 +103,9 @@ def read_curves(
         if data is None:
             continue
         try:
-            table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read(columns=CURVE).to_pandas()
+            file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+            table = with_kinds(file.read(columns=[name for name in CURVE if name in file.schema.names]).to_pandas())
+            table = table[CURVE]
         except (pa.ArrowException, OSError, ValueError, KeyError):
             unreadable[name] = "curve.parquet is damaged"
             warnings.warn(f"read_curves(runs): {name}: curve.parquet is damaged.", stacklevel=2)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
-from lerpnb.results.summary import chief_numbers
 
 
 def curve_of(slope: float) -> Curve:
@@ -28,6 +27,6 @@ def make(name: str, slope: float | None = None, to: str = "runs", **parameters) 
     facts |= {"started": "2026-11-23T00:19:21+00:00", "seconds": 7.5, "error": None, "sweep": "demo"}
     if slope is not None:
         curve_of(slope).save(folder)
-        facts["summary"] = chief_numbers(curve_of(slope))
+        facts["summary"] = curve_of(slope).summary()
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder

@@ -87,7 +87,7 @@ def test_the_ends_share_their_base_and_differ(line):
 
 
 def test_each_end_is_best_on_its_own_texts_and_there_is_no_barrier(curve):
-    table = curve.table()
+    table = curve.to_frame()
     assert (
         table["loss/negative"][0] < table["loss/negative"][1] and table["loss/positive"][1] < table["loss/positive"][0]
     )

@@ -9,7 +9,6 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from lerpnb.results.curve import Curve
-from lerpnb.results.summary import chief_numbers
 from lerpnb.runs.sweeps.config import read_sweep
 from lerpnb.runs.sweeps.scheduler import sweep
 
@@ -85,7 +84,7 @@ def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
     assert {f"loss/{name}" for name in conditions} <= set(curve.quantities)
     assert {"errors/classifier, one head", "errors/classifier, two heads", "strength/POSITIVE"} <= set(curve.quantities)
     assert not any("the given pair" in quantity for quantity in curve.quantities)
-    assert len(curve.samples) == 39 * 6 * 2 and "barrier/loss/from scratch, two starts" in chief_numbers(curve)
+    assert len(curve.samples) == 39 * 6 * 2 and "barrier/loss/from scratch, two starts" in curve.summary()
     assert np.isfinite(curve.value("loss/fine-tuned")).all()
     again = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
     assert again["status"].tolist() == ["skipped"]

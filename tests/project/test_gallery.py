@@ -90,7 +90,7 @@ def test_a_changed_notebook_makes_all_three_stale(house):
     node.metadata["more"] = 1
     nbformat.write(node, path)
     assert faults(house) == []  # the source is what counts
-    node.cells[1].source = "curve.table()"
+    node.cells[1].source = "curve.to_frame()"
     nbformat.write(node, path)
     late = "is older than 01_walk.ipynb: run it again, then `make gallery`."
     assert faults(house) == [f"01_walk.{kind} {late}" for kind in ("html", "ipynb", "png")]

@@ -9,7 +9,6 @@ from lerpnb.evaluation.barrier_study import BarrierStudy, with_errors
 from lerpnb.paths.line import Line
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
-from lerpnb.results.summary import chief_numbers
 
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0]
 
@@ -53,7 +52,7 @@ def study(line) -> BarrierStudy:
 
 
 def test_barriers_gaps_and_verdicts_are_those_of_the_closed_form(study):
-    numbers = study.numbers
+    numbers = study.to_frame()
     assert numbers["barrier"].tolist() == pytest.approx([1.0, 0.0, 0.1, 0.2])
     assert numbers["gap"].tolist() == pytest.approx([1.0, -0.375, 0.1, 0.2])
     assert numbers["line"].tolist() == ["breaks", "holds", "open", "breaks"]
@@ -65,15 +64,15 @@ def test_barriers_gaps_and_verdicts_are_those_of_the_closed_form(study):
 
 
 def test_the_table_reads_as_numbers_with_intervals(study):
-    table = study.table
+    table = study.to_frame(text=True)
     assert table.loc["low", "largest gap"] == "-0.375 [-0.375, -0.375]"
     assert table.loc["low", "barrier"] == "0.000 [0.000, 0.000]"
     assert table.loc["high", "at minus, plus"] == "4.000, 4.000" and table.loc["high", "cosine of deltas"] == ""
-    assert table["line"].tolist() == study.numbers["line"].tolist()
+    assert table["line"].tolist() == study.to_frame()["line"].tolist()
 
 
 def test_the_words_say_what_the_numbers_say(study):
-    lines = study.told.splitlines()
+    lines = study.report().splitlines()
     assert lines[0] == ("The line breaks: at some alpha the whole interval lies more than 0.1 above the chord.")
     assert lines[1].startswith("  high: 1.000 [0.9") and lines[1].endswith("] nats/token")
     assert lines[2:5] == [
@@ -83,14 +82,14 @@ def test_the_words_say_what_the_numbers_say(study):
     ]
     assert lines[5] == "These texts do not tell: an interval lies on both sides of 0.1 above the chord."
     assert lines[6].startswith("  who knows: 0.100 [-0.") and len(lines) == 7
-    assert study.told in repr(study)
+    assert study.report() in repr(study)
 
 
 def test_a_nan_is_unknown_and_said(line):
     study = BarrierStudy([0, 0.5, 1], store=False)
     study.add("broken numbers", line, Bump(np.nan))
-    assert study.numbers["line"].tolist() == ["unknown"] and np.isnan(study.numbers["barrier"].iloc[0])
-    assert study.told == (
+    assert study.to_frame()["line"].tolist() == ["unknown"] and np.isnan(study.to_frame()["barrier"].iloc[0])
+    assert study.report() == (
         "Unknown: at some alpha there is no finite number.\n  broken numbers: nan [nan, nan] nats/token"
     )
     assert study.plot().data
@@ -99,7 +98,7 @@ def test_a_nan_is_unknown_and_said(line):
 def test_all_of_it_is_one_curve_to_be_recorded(study, tmp_path):
     curve = Curve.load(study.curve.save(tmp_path))
     assert curve.quantities == ["loss/high", "loss/low", "loss/who knows", "errors/classifier"]
-    assert chief_numbers(curve)["barrier/loss/high"]["value"] == pytest.approx(1.0)
+    assert curve.summary()["barrier/loss/high"]["value"] == pytest.approx(1.0)
     assert set(curve.provenance["conditions"]) == set(study.conditions) and curve.provenance["tolerance"] == 0.1
     assert curve.value("errors/classifier") == pytest.approx([0.5, 0.65, 0.7, 0.65, 0.5])
 
@@ -112,7 +111,7 @@ def test_what_the_first_texts_told_is_recorded_too(line, tiny):
     words = TextFunctionProbe(
         "words", lambda text: len(text.split()), Continuations(("the film",), n_samples=1, max_new_tokens=3)
     )
-    found = study.add("first", line, Bump(0.0), also=[words])
+    found = study.add("first", line, Bump(0.0), extra_probes=[words])
     study.add("second", line, Bump(0.0))
     assert study.curve.quantities == ["loss/first", "loss/second", "words"]
     assert len(study.curve.samples) == len(found.samples) == 3
@@ -120,8 +119,10 @@ def test_what_the_first_texts_told_is_recorded_too(line, tiny):
 
 def test_errors_are_what_accuracy_leaves():
     curve = Curve.from_measures({a: {"accuracy/x": Measurement([1, 0, 1, 1], unit="share")} for a in (0.0, 1.0)})
-    assert with_errors(curve, "accuracy/x").value("errors/x").tolist() == [0.25, 0.25]
-    assert with_errors(curve, "loss/x") is curve
+    assert with_errors(curve, "accuracy/x")[0].value("errors/x").tolist() == [0.25, 0.25]
+    assert with_errors(curve, "accuracy/x")[1] == "errors/x" and curve.quantity("accuracy/x").lower_is_better is False
+    other = Curve.from_measures({0.0: {"loss/x": Measurement([1.0])}})
+    assert with_errors(other, "loss/x") == (other, "loss/x")
 
 
 def test_the_figure_has_a_panel_for_what_is_broken(study):
@@ -149,7 +150,7 @@ def test_what_cannot_be_studied_is_said(line, study):
             ProbeError,
             lambda: study.add("other", line, Bump(1.0, name="strength/x")),
             "BarrierStudy.add(probe): 'strength/x', expected a loss/... or an accuracy/...\n"
-            "Pass a Loss, Seq2SeqLoss or Accuracy, and others as also=[...].",
+            "Pass a Loss, Seq2SeqLoss or Accuracy, and others as extra_probes=[...].",
         ),
         (
             CurveError,

@@ -99,7 +99,7 @@ def test_thirty_kills_lose_no_finished_point_and_compute_none_twice(tiny_llama_p
 
     assert {float(line) for line in log.read_text().splitlines()} == set(ALPHAS) - kept
     assert wasted > 0 and halves > 0  # kills came in the middle of points, and of writing them
-    assert finished.table().equals(undisturbed.table())
+    assert finished.to_frame().equals(undisturbed.to_frame())
     items = [curve.frame["item_values"].map(lambda v: v.tobytes()).tolist() for curve in (finished, undisturbed)]
     assert items[0] == items[1]
 

@@ -162,7 +162,7 @@ def test_other_samplings_stand_side_by_side(line, tmp_path):
 def test_the_same_call_gives_the_same_to_the_last_bit(line, tmp_path):
     probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)]
     one, two = (evaluate(line, [0, 0.3, 1], probes, store=False) for _ in range(2))
-    assert one.table().equals(two.table()) and one.samples.equals(two.samples)
+    assert one.to_frame().equals(two.to_frame()) and one.samples.equals(two.samples)
 
 
 def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
@@ -173,7 +173,7 @@ def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
     first = evaluate(line, [0, 0.5, 1], probes, store=tmp_path)
     again = evaluate(line, [0, 0.5, 1], probes, store=tmp_path)
     assert new(first) == (6, 0) and new(again) == (0, 6)
-    assert first.table().equals(again.table()) and first.samples.equals(again.samples)
+    assert first.to_frame().equals(again.to_frame()) and first.samples.equals(again.samples)
     assert first.frame["item_values"].map(list).tolist() == again.frame["item_values"].map(list).tolist()
     assert new(evaluate(line, alpha_grid(0, 1, 5), probes, store=tmp_path)) == (4, 6)
     assert new(evaluate(line, [0, 0.5, 1], [*probes, head_sum], store=tmp_path)) == (3, 6)
@@ -353,7 +353,7 @@ def test_a_damaged_record_is_said_and_computed_again(line, tmp_path):
         file.write_text(text[: len(text) // 2] if i else text.replace("nats", "nuts"))
     with pytest.warns(UserWarning, match="is damaged: its point is computed again"):
         again = evaluate(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
-    assert again.provenance["measured"] == 2 and first.table().equals(again.table())
+    assert again.provenance["measured"] == 2 and first.to_frame().equals(again.to_frame())
 
 
 def test_a_store_shows_its_size_and_can_be_emptied(tmp_path, monkeypatch):
@@ -452,7 +452,7 @@ def test_another_tokenizer_or_network_is_a_new_point(tiny, tmp_path, tiny_llama_
                     module.variance_epsilon = eps
         line = Line(*(Checkpoint.from_model(model, tokens) for model in models), device="cpu")
         stored, fresh = (evaluate(line, [0.0], [Loss(CORPUS)], store=store) for store in (tmp_path, False))
-        assert stored.provenance["measured"] == 1 and stored.table().equals(fresh.table())
+        assert stored.provenance["measured"] == 1 and stored.to_frame().equals(fresh.to_frame())
         values.append(fresh.value("loss/all")[0])
     assert len(set(values)) == 3
 
@@ -556,7 +556,7 @@ def test_adaptive_sampling_places_its_own_alphas_and_estimates_its_error(line, t
     said = f"{len(curve.alphas)} alphas, estimated error {told['error_believed']:.2g}: within the tolerance of 0.01"
     assert said in capsys.readouterr().out
     again = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-0.5, 1.5), tol=0.01), store=tmp_path)
-    assert again.provenance["measured"] == 0 and again.table().equals(curve.table())
+    assert again.provenance["measured"] == 0 and again.to_frame().equals(curve.to_frame())
 
 
 def test_a_tolerance_that_is_not_reached_keeps_what_was_found(line, tmp_path, capsys):

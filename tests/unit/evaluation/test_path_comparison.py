@@ -34,13 +34,13 @@ def test_each_is_walked_over_its_own_coordinates(tiny_llama_pair, tmp_path, caps
     }
     assert found.recipes["taken away"] == {0: "1 x base + 0 x plus", 2: "3 x base + -2 x plus"}
     assert "taken away at 2: 3 x base + -2 x plus\n" in capsys.readouterr().out
-    table = found.table()
+    table = found.to_frame()
     assert table.loc[("taken away", 0.0), "distance/base"] == 0 < table.loc[("line", 0.0), "distance/base"]
-    joined = found.joined().save(tmp_path / "joined")
+    joined = found.to_curve().save(tmp_path / "joined")
     again = Curve.load(joined)
     assert again["head_norm (line)"]["alpha"].tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert again["head_norm (taken away)"]["alpha"].tolist() == [0, 2]
-    assert len(again.samples) == 14 and set(again.samples["path"]) == {"line", "taken away"}
+    assert len(again.samples) == 14 and set(again.samples["curve"]) == {"line", "taken away"}
     assert list(again.provenance["paths"]) == ["line", "taken away"]
 
 

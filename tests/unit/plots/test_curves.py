@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.curves import joined, plot_curves
+from lerpnb.plots.curves import plot_curves
 from lerpnb.plots.theme import COLORS
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
@@ -74,12 +74,12 @@ def test_a_curve_without_a_quantity_is_left_out():
 
 
 def test_curves_are_joined_and_can_be_recorded(tmp_path):
-    found = joined({"mask": {"mixed": curve(), "tuned": curve(0.5)}})
+    found = Curve.concat({"mask": {"mixed": curve(), "tuned": curve(0.5)}})
     assert found.value("accuracy/x (mask, tuned)").tolist() == curve(0.5).value("accuracy/x").tolist()
-    assert found.rise("attack/x (mask, mixed)").value == pytest.approx(2 / 3)
+    assert found.difference("attack/x (mask, mixed)").value == pytest.approx(2 / 3)
     assert list(found.provenance["curves"]) == ["mask, mixed", "mask, tuned"] and found.provenance["device"] == "cpu"
     again = Curve.load(found.save(tmp_path))
-    assert again.quantities == found.quantities and again.table().equals(found.table())
+    assert again.quantities == found.quantities and again.to_frame().equals(found.to_frame())
 
 
 def test_nothing_to_draw_is_refused():

@@ -125,17 +125,17 @@ def test_exp_is_taken_after_the_mean():
 def test_a_rise_is_paired():
     wide = [0.0, 100.0, 1000.0]
     curve = curve_of({0.0: wide, 1.0: [v + 1 for v in wide]})
-    assert curve.rise("loss/x") == Estimate(1.0, 1.0, 1.0)
+    assert curve.difference("loss/x") == Estimate(1.0, 1.0, 1.0)
     low, high = curve.interval("loss/x")
     assert (high - low > 500).all()
-    assert curve_of({0.0: [5.0, 9.0], 1.0: [5.0, 10.0]}).rise("loss/x") == Estimate(0.5, 0.0, 1.0)
+    assert curve_of({0.0: [5.0, 9.0], 1.0: [5.0, 10.0]}).difference("loss/x") == Estimate(0.5, 0.0, 1.0)
 
 
 def test_a_rise_finds_an_alpha_up_to_rounding():
     curve = curve_of({0.1 + 0.2: [1.0, 1.0], 1.0: [3.0, 3.0]})
-    assert curve.rise("loss/x", start=0.3) == Estimate(2.0, 2.0, 2.0)
+    assert curve.difference("loss/x", start=0.3) == Estimate(2.0, 2.0, 2.0)
     with pytest.raises(CurveError) as error:
-        curve.rise("loss/x", start=0.31)
+        curve.difference("loss/x", start=0.31)
     assert str(error.value) == "Curve.difference(start, stop): nothing at alpha 0.31. The nearest is 0.3."
 
 
@@ -209,9 +209,9 @@ def test_a_nan_stays_and_is_named():
     assert np.isnan(curve.value("loss/x")).tolist() == [False, True, False]
     assert np.isnan(curve.interval("loss/x")[0]).tolist() == [False, True, False]
     assert curve.nan_points() == [(0.5, "loss/x")]
-    assert curve.rise("loss/x") == Estimate(0.0, 0.0, 0.0)
+    assert curve.difference("loss/x") == Estimate(0.0, 0.0, 0.0)
     assert math.isnan(curve.spearman("loss/x").value)
-    assert curve.table().isna().sum().tolist() == [1]
+    assert curve.to_frame().isna().sum().tolist() == [1]
     assert repr(curve).splitlines()[-1] == "  NaN: loss/x at alpha 0.5"
     barrier = curve.barrier("loss/x")
     numbers = (barrier.alpha, barrier.value, barrier.low, barrier.high)
@@ -252,7 +252,7 @@ def test_points_are_sorted_and_a_missing_quantity_is_a_gap():
     assert curve.value("a").tolist() == [3.0, 2.0, 1.0]
     assert np.isnan(curve.value("b")).tolist() == [True, True, False]
     assert curve["b"]["alpha"].tolist() == [1.0] and curve.nan_points() == []
-    assert curve.table().columns.tolist() == ["a", "b"]
+    assert curve.to_frame().columns.tolist() == ["a", "b"]
 
 
 def test_the_summary_gives_both_ends():
@@ -458,7 +458,7 @@ def test_other_parquet_is_refused(odd, tmp_path):
 def test_changed_numbers_are_refused(odd, tmp_path):
     path = odd.save(tmp_path) / "curve.parquet"
     table = pq.read_table(path)
-    pq.write_table(table.set_column(2, table.schema.field("value"), pa.array([0.0] * len(table))), path)
+    pq.write_table(table.set_column(3, table.schema.field("value"), pa.array([0.0] * len(table))), path)
     assert load_error(tmp_path) == f"Curve.load(folder): {path} is damaged: its checksum differs. {AGAIN}"
 
 

@@ -81,8 +81,8 @@ def test_it_says_what_it_is():
         "  a unit of style moves strength/glad by 0.125 [0.125, 0.125], a unit of mood by 0.5 [0.5, 0.5]: "
         "0.25 [0.25, 0.25] of it"
     )
-    assert found.table.index.tolist() == ["mood", "style"]
-    assert found.table.loc["mood", "strength/glad"] == "0.5 [0.5, 0.5]"
+    assert found.to_frame().index.tolist() == ["mood", "style"]
+    assert found.to_frame().loc["mood", "strength/glad"] == "0.5 [0.5, 0.5]"
 
 
 def test_a_point_without_a_number_leaves_none():
@@ -97,7 +97,7 @@ def test_a_grid_tells_and_keeps_its_values(tmp_path):
     assert repr(data).startswith("Surface over mood, style: 12 points\n  strength/glad    from ")
     matrix = data.matrix("strength/glad")
     assert matrix.shape == (3, 4) and matrix[2, 3] - matrix[0, 0] == pytest.approx(22)
-    assert list(data.frame)[:8] == ["mood", "style", "quantity", "value", "low", "high", "n", "unit"]
+    assert list(data.frame)[:9] == ["mood", "style", "quantity", "kind", "value", "low", "high", "n", "unit"]
     assert len(data.frame) == 24 and set(data.frame["n"]) == {40}
     back = Surface.load(data.save(tmp_path / "kept"))
     pd.testing.assert_frame_equal(back.frame, data.frame)

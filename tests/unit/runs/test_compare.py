@@ -55,7 +55,7 @@ def test_labels_are_what_the_runs_differ_in(two):
     ],
 )
 def test_the_best_alpha_by_each_rule(two, options, best):
-    table = compare_runs("runs", **options).table
+    table = compare_runs("runs", **options).to_frame()
     assert table["best alpha"].tolist() == best
     assert table["strength/good"].tolist() == [
         dict(zip(ALPHAS, [0.1, 0.2, 0.5, 0.7, 0.9], strict=True))[best[0]],
@@ -69,21 +69,25 @@ def test_the_rule_is_stated_and_the_table_has_what_differs(two):
         "the highest strength/good where perplexity/continuations is at most 1.1 times the larger of its values at "
         "alpha 0 and 1"
     )
-    assert list(comparison.table) == ["seed", "lo", "best alpha", "strength/good", "perplexity/continuations"]
+    assert list(comparison.to_frame()) == ["seed", "lo", "best alpha", "strength/good", "perplexity/continuations"]
     assert repr(comparison).startswith(f"Comparison of 2 runs; best alpha: {comparison.rule}.\nWithout a curve: c.fail")
 
 
 def test_what_was_not_measured_leaves_the_best_alpha_unknown(two):
     put("d", [0.1, 0.2, np.nan, 0.7, 0.9], None, seed=3, lo=0.0, data="x")
-    table = compare_runs("runs").table
+    table = compare_runs("runs").to_frame()
     assert np.isnan(table.loc["d", "best alpha"]) and table.loc["a", "best alpha"] == 1.0
-    assert compare_runs("runs", rule="strongest").table.loc["d", "best alpha"] == 2.0
+    assert compare_runs("runs", rule="strongest").to_frame().loc["d", "best alpha"] == 2.0
 
 
 def test_a_quantity_of_some_runs_is_compared_and_without_the_default_fluency_too(two):
     put("d", [0.1, 0.2, np.nan, 0.7, 0.9], None, seed=3, lo=0.0, data="x")
-    assert compare_runs("runs", rule="loss", fluency="perplexity/continuations").table.loc["a", "best alpha"] == 0.5
-    assert compare_runs(["runs/d"], rule="strongest", attribute="strength/good").table.loc["d", "best alpha"] == 2.0
+    assert (
+        compare_runs("runs", rule="loss", fluency="perplexity/continuations").to_frame().loc["a", "best alpha"] == 0.5
+    )
+    assert (
+        compare_runs(["runs/d"], rule="strongest", attribute="strength/good").to_frame().loc["d", "best alpha"] == 2.0
+    )
 
 
 def test_the_figure_has_a_color_a_run_and_a_panel_a_kind(two):

@@ -14,7 +14,6 @@ from lerpnb import cli
 from lerpnb.errors import RunError
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
-from lerpnb.results.summary import chief_numbers
 from lerpnb.runs.directory import RunDirectory
 from lerpnb.runs.table import differing, read_curves, read_runs
 
@@ -100,7 +99,7 @@ def test_unreadable_folders_are_listed_and_cost_nothing_else(runs):
 
 def test_curves_in_long_form(runs):
     frame = read_curves("runs")
-    assert list(frame) == ["run", "alpha", "quantity", "value", "low", "high", "n", "unit"]
+    assert list(frame) == ["run", "alpha", "quantity", "kind", "value", "low", "high", "n", "unit"]
     assert len(frame) == 2 * 4 * 3
     strength = read_curves("runs", "seed == 1", ["strength/good"])
     assert strength["run"].unique().tolist() == ["b"]
@@ -137,11 +136,11 @@ def test_the_benchmark_runs(capsys):
     assert capsys.readouterr().out.startswith("read_runs: 20 folders of a run.json of ")
 
 
-def test_chief_numbers_without_the_ends_are_left_out_and_nan_stays():
+def test_summary_numbers_without_the_ends_are_left_out_and_nan_stays():
     points = {a: {"loss/x": Measurement([a]), "strength/y": Measurement([np.nan])} for a in (0.0, 0.5)}
-    assert chief_numbers(Curve.from_measures(points)) == {}
+    assert Curve.from_measures(points).summary() == {}
     points[1.0] = points[0.5]
-    told = chief_numbers(Curve.from_measures(points))
+    told = Curve.from_measures(points).summary()
     assert set(told) == {"barrier/loss/x", "gap/loss/x", "rise/strength/y", "spearman/strength/y"}
     assert np.isnan(told["rise/strength/y"]["value"]) and told["barrier/loss/x"]["value"] == 0.25
 
