@@ -72,7 +72,7 @@ def plot_curve(curve: Curve) -> Figure:
 
 def _lines(curve: Curve) -> list[_Line]:
     """What is drawn, on which axis, in which color."""
-    left, right = ([q for q in curve.quantities if q.startswith(kind)] for kind in ("loss/", "strength/"))
+    left, right = (curve.of_kind(kind) for kind in ("loss", "strength"))
     if not (left or right):
         left = [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
     looks = [(q, False, theme.COOL[i % 4], theme.SYMBOLS[(i + i // 4) % 4]) for i, q in enumerate(left)]

@@ -52,4 +52,4 @@ def test_a_kind_stands_above_the_name():
         {0.0: {"my own": Measurement([1.0, 2.0], kind="loss")}, 1.0: {"my own": Measurement([1.0, 2.0], kind="loss")}}
     )
     assert curve.quantity("my own") == Quantity("loss", "my own", lower_is_better=True)
-    assert list(curve.summary()) == ["barrier/my own", "gap/my own"] and np.isfinite(curve.barrier("my own").value)
+    assert list(curve.summary()) == ["barrier/my own"] and np.isfinite(curve.barrier("my own").value)
