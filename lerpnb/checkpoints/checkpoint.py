@@ -14,7 +14,7 @@ from torch import nn
 
 from lerpnb.checkpoints.compatibility import network, refuse_not_finite, tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
-from lerpnb.checkpoints.lora import DenseView, LowRank, add_adapter, merge, under_empty_head
+from lerpnb.checkpoints.lora import DenseView, LowRank, Weight, add_adapter, merge, under_empty_head
 from lerpnb.checkpoints.memory import admit_untied, move, shared_copy, ties, untie
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.saving import read_folder
@@ -45,7 +45,7 @@ class Checkpoint:
     def __init__(
         self,
         metadata: CheckpointMetadata,
-        model: nn.Module,
+        model: Any,
         tokenizer: Any = None,
         base: "Checkpoint | None" = None,
         low: Mapping[str, LowRank] | None = None,
@@ -53,9 +53,7 @@ class Checkpoint:
         self.metadata, self.tokenizer, self.base = metadata, tokenizer, base
         self._bare, self._low = model, low or {}  # where a weight is low-rank, the bare model has its base's tensor
         self.tied = ties(model)
-        self.weights: dict[str, torch.Tensor | LowRank] = {
-            n: self._low.get(n, t) for n, t in _named(model) if t.is_floating_point()
-        }
+        self.weights: dict[str, Weight] = {n: self._low.get(n, t) for n, t in _named(model) if t.is_floating_point()}
         self.tensors = DenseView(self.weights)
         self.buffers = {n: t for n, t in _named(model) if not t.is_floating_point()}
 
@@ -82,8 +80,9 @@ class Checkpoint:
             plus = Checkpoint.load("data/adapters/positive", base=minus.base)  # the base is loaded once
             ```
         """
-        loaded = base if isinstance(base, Checkpoint) else None
-        return cls.from_metadata(CheckpointMetadata.read(name, loaded.metadata if loaded else base), loaded, device)
+        if isinstance(base, Checkpoint):
+            return cls.from_metadata(CheckpointMetadata.read(name, base.metadata), base, device)
+        return cls.from_metadata(CheckpointMetadata.read(name, base), None, device)
 
     @classmethod
     def from_metadata(
@@ -95,9 +94,9 @@ class Checkpoint:
             base = base or cls.from_metadata(metadata.base, None, device)
             if (body := under_empty_head(base.model, metadata)) is not base.model:
                 base = cls(base.metadata, body, base.tokenizer)
-            model, low = add_adapter(base.model, metadata.folder, call)
+            model, low = add_adapter(base.model, metadata.files, call)
         else:
-            base, model, low = None, read_folder(metadata.folder, call).to(pick_device(device)), None
+            base, model, low = None, read_folder(metadata.files, call).to(pick_device(device)), None
         tokenizer = metadata.tokenizer if metadata.tokenizer is not None else base and base.tokenizer
         made = cls(metadata, model, tokenizer, base, low)
         refuse_not_finite(made.tensors, call)
@@ -126,13 +125,13 @@ class Checkpoint:
                 f"{call}: its weights are quantized or not in memory ({', '.join(sorted(kinds))}).\n"
                 "Load it dequantized, without offloading."
             )
-        twin, low = shared_copy(model), None
-        if hasattr(twin, "merge_and_unload"):
-            untie(twin)
-            twin, low = merge(twin, call)
-        admit_untied(twin)
-        shapes = {parameter: tuple(value.shape) for parameter, value in twin.named_parameters()}
-        made = cls(CheckpointMetadata(name, None, twin.config, shapes, frozenset(kinds)), twin, tokenizer, low=low)
+        shared, low = shared_copy(model), None
+        if hasattr(shared, "merge_and_unload"):
+            untie(shared)
+            shared, low = merge(shared, call)
+        admit_untied(shared)
+        shapes = {parameter: tuple(value.shape) for parameter, value in shared.named_parameters()}
+        made = cls(CheckpointMetadata(name, None, shared.config, shapes, frozenset(kinds)), shared, tokenizer, low=low)
         refuse_not_finite(made.tensors, call)
         return made
 
@@ -195,31 +194,31 @@ class Checkpoint:
         for name in sorted([*self.weights, *self.buffers]):
             tensor = self.tensors[name] if name in self.weights else self.buffers[name]
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     @functools.cached_property
     def identity(self) -> str:
         """Hash of all that a value measured on it depends on: weights, network, tokenizer and end-of-text tokens."""
         ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
-        told = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
-        told += [self.labels] if self.labels else []
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+        parts = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
+        parts += [self.labels] if self.labels else []
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @functools.cached_property
-    def model(self) -> nn.Module:
+    def model(self) -> Any:
         """A frozen float32 model in eval mode that holds the weights; use `new_model` for one to write into.
 
         Where weights are low-rank it is made when first asked for, and kept: dense copies of those.
         """
         if not self._low:
             return self._bare
-        twin = shared_copy(self._bare)
+        shared = shared_copy(self._bare)
         for name, weight in self._low.items():
-            twin.get_parameter(name).data = weight.tensor()
-        return twin
+            shared.get_parameter(name).data = weight.tensor()
+        return shared
 
-    def new_model(self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> nn.Module:
+    def new_model(self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> Any:
         """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into.
 
         Args:
@@ -227,7 +226,7 @@ class Checkpoint:
             dtype: of its parameters; float buffers, such as rotary frequencies, stay float32.
         """
         device = None if device is None else pick_device(device)
-        memo = {
+        memo: dict[int, torch.Tensor] = {
             id(p): nn.Parameter(torch.empty_like(p, device=device, dtype=dtype), requires_grad=False)
             for p in self._bare.parameters()
         }
@@ -247,18 +246,18 @@ class Checkpoint:
         if not isinstance(device, Mapping):
             device = dict.fromkeys([*self.weights, *self.buffers], pick_device(device))
         moved = {} if moved is None else moved
-        twin = move(self._bare, lambda name: device.get(name, torch.device("cpu")), moved)
-        if all(a.data_ptr() == b.data_ptr() for a, b in zip(twin.parameters(), self._bare.parameters(), strict=True)):
+        copied = move(self._bare, lambda name: device.get(name, torch.device("cpu")), moved)
+        if all(a.data_ptr() == b.data_ptr() for a, b in zip(copied.parameters(), self._bare.parameters(), strict=True)):
             return self
         low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
-        return Checkpoint(self.metadata, twin, self.tokenizer, self.base, low)
+        return Checkpoint(self.metadata, copied, self.tokenizer, self.base, low)
 
     def untied(self) -> "Checkpoint":
         """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""
-        twin = shared_copy(self._bare)
-        untie(twin)
-        admit_untied(twin)
-        return Checkpoint(self.metadata, twin, self.tokenizer, self.base, self._low)
+        shared = shared_copy(self._bare)
+        untie(shared)
+        admit_untied(shared)
+        return Checkpoint(self.metadata, shared, self.tokenizer, self.base, self._low)
 
     def with_head(self, of: "Checkpoint") -> "Checkpoint":
         """This body under another's head: a pre-trained encoder that can be mixed with a classifier made from it.
@@ -286,15 +285,15 @@ class Checkpoint:
 
         return with_head(self, of)
 
-    def with_weights(self, weights: Mapping[str, torch.Tensor | LowRank], name: str) -> "Checkpoint":
+    def with_weights(self, weights: Mapping[str, Weight], name: str) -> "Checkpoint":
         """This network and tokenizer with other weights, by the names and of the shapes that `weights` has."""
-        twin = shared_copy(self._bare)
+        shared = shared_copy(self._bare)
         low = {n: weight for n, weight in weights.items() if isinstance(weight, LowRank)}
-        for n, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
+        for n, tensor in [*shared.named_parameters(), *shared.named_buffers()]:
             if n in weights:
-                tensor.data = low[n].base if n in low else weights[n]
+                tensor.data = weight.base if isinstance(weight := weights[n], LowRank) else weight
         metadata = replace(self.metadata, name=name, folder=None)
-        return Checkpoint(metadata, twin, self.tokenizer, self.base, low)
+        return Checkpoint(metadata, shared, self.tokenizer, self.base, low)
 
     def __repr__(self) -> str:
         dtypes = ", ".join(sorted(self.stored_dtypes))

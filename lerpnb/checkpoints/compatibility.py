@@ -1,8 +1,8 @@
-"""Whether two checkpoints can be mixed: architecture, tensors, configuration, tokenizer, integer buffers."""
+"""Compatibility: whether two checkpoints can be mixed, by architecture, tensors, configuration, tokenizer, buffers."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lerpnb.errors import CheckpointError, MismatchError
@@ -34,10 +34,10 @@ def tokenizer_text(tokenizer: Any) -> str:
         return ""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     inside = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str())
-    for habit in ("truncation", "padding"):  # of the last call, not of the tokenizer
-        inside.pop(habit, None)
-    told = [inside, tokenizer.bos_token, tokenizer.eos_token, tokenizer(PROBE)["input_ids"]]
-    return json.dumps(told, sort_keys=True)
+    for setting in ("truncation", "padding"):  # of the last call, not of the tokenizer
+        inside.pop(setting, None)
+    parts = [inside, tokenizer.bos_token, tokenizer.eos_token, tokenizer(PROBE)["input_ids"]]
+    return json.dumps(parts, sort_keys=True)
 
 
 def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
@@ -90,10 +90,9 @@ class CompatibilityCheck:
             lines = [self._both("labels", ", ".join(a) or "none", ", ".join(b) or "none")]
             self._refuse("their labels differ.", lines, "Train both with the same labels in the same order.")
 
-    def shapes(
-        self, a: Mapping[str, tuple], b: Mapping[str, tuple], vocabulary: tuple[int, int], only_common: bool = False
-    ) -> None:
-        """Refuse tensors that one end lacks or that have another shape."""
+    def shapes(self, ends: Sequence[Mapping[str, tuple]], vocabulary: Sequence[int], only_common: bool = False) -> None:
+        """Refuse tensors that one of two lacks or that have another shape."""
+        a, b = ends
         names = [name for name in {**a, **b} if not only_common or (name in a and name in b)]
         odd = [name for name in names if a.get(name) != b.get(name)]
         if not odd:

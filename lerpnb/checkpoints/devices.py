@@ -52,25 +52,26 @@ def checked_options(options: DeviceOptions, call: str) -> DeviceOptions:
 def writable_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """{name: the memory of each parameter and float buffer of a live model}, to be written to in place.
 
-    What accelerate offloaded to the host's memory is found there. Tied parameters are one, under their first name.
+    What accelerate offloaded to the host's memory is taken from there. Tied parameters are one, under their first name.
 
     Raises:
         CheckpointError: a tensor that is on disk or nowhere.
     """
-    found = {name: parameter.detach() for name, parameter in model.named_parameters()}  # .data would count writes apart
-    found |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    named = {name: parameter.detach() for name, parameter in model.named_parameters()}  # .data would count writes apart
+    named |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
     if not any(hasattr(module, "_hf_hook") for module in model.modules()):
-        return found
-    found = {name: _offloaded(model, name, t) if t.is_meta else t for name, t in found.items()}
-    lost = sorted(name for name, tensor in found.items() if tensor is None)
+        return named
+    held = {name: _offloaded(model, name, tensor) if tensor.is_meta else tensor for name, tensor in named.items()}
+    tensors = {name: tensor for name, tensor in held.items() if tensor is not None}
+    lost = sorted(name for name in held if name not in tensors)
     if lost:
         raise CheckpointError(
-            f"places(model): {len(lost)} of {len(found)} tensors are offloaded to disk.\n"
+            f"writable_tensors(model): {len(lost)} of {len(held)} tensors are offloaded to disk.\n"
             f"They cannot be mixed in place: {', '.join(lost[:3])}.\n"
-            'Leave "disk" out of the device_map: a walk needs the live model in memory.'
+            'Leave "disk" out of the device_map: a path needs the live model in memory.'
         )
     first: dict[int, str] = {}  # offloading parts ties, but not the memory behind them
-    return {name: t for name, t in found.items() if t.is_meta or first.setdefault(t.data_ptr(), name) == name}
+    return {name: t for name, t in tensors.items() if t.is_meta or first.setdefault(t.data_ptr(), name) == name}
 
 
 def _offloaded(model: nn.Module, name: str, tensor: torch.Tensor) -> torch.Tensor | None:
@@ -83,10 +84,10 @@ def _offloaded(model: nn.Module, name: str, tensor: torch.Tensor) -> torch.Tenso
             if weights is not None and key in weights:
                 kept = weights[key]
                 return kept if kept.data_ptr() == weights[key].data_ptr() else None  # from disk: made anew
-    return tensor  # it is there to stay
+    return tensor  # no hook moves it
 
 
-def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
+def spread(model: Any, device_map: str | Mapping[str, Any]) -> Any:
     """Spread a live model over devices, by accelerate: its hooks move the activations.
 
     Args:
@@ -100,17 +101,17 @@ def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
     from accelerate import dispatch_model, infer_auto_device_map
     from accelerate.utils import get_balanced_memory
 
-    if device_map != "auto" and not isinstance(device_map, Mapping):
-        raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
     if device_map == "auto":
         whole = list(model._no_split_modules or [])
         memory = get_balanced_memory(model, no_split_module_classes=whole)
         device_map = infer_auto_device_map(model, memory, no_split_module_classes=whole)
+    if not isinstance(device_map, Mapping):
+        raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
     if "disk" in device_map.values():
         names = [name for name, device in device_map.items() if device == "disk"]
         raise CheckpointError(
             f"spread(device_map): the disk is to hold {len(names)} of its modules: {', '.join(names[:3])}.\n"
-            "A walk writes to every weight at every point: the live model needs the memory of the devices and the host."
+            "A path writes to every weight at every point: the live model needs the memory of the devices and the host."
         )
     for device in device_map.values():
         pick_device(f"cuda:{device}" if isinstance(device, int) else device)
@@ -125,8 +126,7 @@ def spread(model: nn.Module, device_map: str | Mapping[str, Any]) -> nn.Module:
     first, parameter = next(model.named_parameters())
     if writable_tensors(model)[first].device != parameter.device:
         raise CheckpointError(
-            f"spread(device_map): {first} is offloaded to the host.\n"
-            "Name a device for its module: that is where the tokens go."
+            f"spread(device_map): {first} is offloaded to the host.\nName a device for its module: the tokens go there."
         )
     return model
 
@@ -138,16 +138,16 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
         LerpError: no such device, or not on this machine.
     """
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    here = ["cuda"] * bool(cards) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    kinds = ["cuda"] * bool(cards) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
     if str(name) == "auto":
-        return torch.device(here[0])
+        return torch.device(kinds[0])
     try:
-        device = torch.device(name)
+        device: torch.device | None = torch.device(name)
     except (RuntimeError, TypeError):
         device = None
-    if device is None or device.type not in (*here, "meta") or device.type == "cuda" and (device.index or 0) >= cards:
+    if device is None or device.type not in (*kinds, "meta") or device.type == "cuda" and (device.index or 0) >= cards:
         raise LerpError(
             f"pick_device({str(name)!r}): no such device on this machine.\n"
-            f'It has: {", ".join(here)}. Name one of them, or give "auto" for the first.'
+            f'It has: {", ".join(kinds)}. Name one of them, or give "auto" for the first.'
         )
     return device

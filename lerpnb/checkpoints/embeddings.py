@@ -1,4 +1,4 @@
-"""Embeddings."""
+"""Embeddings: how far a fine-tune moved each token, and tokens put back."""
 
 from collections.abc import Iterable
 
@@ -48,9 +48,9 @@ def embedding_shifts(fine_tuned: Checkpoint, pretrained: Checkpoint, texts: Iter
     ids = words(texts, add_special_tokens=False)["input_ids"] if (texts := list(texts)) else []
     counts = np.bincount([i for row in ids for i in row], minlength=len(after))[: len(after)]
     shift = (after - before).norm(dim=-1).double().numpy()
-    found = pd.DataFrame({"token": words.convert_ids_to_tokens(range(len(after))), "shift": shift, "count": counts})
-    found["score"] = found["shift"] / np.log(np.maximum(RARE, found["count"]))
-    return found.rename_axis("id").sort_values("score", ascending=False, kind="stable")
+    table = pd.DataFrame({"token": words.convert_ids_to_tokens(range(len(after))), "shift": shift, "count": counts})
+    table["score"] = table["shift"] / np.log(np.maximum(RARE, table["count"]))
+    return table.rename_axis("id").sort_values("score", ascending=False, kind="stable")
 
 
 def purify_embeddings(fine_tuned: Checkpoint, pretrained: Checkpoint, tokens: Iterable[int]) -> Checkpoint:
@@ -70,15 +70,15 @@ def purify_embeddings(fine_tuned: Checkpoint, pretrained: Checkpoint, tokens: It
         >>> (purify_embeddings(after, before, [2]).tensors[name] == before.tensors[name]).all(-1).tolist()
         [True, False, True]
     """
-    after, before = _embeddings(fine_tuned, pretrained, f"purified({fine_tuned.name!r}, {pretrained.name!r})")
+    after, before = _embeddings(fine_tuned, pretrained, f"purify_embeddings({fine_tuned.name!r}, {pretrained.name!r})")
     chosen = torch.as_tensor(list(tokens), dtype=torch.long, device=after.device)
     clean = after.clone()
     clean[chosen] = before[chosen].to(after.device)
-    twin = shared_copy(fine_tuned.model)
-    twin.get_input_embeddings().weight.data = clean
-    shapes = {name: tuple(tensor.shape) for name, tensor in twin.named_parameters()}
-    metadata = CheckpointMetadata(f"{fine_tuned.name}, purified", None, twin.config, shapes, fine_tuned.stored_dtypes)
-    return Checkpoint(metadata, twin, fine_tuned.tokenizer)
+    shared = shared_copy(fine_tuned.model)
+    shared.get_input_embeddings().weight.data = clean
+    shapes = {name: tuple(tensor.shape) for name, tensor in shared.named_parameters()}
+    metadata = CheckpointMetadata(f"{fine_tuned.name}, purified", None, shared.config, shapes, fine_tuned.stored_dtypes)
+    return Checkpoint(metadata, shared, fine_tuned.tokenizer)
 
 
 def _embeddings(fine_tuned: Checkpoint, pretrained: Checkpoint, call: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Checkpoints that are to be mixed, and their base: loaded together, what they share once, and checked."""
+"""Loading checkpoints that are to be mixed: together with their base, what they share once, and checked."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -128,7 +128,7 @@ def _compare_metadata(a: CheckpointMetadata, b: CheckpointMetadata, check: Compa
         if a.base.weights_digest != b.base.weights_digest:
             check.bases(a.base.name, b.base.name)
     shapes = [(end.base or end).shapes for end in (a, b)]
-    check.shapes(*shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
+    check.shapes(shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
     check.configs(a.config, b.config)
 
 
@@ -139,7 +139,7 @@ def _compare_tensors(a: Checkpoint, b: Checkpoint, check: CompatibilityCheck) ->
         check.bases(a.base.name, b.base.name)
     a, b = same_ties(a, b)
     shapes = [{name: tuple(weight.shape) for name, weight in end.weights.items()} for end in (a, b)]
-    check.shapes(*shapes, (_vocabulary(a), _vocabulary(b)))
+    check.shapes(shapes, (_vocabulary(a), _vocabulary(b)))
     check.configs(a.config, b.config)
     check.labels(a.labels, b.labels)
     check.integer_buffers(a.buffers, b.buffers)

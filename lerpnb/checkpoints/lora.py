@@ -1,4 +1,4 @@
-"""A PEFT adapter on a base that is not touched: low-rank where it is plain LoRA, dense where it is anything else."""
+"""LoRA: a PEFT adapter as low-rank weights on a base that is not touched; dense where it is anything else."""
 
 import copy
 import re
@@ -72,21 +72,28 @@ class LowRank:
         return out.add_(self.base)
 
     def to(self, device: torch.device, moved: dict | None = None) -> "LowRank":
-        """The same on another device; for `moved` see `live.move`."""
+        """The same on another device; for `moved` see `memory.move`."""
         moved = {} if moved is None else moved
-        parts = {part: move_tensor(getattr(self, part), device, moved) for part in ("base", "up", "down")}
-        return replace(self, **parts)
+        base, up, down = (move_tensor(tensor, device, moved) for tensor in (self.base, self.up, self.down))
+        return replace(self, base=base, up=up, down=down)
+
+
+Weight = torch.Tensor | LowRank
+
+
+def dense(weight: Weight) -> torch.Tensor:
+    """The weight as a dense tensor: itself, or made anew of a low-rank one."""
+    return weight.tensor() if isinstance(weight, LowRank) else weight
 
 
 class DenseView(Mapping[str, torch.Tensor]):
     """Weights by name as dense tensors: low-rank ones are made anew each time they are asked for, and not kept."""
 
-    def __init__(self, weights: Mapping[str, torch.Tensor | LowRank]):
+    def __init__(self, weights: Mapping[str, Weight]):
         self._weights = weights
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        weight = self._weights[name]
-        return weight.tensor() if isinstance(weight, LowRank) else weight
+        return dense(self._weights[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)
@@ -95,22 +102,22 @@ class DenseView(Mapping[str, torch.Tensor]):
         return len(self._weights)
 
 
-def under_empty_head(base: nn.Module, metadata: CheckpointMetadata) -> nn.Module:
+def under_empty_head(base: Any, metadata: CheckpointMetadata) -> Any:
     """The base as an adapter needs it: a bare encoder gets an empty head where the adapter is a classifier's.
 
-    The head is zeros, so that the base alone finds all labels equally likely; peft puts the adapter's in place. The
+    The head is zeros, so that to the base alone all labels are equally likely; peft puts the adapter's in place. The
     labels are those of the configuration in the adapter's folder. Anything else is returned as it is.
 
     Args:
         base: a float32 model; it is not changed, and its tensors are shared.
         metadata: the adapter's.
     """
-    if read_json(metadata.folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
+    if read_json(metadata.files / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
         return base
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    if (metadata.folder / "config.json").is_file():
-        config = load_pretrained(AutoConfig, metadata.folder, f"Checkpoint.load({metadata.name!r})")
+    if (metadata.files / "config.json").is_file():
+        config = load_pretrained(AutoConfig, metadata.files, f"Checkpoint.load({metadata.name!r})")
     else:
         config = copy.deepcopy(base.config)
         heads = [shape[0] for name, shape in metadata.shapes.items() if re.search(r"(classifier|score)\.weight$", name)]
@@ -126,7 +133,7 @@ def under_empty_head(base: nn.Module, metadata: CheckpointMetadata) -> nn.Module
     return model.eval()
 
 
-def add_adapter(base: nn.Module, folder: Path, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
+def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
     """The base with an adapter on it: a model, and the low-rank weights that it does not hold.
 
     Plain LoRA on Linear, Conv1D and Embedding layers (rank and alpha patterns and rsLoRA included) stays low-rank: the
@@ -146,31 +153,31 @@ def add_adapter(base: nn.Module, folder: Path, call: str) -> tuple[nn.Module, di
     """
     from peft import PeftConfig, PeftModel
 
-    twin = shared_copy(base)
-    untie(twin)  # else a delta on the embedding would reach the head too, twice where both have one
+    shared = shared_copy(base)
+    untie(shared)  # else a delta on the embedding would reach the head too, twice where both have one
     try:
         with quiet():
             config = PeftConfig.from_pretrained(str(folder))
             config.inference_mode = True
             _refuse_other_layers(config, base, call)
             # Empty factors, so that neither memory nor the global random state is spent on values to be replaced.
-            wrapped = PeftModel(twin, config, low_cpu_mem_usage=True)
-            found = wrapped.load_adapter(
+            wrapped = PeftModel(shared, config, low_cpu_mem_usage=True)
+            loaded = wrapped.load_adapter(
                 str(folder), "default", torch_device=str(_device(base)), low_cpu_mem_usage=True
             )
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"{call}: the adapter does not fit its base.\n{few(_reasons(error))}\n{NAME_BASE}"
         ) from error
-    odd = [f"{_plain(key)}: not in the adapter" for key in found.missing_keys]
-    odd += [f"{_plain(key)}: not in the base" for key in found.unexpected_keys]
+    odd = [f"{_plain(key)}: not in the adapter" for key in loaded.missing_keys]
+    odd += [f"{_plain(key)}: not in the base" for key in loaded.unexpected_keys]
     if odd:
         raise CheckpointError(f"{call}: the adapter does not fit its base.\n{few(odd)}\n{NAME_BASE}")
     return merge(wrapped, call)
 
 
-def merge(wrapped: nn.Module, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
-    """What `add_adapter` returns, of a PeftModel whose tensors are borrowed: its active adapters, ties that held kept.
+def merge(wrapped: Any, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
+    """What `add_adapter` returns, of a PeftModel whose tensors are another's: its active adapters, ties that held kept.
 
     Raises:
         CheckpointError: NaN or infinite factors, or peft cannot merge it.
@@ -192,7 +199,7 @@ def merge(wrapped: nn.Module, call: str) -> tuple[nn.Module, dict[str, LowRank]]
     return model.eval(), low
 
 
-def _take_plain_lora(wrapped: nn.Module) -> dict[nn.Module, LowRank]:
+def _take_plain_lora(wrapped: Any) -> dict[nn.Module, LowRank]:
     """Put the bare layer back wherever one plain LoRA is on it: {that layer: its weight with the LoRA}."""
     from peft.tuners.lora import Embedding, Linear
 
@@ -212,7 +219,7 @@ def _take_plain_lora(wrapped: nn.Module) -> dict[nn.Module, LowRank]:
     return taken
 
 
-def _plain_lora(layer: nn.Module) -> LowRank | None:
+def _plain_lora(layer: Any) -> LowRank | None:
     """The weight of one of peft's layers if one LoRA is active on it, of no variant, with no bias and not merged."""
     from transformers.pytorch_utils import Conv1D
 

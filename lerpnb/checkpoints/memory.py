@@ -1,7 +1,8 @@
-"""A live model that borrows its tensors: the same structure, the same storage, another module."""
+"""Memory: models that share tensors, and parameters that are tied."""
 
 import copy
 from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +11,8 @@ from torch import nn
 WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
 
 
-def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A frozen twin of a model, in eval mode, whose tensors are the model's own wherever the dtype agrees.
+def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> Any:
+    """A frozen copy of a model, in eval mode, whose tensors are the model's own wherever the dtype agrees.
 
     Tied parameters stay tied; configurations are copied; hooks that trainers leave on an instance are dropped.
     Parameters (and float16 or bfloat16 buffers) of another dtype become copies. The model is not changed.
@@ -24,20 +25,20 @@ def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Modu
     for buffer in model.buffers():
         data = buffer.detach()
         memo[id(buffer)] = data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
-    twin = copy.deepcopy(model, memo).eval()
-    for module in twin.modules():
+    shared = copy.deepcopy(model, memo).eval()
+    for module in shared.modules():
         for wrapper in WRAPPERS:
             module.__dict__.pop(wrapper, None)
-    return twin
+    return shared
 
 
 def move(model: nn.Module, where: Callable[[str], torch.device], moved: dict) -> nn.Module:
-    """A twin of a frozen float32 model with each tensor on the device that `where` has for its name.
+    """A copy of a frozen float32 model with each tensor on the device that `where` has for its name.
 
     A tensor stays the model's own where it is there already. `moved` remembers the others by their memory, so that
     models that share tensors still do when they are moved with one dict.
     """
-    memo = {
+    memo: dict[int, torch.Tensor] = {
         id(parameter): nn.Parameter(move_tensor(parameter.detach(), where(name), moved), requires_grad=False)
         for name, parameter in model.named_parameters()
     }
@@ -82,7 +83,7 @@ def retie(model: nn.Module, apart: Collection[int] = ()) -> None:
                 module._parameters[key] = first.setdefault(where, parameter)
 
 
-def admit_untied(model: nn.Module) -> None:
+def admit_untied(model: Any) -> None:
     """Let the configuration say so where nothing is tied, else a reload would tie it."""
     if getattr(model.config, "tie_word_embeddings", False) and not ties(model):
         model.config.tie_word_embeddings = False

@@ -90,6 +90,12 @@ class CheckpointMetadata:
             )
         return cls(str(name), folder, config, shapes, dtypes)
 
+    @property
+    def files(self) -> Path:
+        """The folder of a checkpoint that was read from files."""
+        assert self.folder is not None, f"{self.name} is a live model"
+        return self.folder
+
     @functools.cached_property
     def tokenizer(self) -> Any:
         """The folder's tokenizer; an adapter without one has its base's; None where there is none."""
@@ -112,7 +118,7 @@ class CheckpointMetadata:
     def weights_digest(self) -> str:
         """SHA-256 over the weight files as they are stored, to see that two folders hold one model."""
         digest = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.safetensors")):
+        for file in sorted(self.files.glob("*.safetensors")):
             with open(file, "rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()

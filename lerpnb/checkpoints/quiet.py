@@ -1,4 +1,4 @@
-"""Quiet."""
+"""Quiet: transformers and peft without their bars and warnings."""
 
 import contextlib
 import warnings

@@ -115,10 +115,10 @@ def write_folder(
             "Take another folder, or empty this one."
         )
     given, to = to, to.resolve()  # through a link: what it points to is replaced, and the link stays
-    twin = shared_copy(model, kind or next(model.parameters()).dtype)
+    shared = shared_copy(model, kind or next(model.parameters()).dtype)
     try:
         with atomic_folder(to) as work, quiet():
-            twin.save_pretrained(work)
+            shared.save_pretrained(work)
             if tokenizer is not None:
                 tokenizer.save_pretrained(work)
             if card:

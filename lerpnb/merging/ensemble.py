@@ -30,7 +30,7 @@ class EnsembleModel(nn.Module):
         truncates: whether `combine` cuts a nucleus when texts are sampled; the sampler then cuts no other.
     """
 
-    def __init__(self, models: Sequence[nn.Module], truncates: bool):
+    def __init__(self, models: Sequence[Any], truncates: bool):
         super().__init__()
         self.models, self.truncates = nn.ModuleList(models), truncates
         self.config, self.generation_config = models[0].config, getattr(models[0], "generation_config", None)

@@ -1,16 +1,14 @@
-"""Fine-mixing's second step: every mixture on a path, fine-tuned on a few clean texts (arXiv 2210.09545)."""
+"""Fine-mixing's second step: every point of a path, fine-tuned on a few clean texts (arXiv 2210.09545)."""
 
 import tempfile
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
 
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import CheckpointError
 from lerpnb.paths.base import BasePath
-from lerpnb.paths.mixer import Mixer
 from lerpnb.training import FineTuneConfig, train
 
 
@@ -23,7 +21,7 @@ class FineMixing(BasePath):
     Args:
         path: what is trained at each point, such as a `RandomMask` or a `Line`.
         clean: the texts, with the model's labels in their order where it is a classifier.
-        recipe: task, epochs or steps, batch size, learning rate, length and seed; its base and rank are not used.
+        config: task, epochs or steps, batch size, learning rate, length and seed; its base and rank are not used.
 
     Raises:
         CheckpointError: labels that are not the classifier's, or a path without a tokenizer.
@@ -39,8 +37,8 @@ class FineMixing(BasePath):
 
     kind = "fine-mixed"
 
-    def __init__(self, path: BasePath, clean: Corpus, recipe: FineTuneConfig):
-        self.path, self.clean, self.recipe = path, clean, recipe
+    def __init__(self, path: BasePath, clean: Corpus, config: FineTuneConfig):
+        self.path, self.clean, self.config = path, clean, config
         self.coordinate, self.axes = path.coordinate, path.axes
         self.checkpoints, self.base, self.tokenizer = path.checkpoints, path.base, path.tokenizer
         self.device, self.dtype, self._here = path.device, path.dtype, None
@@ -66,17 +64,17 @@ class FineMixing(BasePath):
         return self.path.coefficients(point)
 
     def identity(self) -> dict:
-        recipe = {key: value for key, value in asdict(self.recipe).items() if key not in ("base", "rank")}
-        return self.path.identity() | {"then": {"texts": self.clean.sha256, "recipe": recipe}}
+        config = {key: value for key, value in asdict(self.config).items() if key not in ("base", "rank")}
+        return self.path.identity() | {"then": {"texts": self.clean.sha256, "recipe": config}}
 
-    def _put(self, model: nn.Module, mixer: Mixer | None, point: Any) -> None:
+    def _put(self, model: Any, mixer: Any, point: Any) -> None:
         # A new mixer: one that was used before believes that what all checkpoints share, a head, is still in place.
         self.path._put(model, self.path._new_mixer(model), point)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), tempfile.TemporaryDirectory() as work:
             model.requires_grad_(True)
             try:
-                train(model, self.tokenizer, self.recipe, self.clean, work, keep_on_cpu=True)
+                train(model, self.tokenizer, self.config, self.clean, work, keep_on_cpu=True)
             finally:
                 model.requires_grad_(False).eval()
 

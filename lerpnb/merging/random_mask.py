@@ -1,17 +1,16 @@
-"""Random-mask mixing: each number from one of two checkpoints, drawn by lot (Fine-mixing, arXiv 2210.09545)."""
+"""Random-mask mixing: each number from one of two checkpoints, drawn at random (Fine-mixing, arXiv 2210.09545)."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
-from torch import nn
 
 from lerpnb.checkpoints.checkpoint import ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions, writable_tensors
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.lora import dense
 from lerpnb.errors import AlphaError
 from lerpnb.generation.noise import BITS, noise_key, random_bits
 from lerpnb.paths.base import ScalarPath
-from lerpnb.paths.mixer import BLOCK, Mixer
+from lerpnb.paths.mixer import BLOCK
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.text import show
 
@@ -73,20 +72,20 @@ class RandomMask(ScalarPath):
         return super().identity() | {"seed": self.seed}
 
     @torch.no_grad()
-    def _put(self, model: nn.Module, mixer: Mixer, point: float) -> None:
+    def _put(self, model: Any, mixer: Any, point: float) -> None:
         ends = [end.weights for end in self.checkpoints.values()]
         if point in (0.0, 1.0):
             mixer.put(self.coefficients(point))
             return
         for name, live in writable_tensors(model).items():
-            a, b = (end[name].tensor() if isinstance(end[name], LowRank) else end[name] for end in ends)
+            a, b = (dense(end[name]) for end in ends)
             key, start = noise_key(self.seed, name), 0
             for x, y, out in zip(*(tensor.view(-1).split(BLOCK) for tensor in (a, b, live)), strict=True):
                 out.copy_(torch.where(mask(key, start, len(x), point, x.device), y, x))
                 start += len(x)
 
     def _recipe(self, point: float) -> str:
-        return f"{show(point)} of fine_tuned and the rest of pretrained, number by number by lot (seed {self.seed})"
+        return f"{show(point)} of fine_tuned and the rest of pretrained, number by number at random (seed {self.seed})"
 
 
 def mask(key: int, start: int, n: int, ratio: float, device: torch.device | str = "cpu") -> torch.Tensor:

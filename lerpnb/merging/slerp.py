@@ -62,7 +62,9 @@ class Slerp(ScalarPath):
         if deltas and base is None:
             raise MismatchError("Slerp(deltas=True): no base.\nA task vector starts at one: pass base=...")
         self.deltas = deltas
-        checkpoints = {"minus": minus, "plus": plus, **({"base": base} if deltas else {})}
+        checkpoints = {"minus": minus, "plus": plus}
+        if deltas and base is not None:
+            checkpoints["base"] = base
         super().__init__(checkpoints, base, **options)
 
     @functools.cached_property

@@ -62,7 +62,7 @@ class BasePath:
 
     landmarks: ClassVar[tuple[tuple[float, str], ...]] = ()  # (coordinate, name): what figures mark on the path
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
-    coordinate: ClassVar[str] = "x"  # what an error calls it
+    coordinate: str = "x"  # what an error calls it
     axes: tuple[str, ...] = ("alpha",)  # what the numbers of a coordinate are called
     start: Any = 0.0  # where a probe is measured twice before anything else
 
@@ -97,7 +97,7 @@ class BasePath:
                 self.base = self.base and self.base.to(where, moved)
         self._mixer = self._new_mixer(self.model)
 
-    def _new_model(self, device: str | torch.device) -> nn.Module:
+    def _new_model(self, device: str | torch.device) -> Any:
         return next(iter(self.checkpoints.values())).new_model(device, DTYPES[self.dtype])
 
     def _new_mixer(self, model: nn.Module) -> Mixer | None:
@@ -131,7 +131,7 @@ class BasePath:
         name. They are never renormalized."""
         raise NotImplementedError
 
-    def at(self, point: Any) -> nn.Module:
+    def at(self, point: Any) -> Any:
         """The live model, moved to theta(point): one ordinary transformers model, until the next call moves it on."""
         point, self._here = self.checked(point, f"{type(self).__name__}.at({self.coordinate})"), None
         self._put(self.model, self._mixer, point)
@@ -180,8 +180,9 @@ class BasePath:
         return {"path": self.kind or type(self).__name__.lower(), **identities, **where}
 
     def _card(self, point: Any) -> str:
-        hub = self.base and re.fullmatch(r"[\w.-]+/[\w.-]+", self.base.name) and not Path(self.base.name).exists()
-        base = f"base_model: {self.base.name}\n" if hub else ""  # a path would tell whose machine this was
+        name = self.base.name if self.base else ""
+        hub = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists()
+        base = f"base_model: {name}\n" if hub else ""  # a path would tell whose machine this was
         rows = "".join(f"| {role} | {Path(end.name).name} | {end.sha256} |\n" for role, end in self.checkpoints.items())
         return (
             f"---\n{base}library_name: transformers\ntags: [linear-interpolation, lerpnb]\n---\n\n"

@@ -6,10 +6,8 @@ from typing import Any
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.lora import LowRank, Weight, dense
 from lerpnb.paths.base import BasePath
-
-Weight = torch.Tensor | LowRank
 
 
 def checkpoint_at(path: BasePath, point: Any) -> Checkpoint:
@@ -43,8 +41,8 @@ def combined(weights: Sequence[Weight], coefficients: Sequence[float]) -> Weight
 
     Example:
         >>> one, base = torch.ones(2, 1), torch.zeros(2, 2)
-        >>> found = combined([LowRank(base, one, one.T, 0.5), base], (3.0, -2.0))
-        >>> found.base is base, found.tensor().tolist()
+        >>> sum_ = combined([LowRank(base, one, one.T, 0.5), base], (3.0, -2.0))
+        >>> sum_.base is base, sum_.tensor().tolist()
         (True, [[1.5, 1.5], [1.5, 1.5]])
     """
     used = [(c, weight) for c, weight in zip(coefficients, weights, strict=True) if c != 0]
@@ -61,5 +59,5 @@ def combined(weights: Sequence[Weight], coefficients: Sequence[float]) -> Weight
         return LowRank(bases[0], up, down, 1.0, low[0][1].transposed)
     total = torch.zeros_like(bases[0])
     for c, weight in used:
-        total.add_(weight.tensor() if isinstance(weight, LowRank) else weight, alpha=c)
+        total.add_(dense(weight), alpha=c)
     return total

@@ -31,7 +31,8 @@ def weight_deltas(line: Line) -> WeightDeltas:
     names = [name for name, _ in line.minus.model.named_parameters()]
     for name in track(names, label="deltas"):
         a, b = line.minus.tensors[name], line.plus.tensors[name]
-        sums = {"tensors": 1, "parameters": a.numel(), "apart": dot_by_rows(b - a, b - a), "size": dot_by_rows(a, a)}
+        sums: dict[str, float] = {"tensors": 1, "parameters": a.numel()}
+        sums |= {"apart": dot_by_rows(b - a, b - a), "size": dot_by_rows(a, a)}
         if line.base:
             o = line.base.tensors[name]
             d, e = a - o, b - o
@@ -59,7 +60,7 @@ def line_summary(line: Line) -> pd.DataFrame:
     rows: dict[str, dict[str, float]] = {}
     seen: set[str] = set()
     for name, a, b, o in line.blocks():
-        sums = {"tensors": int(name not in seen), "parameters": a.numel()}
+        sums: dict[str, float] = {"tensors": int(name not in seen), "parameters": a.numel()}
         sums |= {"distance": dot_by_rows(b - a, b - a), "relative": dot_by_rows(a, a)}
         seen.add(name)
         if o is not None:

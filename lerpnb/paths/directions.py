@@ -53,8 +53,8 @@ def random_direction(
         theta = checkpoint.tensors[name]
         noise = torch.randn(theta.shape, generator=generator).to(theta.device)
         others = [_same_shape(other[name], theta, name) for other in orthogonal_to if name in other]
-        rows = [tensor.movedim(counted, 0).flatten(1) for tensor in (noise, theta, *others)]
-        made = _normalized(*rows[:2], rows[2:])
+        own, filters, *taken = (tensor.movedim(counted, 0).flatten(1) for tensor in (noise, theta, *others))
+        made = _normalized(own, filters, taken)
         direction[name] = made.view(noise.movedim(counted, 0).shape).movedim(0, counted).contiguous()
     return direction
 

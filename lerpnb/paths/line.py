@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import pandas as pd
 import torch
-from torch import nn
 
 from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions
@@ -59,7 +58,7 @@ class Line(ScalarPath):
         """The checkpoint at alpha 1."""
         return self.checkpoints["plus"]
 
-    def at(self, alpha: float) -> nn.Module:
+    def at(self, alpha: float) -> Any:
         """The live model, moved to theta(alpha): one ordinary transformers model, until the next call moves it on."""
         return super().at(alpha)
 

@@ -7,11 +7,8 @@ import torch
 from torch import nn
 
 from lerpnb.checkpoints.devices import writable_tensors
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.lora import LowRank, Weight
 from lerpnb.errors import MismatchError
-
-Weight = torch.Tensor | LowRank
-
 
 # Numbers mixed at once where the result cannot be written straight into the live model: 4 MiB of float32.
 BLOCK = 2**20
@@ -33,7 +30,7 @@ class Mixer:
 
     Raises:
         MismatchError: a tensor of the model is missing at an end.
-        CheckpointError: a tensor of the model cannot be written to: see `live.places`.
+        CheckpointError: a tensor of the model cannot be written to: see `writable_tensors`.
 
     Example:
         >>> model = nn.Linear(1, 1, bias=False)
@@ -60,7 +57,8 @@ class Mixer:
         self._common = [row for row in rows if row.shared]
         self._rows = [row for row in rows if not row.shared]
         self._common_sum: float | None = None
-        self._live, self._counts = list(live.values()), []
+        self._live = list(live.values())
+        self._counts: list[int] = []
 
     @property
     def touched(self) -> bool:
@@ -136,7 +134,8 @@ class _Row:
         if len(used) != 1 or coefficients[used[0]] != 1:
             self._mix(coefficients, out)
         elif isinstance(end := self.ends[used[0]], LowRank):
-            end.tensor(out, self.product and scratch.of(self.product, (self.live.numel(),)))
+            product = None if self.product is None else scratch.of(self.product, (self.live.numel(),))
+            end.tensor(out, product)
         else:
             out.copy_(end)
         if self.moved is not None:
@@ -186,13 +185,14 @@ class _Scratch:
 
 def _parts(live: torch.Tensor, ends: list[Weight]) -> Iterator[tuple[torch.Tensor, list[Weight]]]:
     """The tensor whole, or in blocks of rows where scratch is needed: it stays small, and in the cache."""
-    whole = any(isinstance(end, LowRank) for end in ends)  # a part of its product may be rounded otherwise
+    tensors = [end for end in ends if not isinstance(end, LowRank)]
+    whole = len(tensors) < len(ends)  # a part of a low-rank one's product may be rounded otherwise
     if whole or live.numel() <= BLOCK or not _indirect(live, ends[0]):
         yield live, ends
         return
     rows = max(1, BLOCK * len(live) // live.numel())
-    for part, *others in zip(live.split(rows), *(end.split(rows) for end in ends), strict=True):
-        yield part, others
+    for part, *others in zip(live.split(rows), *(tensor.split(rows) for tensor in tensors), strict=True):
+        yield part, [*others]
 
 
 def _indirect(live: torch.Tensor, end: Weight) -> bool:

@@ -82,7 +82,7 @@ class MultiLine(BasePath):
         for name, line in lines.items():
             minus, plus = (line.minus, line.plus) if isinstance(line, Line) else line
             checkpoints |= {f"{name} minus": minus, f"{name} plus": plus}
-        if self._rest:
+        if self._rest and base is not None:
             checkpoints["base"] = base
         super().__init__(checkpoints, base, **options)
 

@@ -96,7 +96,8 @@ class Plane(BasePath):
         ends = list(self.checkpoints.values())
         for name, parameter in track(list(self.model.named_parameters()), label="plane"):
             weights = [end.weights[name] for end in ends]
-            if not any(isinstance(w, LowRank) for w in weights) and len({w.data_ptr() for w in weights}) == 1:
+            places = {id(weight) if isinstance(weight, LowRank) else weight.data_ptr() for weight in weights}
+            if len(places) == 1 and not isinstance(weights[0], LowRank):
                 continue
             rows = max(1, 2**20 * len(parameter) // max(1, parameter.numel()))
             yield from zip(*(end.tensors[name].split(rows) for end in ends), strict=True)

@@ -52,7 +52,7 @@ def test_the_head_starts_anew_at_every_point(path, ratio):
     """Without one optimiser step nothing may be left of the point before, in the shared head least of all."""
     mended = FineMixing(path, CLEAN, RECIPE)
     mended.at(0.3)
-    mended.recipe = FineTuneConfig("", "classifier", rank=0, steps=1, batch_size=8, learning_rate=0.0)
+    mended.config = FineTuneConfig("", "classifier", rank=0, steps=1, batch_size=8, learning_rate=0.0)
     assert same(weights(mended.at(ratio)), weights(path.at(ratio)))
 
 

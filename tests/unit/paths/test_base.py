@@ -89,7 +89,7 @@ def test_points_serve_any_coordinate_and_are_stored(tiny_llama_pair, tmp_path):
     points = Evaluator(path, [probe], Cache(tmp_path))
     found = [points.point(at)[0]["norm"].value() for at in ((1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0))]
     assert found[0] == found[2] == path.at((1.0, 0.0, 0.0)).lm_head.weight.norm().item() != found[1]
-    assert (points.new, points.known) == (2, 1)
+    assert (points.measured, points.cached) == (2, 1)
     assert list(points.provenance()["hashes"]) == ["a", "b", "c"]
 
 

@@ -254,7 +254,7 @@ def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
         (
             {"model": "cpu", "lm_head": "disk"},
             "spread(device_map): the disk is to hold 1 of its modules: lm_head.\n"
-            "A walk writes to every weight at every point: the live model needs the memory of the devices and "
+            "A path writes to every weight at every point: the live model needs the memory of the devices and "
             "the host.",
         ),
         (
@@ -266,7 +266,7 @@ def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
         (
             {"model": "cpu", "lm_head": "meta"},
             "spread(device_map): model.embed_tokens.weight is offloaded to the host.\n"
-            "Name a device for its module: that is where the tokens go.",
+            "Name a device for its module: the tokens go there.",
         ),
     ],
 )

@@ -158,10 +158,10 @@ def test_what_lies_on_disk_is_refused(tiny, tmp_path):
     with pytest.raises(CheckpointError) as error:
         Mixer(live, [])
     assert str(error.value) == (
-        "places(model): 21 of 23 tensors are offloaded to disk.\n"
+        "writable_tensors(model): 21 of 23 tensors are offloaded to disk.\n"
         "They cannot be mixed in place: lm_head.weight, model.embed_tokens.weight, "
         "model.layers.0.input_layernorm.weight.\n"
-        'Leave "disk" out of the device_map: a walk needs the live model in memory.'
+        'Leave "disk" out of the device_map: a path needs the live model in memory.'
     )
 
 
