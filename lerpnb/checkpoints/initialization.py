@@ -92,8 +92,7 @@ def small_model(
                 num_layers=layers,
                 num_heads=heads,
                 dropout_rate=0.0,
-                decoder_start_token_id=words.pad_token_id,
-                **ids,
+                **ids | {"decoder_start_token_id": words.pad_token_id},
             )
         kind = transformers.GPT2LMHeadModel if task == "causal" else transformers.T5ForConditionalGeneration
         _save_untrained(kind, config, words, to, seed)

@@ -40,7 +40,8 @@ class FineMixing(BasePath):
     def __init__(self, path: BasePath, clean: Corpus, config: FineTuneConfig):
         self.path, self.clean, self.config = path, clean, config
         self.coordinate, self.axes = path.coordinate, path.axes
-        self.checkpoints, self.base, self.tokenizer = path.checkpoints, path.base, path.tokenizer
+        self.checkpoints, self.base = path.checkpoints, path.base
+        self.tokenizer: Any = path.tokenizer
         self.device, self.dtype, self._here = path.device, path.dtype, None
         first = next(iter(self.checkpoints.values()))
         if self.tokenizer is None:
