@@ -36,9 +36,14 @@ class Adaptive:
         max_points: points at most; by default 50 over an alpha, 60 over two coordinates.
 
     Example:
-        ```python
-        curve = ln.evaluate(line, probes=probes, adaptive=ln.evaluation.Adaptive((-1, 2), tol=0.003))
-        ```
+        >>> import lerpnb as ln
+        >>> def norm(model, tokenizer):
+        ...     return model.lm_head.weight.norm()
+        >>> line = ln.Line(tiny_checkpoint(), tiny_checkpoint(), device="cpu")
+        >>> curve = ln.evaluate(line, probes=[norm], adaptive=Adaptive((0, 1), tol=0.5), store=False)
+        evaluate(adaptive): 7 alphas, estimated error ...: within the tolerance of 0.5 ...
+        >>> curve.alphas[[0, -1]].tolist()
+        [0.0, 1.0]
     """
 
     domain: tuple[float, ...]

@@ -70,11 +70,10 @@ class BatchedLine:
         ProbeError: this model is not supported; `unsupported_reason` gives the reason without raising.
 
     Example:
-        ```python
-        batched = BatchedLine(line)
-        batched.alphas = [0.0, 0.5, 1.0]
-        logits = batched.model(ids.expand(3, -1)).logits  # (3, tokens, vocabulary)
-        ```
+        >>> batched = BatchedLine(Line(tiny_checkpoint(), tiny_checkpoint(), device="cpu"))
+        >>> batched.alphas = [0.0, 0.5, 1.0]
+        >>> batched.model(torch.tensor([[1, 2]]).expand(3, -1)).logits.shape  # (alphas, tokens, vocabulary)
+        torch.Size([3, 2, 8])
     """
 
     def __init__(self, line: Line, *, dtype: torch.dtype | None = None, check: bool = True):

@@ -70,10 +70,12 @@ def sample_batched(
         ProbeError: as `sample` says.
 
     Example:
-        ```python
-        texts = sample_batched(BatchedLine(line), line.tokenizer, alpha_grid(-1, 2, 13), Continuations(["The film"]))
-        texts[0.5]["continuation"]
-        ```
+        >>> from lerpnb.paths.line import Line
+        >>> line = Line(tiny_checkpoint(), tiny_checkpoint(), device="cpu")
+        >>> spec = Continuations(["a film"], n_samples=2, max_new_tokens=3)
+        >>> texts = sample_batched(BatchedLine(line), line.tokenizer, [0, 0.5, 1], spec)
+        >>> {alpha: len(frame) for alpha, frame in texts.items()}
+        {0: 2, 0.5: 2, 1: 2}
     """
     decoder = Decoder(batched, tokenizer, spec, alphas, batch_size)
     for _ in decoder:

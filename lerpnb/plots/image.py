@@ -35,6 +35,13 @@ def save_image(figure: go.Figure | Displayed, path: str | Path, width: int = 100
 
     Raises:
         RunError: an unknown format, or no Chrome or Chromium that draws.
+
+    Example:
+        >>> save_image(go.Figure(), "curve.gif")
+        Traceback (most recent call last):
+            ...
+        lerpnb.errors.RunError: save_image('curve.gif'): no format '.gif'.
+        Pass a path that ends in one of: png, jpg, jpeg, webp, svg, pdf.
     """
     path, call = Path(path), f"save_image({str(path)!r})"
     if (kind := path.suffix[1:].lower()) not in FORMATS:

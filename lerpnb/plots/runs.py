@@ -20,6 +20,21 @@ def plot_runs(comparison: RunComparison) -> Figure:
 
     Args:
         comparison: what `compare_runs` returns.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from lerpnb.results.curve import Curve
+        >>> from lerpnb.results.measurement import Measurement
+        >>> from lerpnb.runs.compare import compare_runs
+        >>> runs = Path(tempfile.mkdtemp())
+        >>> for seed in (0, 1):
+        ...     points = {a: {"loss/x": Measurement([a + seed]), "strength/y": Measurement([a])} for a in (0.0, 1.0)}
+        ...     folder = Curve.from_measures(points).save(runs / f"seed{seed}")
+        ...     _ = (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
+        >>> fig = plot_runs(compare_runs(runs))
+        >>> [trace.name for trace in fig.data if trace.showlegend is not False]
+        ['seed 0', 'seed 1']
     """
     curves, table = comparison.curves, comparison.to_frame()
     attribute, fluency = (name for name in table.columns[-2:])
