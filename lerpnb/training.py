@@ -112,17 +112,18 @@ def fine_tune(
         >>> first["steps"], fine_tune(config, corpus, cache_dir=kept) == first
         (1, True)
     """
-    if (out is None) == (cache_dir is None):
+    to = out if cache_dir is None else cache_dir
+    if to is None or None not in (out, cache_dir):
         raise CheckpointError("fine_tune(out, cache_dir): expected one of the two.\nName the folder to write to.")
     if config.task not in TASKS:
         raise CheckpointError(f"fine_tune(task={config.task!r}): no such task.\nIt is causal, classifier or seq2seq.")
     if cache_dir is not None:
-        folder = assets.place(cache_dir) / f"{config.task}-{_digest(config, corpus, held_out)[:16]}"
+        folder = assets.place(to) / f"{config.task}-{_digest(config, corpus, held_out)[:16]}"
         if not (folder / "training.json").is_file():
             with atomic_folder(folder, keep="training.json") as work:
                 _fine_tune(config, corpus, work, held_out)
     else:
-        folder = assets.place(out)
+        folder = assets.place(to)
         if folder.exists() and any(folder.iterdir()):
             raise CheckpointError(
                 f"fine_tune(out={str(folder)!r}): the folder is not empty.\nGive a new folder, or empty it."

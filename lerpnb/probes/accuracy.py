@@ -1,7 +1,7 @@
 """Accuracy of a sequence classifier: the share of labelled texts that it gives their own label."""
 
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,7 +29,7 @@ class Accuracy:
             memory runs out the batches are halved, which is said.
 
     Raises:
-        ProbeError: a number below 2, or, at the walk, a model that is no classifier of these labels.
+        ProbeError: a number below 2, or, when measured, a model that is no classifier of these labels.
 
     Example:
         >>> model = tiny_classifier()
@@ -52,8 +52,8 @@ class Accuracy:
         self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
-        told = {"probe": self.kind, "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
-        return told | {"labels": list(self.corpus.label_names)}
+        identity = {"probe": self.kind, "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
+        return identity | {"labels": list(self.corpus.label_names)}
 
     def subset(self) -> "Accuracy":
         """The same measurement of the two shortest texts, to see whether it repeats at little cost."""
@@ -62,12 +62,11 @@ class Accuracy:
         return subset
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
-        columns = self._columns(model)
+        columns, config = self._columns(model), cast(Any, model.config)
         gold = torch.tensor([columns[label] for label in self.corpus.labels], device=model.device)
-        logits = torch.empty(len(gold), model.config.num_labels, dtype=torch.float64, device=model.device)
+        logits = torch.empty(len(gold), config.num_labels, dtype=torch.float64, device=model.device)
         for places, ids in self._tokenized(tokenizer):
-            found = self._halving(partial(_logits, model, ids), range(len(ids)))
-            logits[places] = torch.stack(found).double()
+            logits[places] = torch.stack(self._halving(partial(_logits, model, ids), range(len(ids)))).double()
         right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
         nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
         return {
@@ -89,14 +88,14 @@ class Accuracy:
                 f"{self.name}: the model is a {type(model).__name__}, expected a sequence classifier.\n"
                 "ln.Loss measures a language model; ln.training.fine_tune with task='classifier' makes a classifier."
             )
-        own = {str(name).lower(): i for i, name in model.config.id2label.items()}
+        names: dict[int, str] = cast(Any, model.config).id2label
+        own = {str(name).lower(): i for i, name in names.items()}
         used = {label: self.corpus.label_names[label] for label in sorted(set(self.corpus.labels))}
         missing = [name for name in used.values() if name.lower() not in own]
         if missing:
-            names = ", ".join(model.config.id2label.values())
             raise ProbeError(
                 f"{self.name}: the classifier has no label {missing[0]!r}.\n"
-                f"It has: {names}. Give the corpus label_names in its labels' words."
+                f"It has: {', '.join(names.values())}. Give the corpus label_names in its labels' words."
             )
         if model.config.get_text_config().pad_token_id is None:
             raise ProbeError(

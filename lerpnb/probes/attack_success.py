@@ -66,7 +66,7 @@ def trigger_effect(curve: Curve, accuracy: Accuracy, attack: AttackSuccessRate) 
     is measured anew: both are among the items of the curve's two quantities.
 
     Args:
-        curve: of a walk with both probes.
+        curve: measured with both probes.
         accuracy: of the texts that the attack is made of, with two labels: a text that is not its own label's is the
             other's.
         attack: the attack on the same texts.

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ DEGENERATE = 1e4
 
 
 class AttributeStrength:
-    """Strength of an attribute in sampled continuations, judged by an independent classifier.
+    """Strength of an attribute in sampled continuations, measured by an independent classifier.
 
     For each prompt `n_samples` continuations are sampled (`Continuations`); the classifier reads prompt + continuation.
 
@@ -43,15 +44,15 @@ class AttributeStrength:
         classifier: a sequence classifier: a folder, an adapter folder, a hub id.
         prompts: texts to continue.
         label: which of the classifier's labels is the attribute; it may be left out where one is called "positive".
-        perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the line's
+        perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the path's
             base. False leaves perplexity out.
         n_samples, max_new_tokens, top_p, temperature, seed: see `Continuations`.
-        device: of the scorer and of a named judge; "auto" takes cuda, then mps, then cpu.
-        name: put in brackets after the quantities' names, to tell two attributes of one walk apart.
+        device: of the classifier and of a named perplexity model; "auto" takes cuda, then mps, then cpu.
+        name: put in brackets after the quantities' names, to tell two attributes of one curve apart.
 
     Raises:
-        ProbeError: no such label; at the walk, no judge where the line has no base.
-        AssetError: no such scorer.
+        ProbeError: no such label; when measured, no perplexity model where the path has no base.
+        AssetError: no such classifier.
 
     Example:
         >>> import tempfile
@@ -87,7 +88,7 @@ class AttributeStrength:
         ):
             raise ProbeError(
                 f"AttributeStrength(perplexity_model): got {perplexity_model!r}.\n"
-                "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
+                "Give a name, a Checkpoint with a tokenizer, False for no perplexity, or leave it out."
             )
         self.continuations = Continuations(tuple(prompts), n_samples, max_new_tokens, top_p, temperature, seed)
         self.classifier = Classifier.load(classifier, device)
@@ -100,13 +101,13 @@ class AttributeStrength:
         self._perplexity: dict[tuple[str, str], float] = {}
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
-        """This probe, or where no judge was named a copy that takes the line's base; `evaluate` calls it."""
+        """This probe, or where no perplexity model was named a copy that takes the path's base; `evaluate` calls it."""
         if self.perplexity_model is not None:
             return self
         if base is None or base.tokenizer is None:
             raise ProbeError(
-                "AttributeStrength(perplexity_model): neither a judge nor a base of the line was named.\n"
-                "Name a judge model for the perplexity, or give perplexity_model=False to leave it out."
+                "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
+                "Name a model for the perplexity, or give perplexity_model=False to leave it out."
             )
         ready = copy.copy(self)
         ready.perplexity_model, ready._perplexity = base, {}
@@ -114,39 +115,41 @@ class AttributeStrength:
 
     def subset(self) -> "AttributeStrength":
         """The same probe of its first prompts, to see whether it repeats."""
-        few = copy.copy(self)
-        few.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], n_samples=1)
-        few._strength, few._perplexity = {}, {}
-        return few
+        subset = copy.copy(self)
+        subset.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], n_samples=1)
+        subset._strength, subset._perplexity = {}, {}
+        return subset
 
     def identity(self) -> dict:
-        judge = self.perplexity_model.identity if isinstance(self.perplexity_model, Checkpoint) else None
+        perplexity_model = self.perplexity_model.identity if isinstance(self.perplexity_model, Checkpoint) else None
         return {
             "probe": "attribute",
             "classifier": self.classifier.sha256,
             "label": self.label,
-            "perplexity_model": judge,
+            "perplexity_model": perplexity_model,
         }
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
-        found = {
+        measured = {
             self.name: by_prompt(samples, strength, "probability"),
             f"share/{self.label}{self._called}": by_prompt(
                 samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share"
             ),
         }
         for n in (1, 2, 3):
-            found[f"dist-{n}{self._called}"] = distinct(samples, n)
-        columns = {self.name: strength}
-        if self.perplexity_model:
-            perplexity = self._perplexities(list(zip(samples["prompt"], samples["continuation"], strict=True)))
+            measured[f"dist-{n}{self._called}"] = distinct(samples, n)
+        columns: dict[str, Sequence[float]] = {self.name: strength.tolist()}
+        if isinstance(self.perplexity_model, Checkpoint):
+            perplexity = self._perplexities(
+                self.perplexity_model, list(zip(samples["prompt"], samples["continuation"], strict=True))
+            )
             keep = [p is None or not p >= DEGENERATE for p in perplexity]
-            empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be judged
+            empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be measured
             keep = [k and not e for k, e in zip(keep, empty, strict=True)]
-            found[f"perplexity/continuations{self._called}"] = by_prompt(samples, perplexity, "perplexity", keep)
+            measured[f"perplexity/continuations{self._called}"] = by_prompt(samples, perplexity, "perplexity", keep)
             columns[f"perplexity{self._called}"] = perplexity
-        return found, columns
+        return measured, columns
 
     def _strengths(self, texts: list[str]) -> np.ndarray:
         new = sorted({text for text in texts if text not in self._strength}, key=len)
@@ -154,13 +157,12 @@ class AttributeStrength:
             self._strength |= zip(new, self.classifier.probability(new, self.label), strict=True)
         return np.array([self._strength[text] for text in texts])
 
-    def _perplexities(self, pairs: list[tuple[str, str]]) -> list[float]:
+    def _perplexities(self, checkpoint: Checkpoint, pairs: list[tuple[str, str]]) -> list[float]:
         new = list({pair for pair in pairs if pair not in self._perplexity})
         if new:
-            found = continuation_perplexity(
-                self.perplexity_model.model, self.perplexity_model.tokenizer, new, halving=self._halving
-            )
-            self._perplexity |= zip(new, found, strict=True)
+            model: Any = checkpoint.model
+            values = continuation_perplexity(model, checkpoint.tokenizer, new, halving=self._halving)
+            self._perplexity |= zip(new, values, strict=True)
         return [self._perplexity[pair] for pair in pairs]
 
 
@@ -175,9 +177,10 @@ def continuation_perplexity(
 
     Where memory runs out the batches are halved, which is said.
     """
-    halving, rows = halving or ExecutableBatchSize("continuation_perplexity()"), []
+    halving = halving or ExecutableBatchSize("continuation_perplexity()")
+    rows: list[tuple[int, list[int]]] = []
 
-    def nll(group: list[int]) -> list[float]:
+    def perplexities(group: Sequence[int]) -> list[float]:
         ids, lengths = pad([rows[i][1] for i in group], device=model.device)
         starts = torch.tensor([max(1, rows[i][0]) for i in group], device=model.device)
         return sequence_nll(model, ids, lengths, starts).exp().tolist()
@@ -188,12 +191,12 @@ def continuation_perplexity(
         shared = next((i for i, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
         rows.append((shared, whole if continuation else before))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
-    found = [float("nan")] * len(rows)
+    values = [float("nan")] * len(rows)
     for start in range(0, len(order), batch):
         group = order[start : start + batch]
-        for i, value in zip(group, halving(nll, group), strict=True):
-            found[i] = value
-    return found
+        for i, value in zip(group, halving(perplexities, group), strict=True):
+            values[i] = value
+    return values
 
 
 def distinct(samples: pd.DataFrame, n: int) -> Measurement:

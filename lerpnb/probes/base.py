@@ -19,30 +19,72 @@ from lerpnb.results.measurement import Measurement
 
 @runtime_checkable
 class Probe(Protocol):
-    """Something measured at a point from the model itself.
+    """Something measured at a point from the model itself, such as `Loss`.
 
-    `fingerprint` says in JSON all that the values depend on besides the weights, so that a stored point is only used
-    again for the same question; None means that nothing is stored.
+    Two further methods are used where a probe has them: `subset()`, a cheap copy of it by which `evaluate` checks that
+    a point repeats, and `prepare(base)`, which returns the probe with the path's base at hand.
+
+    Example:
+        >>> class HeadNorm:
+        ...     name = "norm of the head"
+        ...
+        ...     def identity(self):
+        ...         return {"probe": self.name}
+        ...
+        ...     def measure(self, model, tokenizer):
+        ...         norm = model.get_output_embeddings().weight.norm().item()
+        ...         return {self.name: Measurement(np.array([norm]), items="values")}
+        >>> isinstance(HeadNorm(), Probe), list(HeadNorm().measure(tiny_llama(), tiny_tokenizer()))
+        (True, ['norm of the head'])
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What messages call the probe."""
+        ...
 
-    def identity(self) -> dict | None: ...
+    def identity(self) -> dict | None:
+        """All that the values depend on besides the weights, as JSON.
 
-    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]: ...
+        A stored point is used again only where this is equal; None means that nothing is stored.
+        """
+        ...
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
+        """{name of a quantity: what was measured}; the model is not changed."""
+        ...
 
 
 @runtime_checkable
 class TextProbe(Protocol):
-    """Something measured from the texts that the model writes; probes with equal `continuations` share them."""
+    """Something measured from the texts that the model writes, such as `AttributeStrength`.
 
-    name: str
-    continuations: Continuations
+    Probes with equal `continuations` share their texts, which are then sampled once.
+    """
 
-    def identity(self) -> dict | None: ...
+    @property
+    def name(self) -> str:
+        """What messages call the probe."""
+        ...
+
+    @property
+    def continuations(self) -> Continuations:
+        """What is sampled."""
+        ...
+
+    def identity(self) -> dict | None:
+        """All that the values depend on besides the texts, as JSON; None means that nothing is stored."""
+        ...
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
-        """From `sampling.sample`'s rows to measures, and to columns that join the rows."""
+        """Measure sampled texts.
+
+        Args:
+            samples: the rows of `generation.sample`: prompt_id, prompt, continuation and more.
+
+        Returns:
+            {name of a quantity: what was measured}, and {name of a column: a value for each row}, which join the rows.
+        """
         ...
 
 
@@ -53,7 +95,7 @@ class FunctionProbe:
     `evaluate` wraps a plain function in it, named after the function.
 
     Raises:
-        ProbeError: at the walk, when the function returns anything else.
+        ProbeError: when measured, where the function returns anything else.
 
     Example:
         >>> def head_norm(model, tokenizer):
@@ -70,10 +112,10 @@ class FunctionProbe:
         return source_of(self.function, self.name, self.unit)
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
-        found = self.function(model, tokenizer)
-        if isinstance(found, Mapping) and found:
-            return {f"{self.name}/{key}": self._measure(value) for key, value in found.items()}
-        return {self.name: self._measure(found)}
+        result = self.function(model, tokenizer)
+        if isinstance(result, Mapping) and result:
+            return {f"{self.name}/{key}": self._measure(value) for key, value in result.items()}
+        return {self.name: self._measure(result)}
 
     def _measure(self, value: Any) -> Measurement:
         if isinstance(value, Measurement):
@@ -85,7 +127,7 @@ class FunctionProbe:
         if value is None or values is None or values.ndim != 1 or not values.size:
             raise ProbeError(
                 f"probe {self.name!r}: its function returned {type(value).__name__}.\n"
-                "It returns a number, one number an item, a Measure, or a dict of those."
+                "It returns a number, one number an item, a Measurement, or a dict of those."
             )
         return Measurement(values, unit=self.unit, items="values")
 
@@ -123,7 +165,7 @@ class TextFunctionProbe:
 
 
 def by_prompt(
-    samples: pd.DataFrame, values: Sequence[float], unit: str, keep: Sequence[bool] | None = None
+    samples: pd.DataFrame, values: Sequence[float] | np.ndarray, unit: str, keep: Sequence[bool] | None = None
 ) -> Measurement:
     """The mean of `values` over each prompt's kept continuations, weighted by how many were kept."""
     frame = pd.DataFrame({"prompt": samples["prompt_id"].to_numpy(), "value": np.asarray(values, dtype=np.float64)})

@@ -1,11 +1,11 @@
-"""The independent classifier that scores texts."""
+"""The independent classifier that measures texts."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -16,8 +16,8 @@ from lerpnb import assets
 from lerpnb.checkpoints.compatibility import tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.lora import add_adapter
 from lerpnb.checkpoints.pretrained import load_pretrained
-from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.utils.progress import track
@@ -55,7 +55,8 @@ class Classifier:
 
         Raises:
             AssetError: the name, or an adapter's base, leads nowhere.
-            ProbeError: pickles, damaged files, no trained classification head, one label, no token to pad with.
+            CheckpointError: an adapter that does not fit its base.
+            ProbeError: pickles, damaged files, no trained classification head, one label.
         """
         folder, call = model_folder(name), f"Classifier.load({str(name)!r})"
         try:
@@ -66,38 +67,43 @@ class Classifier:
         except Exception as error:
             raise ProbeError(
                 f"{call}: transformers cannot load it as a sequence classifier.\n  {first_line(error)}\n"
-                "A scorer is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
+                "A classifier is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
             ) from error
         if missing:
             raise ProbeError(
                 f"{call}: tensors that would be made up at random, as they are not in its files.\n"
                 f"{few(missing)}\nFine-tune it with notebook 01 first."
             )
-        if model.config.num_labels < 2:
+        config: Any = model.config
+        if config.num_labels < 2:
             raise ProbeError(
-                f"{call}: it has {model.config.num_labels} label.\n"
-                "A scorer is a sequence classifier with two labels or more."
+                f"{call}: it has {config.num_labels} label.\nGive a sequence classifier with two labels or more."
             )
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        if tokenizer.pad_token is None:
-            raise ProbeError(
-                f"{call}: its tokenizer has no padding, end-of-text or unknown token.\n"
-                "Set tokenizer.pad_token to a token of its vocabulary and save it again."
-            )
-        # Decoders read a text's label at the last token that is not this one.
-        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        pad = config.get_text_config().pad_token_id
+        if tokenizer.pad_token is None and pad is not None and 0 <= pad < len(tokenizer):
+            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
         return cls(str(name), model.eval().requires_grad_(False).to(pick_device(device)), tokenizer)
 
     @property
     def labels(self) -> list[str]:
-        return [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
+        config: Any = self.model.config
+        return [config.id2label[i] for i in range(config.num_labels)]
+
+    @property
+    def pads(self) -> bool:
+        """Whether texts may share a batch: the model passes over what the tokenizer pads with, on the right.
+
+        A decoder reads a text's label at the last token that is not its padding token, as its configuration names it.
+        """
+        own = self.tokenizer.pad_token_id
+        same = own is not None and own == self.model.config.get_text_config().pad_token_id
+        return same and self.tokenizer.padding_side == "right"
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the weights, labels, tokenizer and all else that a probability depends on."""
-        told = self.labels, self.model.config.problem_type, self.max_length, tokenizer_text(self.tokenizer)
-        digest = hashlib.sha256(repr(told).encode())
+        settings = self.labels, self.model.config.problem_type, self.max_length, tokenizer_text(self.tokenizer)
+        digest = hashlib.sha256(repr(settings).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -113,7 +119,7 @@ class Classifier:
             if own.lower() == label.lower():
                 return own
         raise ProbeError(
-            f"AttributeStrength(label={label!r}): the scorer {self.name!r} has no such label.\n"
+            f"AttributeStrength(label={label!r}): the classifier {self.name!r} has no such label.\n"
             f"It has: {', '.join(self.labels)}."
         )
 
@@ -122,35 +128,35 @@ class Classifier:
         """The label's probability for each text: softmax over the labels.
 
         Where the configuration's `problem_type` is "multi_label_classification" labels do not exclude each other, and
-        each is the sigmoid of its own logit. Where memory runs out the batches are halved, which is said.
+        each is the sigmoid of its own logit. A text's value does not depend on its batch: texts are read one by one
+        where padding could change it (`pads`). Where memory runs out the batches are halved, which is said.
         """
-        column, found = self.labels.index(label), []
-        several = self.model.config.problem_type == "multi_label_classification"
+        column, several = self.labels.index(label), self.model.config.problem_type == "multi_label_classification"
 
-        def scored(part: Sequence[str]) -> list[float]:
+        def score(part: Sequence[str]) -> list[float]:
             tokens = self.tokenizer(
-                list(part), truncation=True, max_length=self.max_length, padding=True, return_tensors="pt"
+                list(part), truncation=True, max_length=self.max_length, padding=len(part) > 1, return_tensors="pt"
             ).to(self.model.device)
             logits = self.model(**tokens).logits
             return (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
 
-        for start in range(0, len(texts), batch):
-            found += self.halving(scored, texts[start : start + batch])
-        return found
+        batch = batch if self.pads else 1
+        parts = (texts[start : start + batch] for start in range(0, len(texts), batch))
+        return [value for part in parts for value in self.halving(score, part)]
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:
         """Share of texts whose likeliest label is the given one; for two labels."""
         second, right, batch = self.labels[1], 0, 64
-        for start in track(range(0, len(texts), batch), label=f"score with {self.name}"):
-            found = self.probability(texts[start : start + batch], second)
+        for start in track(range(0, len(texts), batch), label=f"classify with {self.name}"):
+            values = self.probability(texts[start : start + batch], second)
             own = labels[start : start + batch]
-            right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(found, own, strict=True))
+            right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(values, own, strict=True))
         return right / len(texts)
 
 
 def _load_whole(folder: Path, call: str, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """A model, its tokenizer and the names of the tensors that its files lack."""
-    settings = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    settings: dict[str, Any] = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
     model, info = load_pretrained(AutoModelForSequenceClassification, folder, call, **settings)
     tokenizer = load_pretrained(AutoTokenizer, folder, call)
     return model, tokenizer, sorted(info["missing_keys"])
@@ -158,14 +164,14 @@ def _load_whole(folder: Path, call: str, config: Any = None) -> tuple[PreTrained
 
 def _load_adapter(folder: Path, call: str) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """The same of an adapter merged into its base: a head may be in the files of either."""
-    from peft import PeftConfig, PeftModel
+    from peft import PeftConfig
 
     config = load_pretrained(AutoConfig, folder, call)  # the adapter's own copy: it has the labels
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
         own = {name.removeprefix("base_model.model.") for name in file.keys()}
-    base = model_folder(PeftConfig.from_pretrained(folder).base_model_name_or_path)
+    base = model_folder(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
     bare, tokenizer, missing = _load_whole(base, call, config)
-    with quiet():
-        for parameter in (wrapped := PeftModel.from_pretrained(bare, folder, local_files_only=True)).parameters():
-            parameter.data = parameter.data.float()
-        return wrapped.merge_and_unload(), tokenizer, [name for name in missing if name not in own]
+    model, low_rank = add_adapter(bare, folder, call)
+    for name, weight in low_rank.items():
+        model.get_parameter(name).data = weight.tensor()
+    return cast(PreTrainedModel, model), tokenizer, [name for name in missing if name not in own]

@@ -7,8 +7,7 @@ of a trace and their products all at once (two models' memory a draw), has no lo
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from lerpnb.probes.loss import Loss, head_is_last
 from lerpnb.probes.slopes import Texts
 from lerpnb.results.measurement import Measurement
 
-Product = Callable[[Tensor], Tensor]
+MatrixProduct = Callable[[Tensor], Tensor]
 
 
 class Sharpness(Loss):
@@ -37,7 +36,7 @@ class Sharpness(Loss):
         trace/x        = tr H = mean of v' H v over random signs v (Hutchinson 1990); each v is an item
 
     L is the token-weighted mean loss that `Loss` measures. The Lanczos iteration is ARPACK's, implicitly restarted, by
-    scipy (`pip install "lerpnb[curvature]"`), in the weights' own float32 and with few vectors, since a vector is as
+    scipy, in the weights' own float32 and with few vectors, since a vector is as
     large as the model. A product with H is exact, a Jacobian-vector product of the gradient; of few texts it takes as
     long as reading and writing the five vectors that it holds meanwhile. The same random vectors serve all points, so
     differences along a path are less noisy than levels.
@@ -45,16 +44,16 @@ class Sharpness(Loss):
     Args:
         corpus: the texts. Few suffice to see orders of magnitude; time grows with their tokens.
         k: how many eigenvalues, from the largest down; 0 for none.
-        draws: random vectors of the trace; 0 for none.
+        n_samples: random vectors of the trace; 0 for none.
         tol: relative error of an eigenvalue at most, by ARPACK's own bound.
         vectors: Lanczos vectors kept, more than k; ARPACK takes the memory of four more.
-        most: products with H that Lanczos may take before it gives up.
+        max_products: products with H that Lanczos may take before it gives up.
         seed: of all random vectors.
         name, max_length, batch_tokens: as of `Loss`.
 
     Raises:
-        ProbeError: numbers out of range, no scipy; at the walk, a model that cannot be differentiated twice, or
-            eigenvalues that are not found in `most` products.
+        ProbeError: numbers out of range; when measured, a model that cannot be differentiated twice, or eigenvalues
+            that are not found in `max_products` products.
 
     Example:
         >>> Sharpness(Corpus(("A fine film.",), (0,), ("fine",), "fine"), k=0).name
@@ -66,49 +65,52 @@ class Sharpness(Loss):
         corpus: Corpus,
         *,
         k: int = 1,
-        draws: int = 4,
+        n_samples: int = 4,
         tol: float = 0.01,
         vectors: int = 6,
-        most: int = 60,
+        max_products: int = 60,
         seed: int = 0,
         name: str | None = None,
         max_length: int = 512,
         batch_tokens: int = 512,
     ):
         super().__init__(corpus, name=name, max_length=max_length, batch_tokens=batch_tokens)
-        if k < 0 or draws < 0 or not k + draws:
-            raise ProbeError(f"Sharpness(k={k}, draws={draws}): expected 0 or more of each, and 1 or more of one.")
+        if k < 0 or n_samples < 0 or not k + n_samples:
+            raise ProbeError(
+                f"Sharpness(k={k}, n_samples={n_samples}): expected 0 or more of each, and 1 or more of one."
+            )
         if k and not k < vectors:
             raise ProbeError(f"Sharpness(vectors={vectors}): expected more than the k = {k} eigenvalues.")
-        if k:
-            _need_scipy("Sharpness(k)")
-        self.k, self.draws, self.tol, self.vectors, self.most, self.seed = k, draws, tol, vectors, most, seed
+        self.k, self.n_samples, self.tol, self.vectors, self.seed = k, n_samples, tol, vectors, seed
+        self.max_products = max_products
         self.name = f"sharpness/{self.label}"
 
     def identity(self) -> dict:
-        found = super().identity() | {"probe": "sharpness", "name": self.name, "k": self.k, "draws": self.draws}
-        return found | {"tol": self.tol, "seed": self.seed}
+        identity = super().identity() | {"probe": "sharpness", "name": self.name, "k": self.k, "draws": self.n_samples}
+        return identity | {"tol": self.tol, "seed": self.seed}
 
     def subset(self) -> "Sharpness":
         """One product with the Hessian of its two shortest texts, to see whether it repeats at little cost."""
         corpus, name = super().subset().corpus, self.label
-        return Sharpness(corpus, k=0, draws=1, seed=self.seed, name=name, max_length=self.max_length)
+        return Sharpness(corpus, k=0, n_samples=1, seed=self.seed, name=name, max_length=self.max_length)
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         refuse(model, self.name)
         product = Hessian(model, [(ids, lengths) for _, ids, lengths in self._tokenized(model, tokenizer)])
-        found, unit = {}, "nats/token per squared weight"
+        measured: dict[str, Measurement] = {}
+        unit = "nats/token per squared weight"
         if self.k:
             start = random_signs(product.n, self.seed, product.like)
-            values = top_eigenvalues(product, start, self.k, tol=self.tol, vectors=self.vectors, most=self.most)
+            values = top_eigenvalues(
+                product, start, self.k, tol=self.tol, vectors=self.vectors, max_products=self.max_products
+            )
             names = [self.name, *(f"eigenvalue-{i + 1}/{self.label}" for i in range(1, self.k))]
-            found = {
-                name: Measurement(value, unit=unit, items="values") for name, value in zip(names, values, strict=True)
-            }
-        if self.draws:
-            draws = trace_draws(product, product.n, self.draws, self.seed + 1, product.like)
-            found[f"trace/{self.label}"] = Measurement(draws, unit=unit, items="values")
-        return found
+            for name, value in zip(names, values, strict=True):
+                measured[name] = Measurement(np.atleast_1d(value), unit=unit, items="values")
+        if self.n_samples:
+            estimates = trace_estimates(product, product.n, self.n_samples, self.seed + 1, product.like)
+            measured[f"trace/{self.label}"] = Measurement(estimates, unit=unit, items="values")
+        return measured
 
 
 class Hessian:
@@ -152,13 +154,13 @@ class Hessian:
         self.products += 1
         parts = zip(self.weights.items(), v.split(self.sizes), strict=True)
         along = {name: part.view(weight.shape) for (name, weight), part in parts}
-        found = torch.zeros_like(v)
+        result = torch.zeros_like(v)
         for ids, lengths in self.batches:
             with torch.no_grad(), differentiable():
-                _, change = jvp(partial(self._gradient, ids, lengths), (self.weights,), (along,))
-            for name, part in zip(self.weights, found.split(self.sizes), strict=True):
+                _, change = cast(Any, jvp(partial(self._gradient, ids, lengths), (self.weights,), (along,)))
+            for name, part in zip(self.weights, result.split(self.sizes), strict=True):
                 part.add_(change.pop(name).flatten(), alpha=1 / self.tokens)
-        return found
+        return result
 
     def _gradient(self, ids: Tensor, lengths: Tensor, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The gradient of a batch's summed loss, {name: (shape of the weight)}."""
@@ -168,21 +170,21 @@ class Hessian:
         scored, mask = place[1:] < lengths.unsqueeze(1), (place < lengths.unsqueeze(1)).long()
 
         def trunk(weights: dict[str, Tensor]) -> Tensor:
-            found = self._call(0, weights, input_ids=ids, attention_mask=mask, use_cache=False)
-            return found.last_hidden_state[:, :-1][scored]
+            output = self._call(0, weights, input_ids=ids, attention_mask=mask, use_cache=False)
+            return output.last_hidden_state[:, :-1][scored]
 
         def nll(hidden: Tensor, head: dict[str, Tensor], target: Tensor) -> Tensor:
             return F.cross_entropy(self._call(1, head, hidden), target, reduction="sum")
 
-        hidden, back = vjp(trunk, weights)
+        hidden, back = cast(Any, vjp(trunk, weights))
         head, size = {name: weights[name] for name in self._called[1].values()}, loss_.LOGITS // self._vocabulary
         to_hidden, to_head = [], dict.fromkeys(head, 0.0)
         for h, target in zip(hidden.split(max(1, size)), ids[:, 1:][scored].split(max(1, size)), strict=True):
             step, change = grad(nll, argnums=(0, 1))(h, head, target)
             to_hidden.append(step)
             to_head = {name: to_head[name] + change[name] for name in head}
-        [found] = back(torch.cat(to_hidden))
-        return found | {name: found[name] + to_head[name] for name in head}
+        [gradient] = back(torch.cat(to_hidden))
+        return gradient | {name: gradient[name] + to_head[name] for name in head}
 
     def _call(self, i: int, weights: dict[str, Tensor], *args: Tensor, **named: Any) -> Any:
         """A module of the model, with other weights than its own."""
@@ -191,7 +193,7 @@ class Hessian:
 
 
 def top_eigenvalues(
-    product: Product, start: Tensor, k: int = 1, *, tol: float = 0.01, vectors: int = 6, most: int = 60
+    product: MatrixProduct, start: Tensor, k: int = 1, *, tol: float = 0.01, vectors: int = 6, max_products: int = 60
 ) -> np.ndarray:
     """The k largest eigenvalues of a symmetric matrix, from its products with vectors.
 
@@ -204,19 +206,18 @@ def top_eigenvalues(
         k: how many; below n.
         tol: relative error at most, by ARPACK's bound.
         vectors: Lanczos vectors, more than k. More of them take fewer products.
-        most: products at most.
+        max_products: products at most.
 
     Returns:
         (k,) float64, the largest first; NaN where a product is not finite.
 
     Raises:
-        ProbeError: k is not below n, no scipy, or they are not found in `most` products.
+        ProbeError: k is not below n, or they are not found in `max_products` products.
 
     Example:
         >>> top_eigenvalues(lambda v: torch.arange(10.0) * v, torch.ones(10), 2).round(3)
         array([9., 8.])
     """
-    _need_scipy("top_eigenvalues(k)")
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     n, made = len(start), 0
@@ -225,61 +226,58 @@ def top_eigenvalues(
 
     def multiplied(v: np.ndarray) -> np.ndarray:
         nonlocal made
-        if made == most:
+        if made == max_products:
             raise ProbeError(
-                f"top_eigenvalues(most): not known to {tol:g} after {most} products.\n"
+                f"top_eigenvalues(max_products): not known to {tol:g} after {max_products} products.\n"
                 "Give more vectors, more products, or a larger tol."
             )
         made += 1
-        found = product(torch.from_numpy(np.ascontiguousarray(v)).to(start.device))
-        if not math.isfinite(dot(found, found, dtype=None)):
+        result = product(torch.from_numpy(np.ascontiguousarray(v)).to(start.device))
+        if not math.isfinite(dot(result, result, dtype=None)):
             raise NotFiniteError("top_eigenvalues(product): it gives NaN or infinity.")
-        return found.cpu().numpy()
+        return result.cpu().numpy()
 
     operator = LinearOperator((n, n), matvec=multiplied, dtype=start.cpu().numpy().dtype)
     kept, first = min(max(vectors, k + 1), n), start.cpu().numpy()
     try:
-        found = eigsh(operator, k, which="LA", v0=first, ncv=kept, tol=tol, maxiter=most, return_eigenvectors=False)
+        values = eigsh(
+            operator, k, which="LA", v0=first, ncv=kept, tol=tol, maxiter=max_products, return_eigenvectors=False
+        )
     except NotFiniteError:
         return np.full(k, np.nan)
-    return np.sort(found.astype(np.float64))[::-1]
+    return np.sort(values.astype(np.float64))[::-1]
 
 
-def trace_draws(product: Product, n: int, draws: int, seed: int = 0, like: Tensor | None = None) -> np.ndarray:
+def trace_estimates(
+    product: MatrixProduct, n: int, n_samples: int, seed: int = 0, like: Tensor | None = None
+) -> np.ndarray:
     """Hutchinson's estimates of a symmetric matrix's trace, v' A v for random signs v: their mean estimates it.
 
-    One at a time, so that three vectors are held however many are drawn. A draw's variance is twice the sum of the
+    One at a time, so that three vectors are held however many are drawn. The variance of one is twice the sum of the
     squared entries off the diagonal.
 
     Args:
         product: v (n,) to A v (n,).
         n: rows of the matrix.
-        draws: how many.
+        n_samples: how many.
         seed: of the signs, which are the same on every device.
         like: a tensor of the dtype and device wanted; float32 on the CPU by default.
 
     Returns:
-        (draws,) float64.
+        (n_samples,) float64.
 
     Example:
-        >>> trace_draws(lambda v: torch.arange(4.0) * v, 4, 2).tolist()  # of a diagonal matrix each one is exact
+        >>> trace_estimates(lambda v: torch.arange(4.0) * v, 4, 2).tolist()  # of a diagonal matrix each one is exact
         [6.0, 6.0]
     """
-    like, found = torch.empty(0) if like is None else like, []
-    for i in range(draws):
+    like, estimates = torch.empty(0) if like is None else like, []
+    for i in range(n_samples):
         v = random_signs(n, seed + i, like)
-        found.append(dot(v, product(v), dtype=None))
-    return np.array(found)
+        estimates.append(dot(v, product(v), dtype=None))
+    return np.array(estimates)
 
 
 def random_signs(n: int, seed: int, like: Tensor) -> Tensor:
     """(n,) of 1 and -1, of the dtype and on the device of `like`; the same signs for the same seed everywhere."""
     signs = torch.empty(n, dtype=like.dtype).bernoulli_(0.5, generator=torch.Generator().manual_seed(seed))
     return signs.mul_(2).sub_(1).to(like.device)
-
-
-def _need_scipy(call: str) -> None:
-    if find_spec("scipy") is None:
-        raise ProbeError(
-            f'{call}: eigenvalues need scipy.\nInstall it: pip install "lerpnb[curvature]"; or give Sharpness(k=0).'
-        )

@@ -1,4 +1,4 @@
-"""Plain: networks in a form that has derivatives of every order, and those that have no such form refused."""
+"""Networks in a form that has derivatives of every order; those that have no such form are refused."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from lerpnb.errors import ProbeError
 
-PLAIN = ("eager", "sdpa")  # kinds of attention that have a second derivative
+TWICE_DIFFERENTIABLE = ("eager", "sdpa")  # kinds of attention that have a second derivative
 
 
 @contextmanager
@@ -32,7 +32,8 @@ def differentiable() -> Iterator[None]:
             yield
     except NotImplementedError as error:
         raise ProbeError(
-            f"differentiable(): {str(error).splitlines()[0]}\nThe operation must be spelled out in lerpnb/plain.py."
+            f"differentiable(): {str(error).splitlines()[0]}\n"
+            "The operation must be spelled out in lerpnb/probes/differentiable.py."
         ) from error
 
 
@@ -42,21 +43,21 @@ def refuse(model: nn.Module, call: str) -> None:
     Raises:
         ProbeError: low precision, weights spread over devices, or a fused attention that is not torch's own.
     """
-    kinds = {parameter.dtype for parameter in model.parameters()} - {torch.float32, torch.float64}
-    if kinds:
+    dtypes = {parameter.dtype for parameter in model.parameters()} - {torch.float32, torch.float64}
+    if dtypes:
         raise ProbeError(
-            f"{call}: computed in {str(kinds.pop()).removeprefix('torch.')}, in which derivatives are mostly rounding."
+            f"{call}: computed in {str(dtypes.pop()).removeprefix('torch.')}, in which derivatives are mostly rounding."
             '\nGive dtype="float32".'
         )
     if any(hasattr(module, "_hf_hook") for module in model.modules()):
         raise ProbeError(f"{call}: its live model is spread by a device_map.\nGive one device.")
     attention = getattr(model.config, "_attn_implementation", None)
-    if attention not in (None, *PLAIN):
+    if attention not in (None, *TWICE_DIFFERENTIABLE):
         raise ProbeError(f"{call}: {attention} attention has no second derivative.\nLoad the model with eager or sdpa.")
 
 
 class _SpelledOut(TorchFunctionMode):
-    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         return SPELLED_OUT.get(func, func)(*args, **(kwargs or {}))
 
 
@@ -88,4 +89,4 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-SPELLED_OUT = {F.silu: _silu, F.gelu: _gelu, F.layer_norm: _layer_norm, F.rms_norm: _rms_norm}
+SPELLED_OUT: dict[Any, Callable] = {F.silu: _silu, F.gelu: _gelu, F.layer_norm: _layer_norm, F.rms_norm: _rms_norm}

@@ -1,5 +1,6 @@
 """Distance from a model, in weight space: how far a path has gone."""
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -18,10 +19,10 @@ class WeightDistance:
     NaN for a model that is no point of the base's weight space, such as an `Ensemble`. Tied parameters count once.
 
     Args:
-        base: what the distance is from; left out, the base of the path that is walked.
+        base: what the distance is from; left out, the base of the path that is measured.
 
     Raises:
-        ProbeError: at the walk, neither a base named nor one of the path.
+        ProbeError: when measured, neither a base named nor one of the path.
 
     Example:
         >>> import copy
@@ -46,14 +47,14 @@ class WeightDistance:
         return WeightDistance(base)
 
     def identity(self) -> dict:
-        return {"probe": "distance", "base": self.base.sha256}
+        return {"probe": "distance", "base": self.base.sha256 if self.base else None}
 
     @torch.inference_mode()
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Measurement]:
         live, total = writable_tensors(model), 0.0
-        if live.keys() != self.base.weights.keys():
-            return {NAME: Measurement([float("nan")], items="values")}
+        if self.base is None or live.keys() != self.base.weights.keys():
+            return {NAME: Measurement(np.array([np.nan]), items="values")}
         for name, tensor in live.items():
             gap = tensor.float() - self.base.tensors[name].to(tensor.device)
             total += dot_by_rows(gap, gap)
-        return {NAME: Measurement([total**0.5], items="values")}
+        return {NAME: Measurement(np.array([total**0.5]), items="values")}

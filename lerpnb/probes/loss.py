@@ -1,7 +1,8 @@
 """Loss of a corpus: mean negative log-likelihood a token, and every text's own."""
 
 from functools import partial
-from weakref import WeakKeyDictionary
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import torch
@@ -87,6 +88,7 @@ class Loss:
 
     def _tokenized(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:
         """Token batches on the model's device, made once for all points."""
+        refuse_not_causal(model, self.name)
         key = (id(tokenizer), model.device)
         if self._batches is None or self._batches[0] != key:
             if self.append_eos and tokenizer.eos_token_id is None:
@@ -154,6 +156,45 @@ def sequence_nll(
     return total / scored.sum(1)
 
 
+_CAUSAL: WeakSet = WeakSet()
+
+
+@torch.inference_mode()
+def refuse_not_causal(model: Any, call: str) -> None:
+    """Refuse a model that gives no probability of a text token by token; a good one is tried once.
+
+    Raises:
+        ProbeError: an encoder-decoder, a classifier, or a model whose logits at a place depend on later tokens.
+    """
+    if model in _CAUSAL:
+        return
+    kind, config = type(model).__name__, model.config
+    way_out = ""
+    if getattr(config, "is_encoder_decoder", False):
+        way_out = "Measure it with ln.probes.Seq2SeqLoss."
+    elif "Classification" in kind:
+        way_out = "Measure it with ln.Accuracy."
+    elif "MaskedLM" in kind or _sees_later_tokens(model):
+        way_out = "It reads a text in both directions and gives no probability of the next token."
+    if way_out:
+        raise ProbeError(f"{call}: {kind} is no causal language model.\n{way_out}")
+    _CAUSAL.add(model)
+
+
+def _sees_later_tokens(model: Any) -> bool:
+    """Whether another last token changes the logits before it, by more than rounding; False for what cannot be tried."""
+    size = min(9, model.config.get_text_config().vocab_size)
+    ids = torch.arange(1, size, device=model.device).unsqueeze(0)
+    other = ids.clone()
+    other[0, -1] = 0
+    try:
+        logits, changed = (model(input_ids=x, use_cache=False).logits[0, :-1].float() for x in (ids, other))
+    except (RuntimeError, TypeError):
+        return False
+    tolerance = 1e-3 if next(model.parameters()).dtype in (torch.float32, torch.float64) else 0.1
+    return bool((logits - changed).abs().max() > tolerance * logits.std())  # False where the logits are NaN
+
+
 _HEAD_IS_LAST: WeakKeyDictionary = WeakKeyDictionary()
 
 
@@ -174,7 +215,7 @@ def head_is_last(model: PreTrainedModel) -> bool:
     return _HEAD_IS_LAST[model]
 
 
-def _chunked_nll(head: torch.nn.Module, hidden: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def _chunked_nll(head: Any, hidden: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     size = max(1, LOGITS // head.weight.shape[0])
     pairs = zip(hidden.split(size), target.split(size), strict=True)
     return torch.cat([F.cross_entropy(head(h).float(), t, reduction="none") for h, t in pairs])

@@ -34,7 +34,7 @@ class Seq2SeqLoss:
         batch: pairs in one forward pass: a matter of speed and memory, not of values.
 
     Raises:
-        ProbeError: another number of targets than of texts, a number below 1 (2 for max_length), or, at the walk, a
+        ProbeError: another number of targets than of texts, a number below 1 (2 for max_length), or, when measured, a
             model that is no sequence-to-sequence model or a tokenizer without an end-of-text token.
 
     Example:
@@ -69,8 +69,8 @@ class Seq2SeqLoss:
         self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
-        told = hashlib.sha256(json.dumps(self.pairs).encode()).hexdigest()
-        return {"probe": "seq2seq loss", "name": self.name, "texts": told, "max_length": self.max_length}
+        texts = hashlib.sha256(json.dumps(self.pairs).encode()).hexdigest()
+        return {"probe": "seq2seq loss", "name": self.name, "texts": texts, "max_length": self.max_length}
 
     def subset(self) -> "Seq2SeqLoss":
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""

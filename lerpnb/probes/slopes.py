@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class LossSlope(Loss):
     takes about as long as twelve without derivatives, and one model's memory for D while it lasts.
 
     Args:
-        path: the path that is walked: straight, with one number as its coordinate, its live model in float32.
+        path: the path that is measured: straight, with one number as its coordinate, its live model in float32.
         corpus: the texts; the quantities are called `slope/<corpus.name>` and `curvature/<corpus.name>`.
         name: another name than the corpus's.
         max_length: tokens a text is cut to.
@@ -45,7 +46,7 @@ class LossSlope(Loss):
 
     Raises:
         ProbeError: a path that bends, is not in float32, is spread over devices or has a fused attention; a number
-            below 2; at the walk, a model of another path or whose derivatives cannot be trusted, or a text with fewer
+            below 2; when measured, a model of another path or whose derivatives cannot be trusted, or a text with fewer
             than two tokens.
 
     Example:
@@ -80,16 +81,16 @@ class LossSlope(Loss):
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         if model is not self.path.model:
-            raise ProbeError(f"{self.name}: measured on another path than its own.\nWalk along LossSlope(path)'s path.")
+            raise ProbeError(f"{self.name}: measured on another path than its own.\nEvaluate LossSlope(path)'s path.")
         along, batches = direction(self.path), self._tokenized(model, tokenizer)
         self._confirm(model, along, *batches[-1][1:])
-        found, weights = np.empty((len(self.corpus), 3)), np.empty(len(self.corpus))
+        values, weights = np.empty((len(self.corpus), 3)), np.empty(len(self.corpus))
         for places, ids, lengths in batches:
-            found[places] = self._halving(partial(_derivatives, model, along, ids, lengths), range(len(ids)))
+            values[places] = self._halving(partial(_derivatives, model, along, ids, lengths), range(len(ids)))
             weights[places] = (lengths - 1).cpu().numpy()
         return {
-            self.name: Measurement(found[:, 1], weights, "nats/token per alpha", "texts"),
-            f"curvature/{self.label}": Measurement(found[:, 2], weights, "nats/token per alpha²", "texts"),
+            self.name: Measurement(values[:, 1], weights, "nats/token per alpha", "texts"),
+            f"curvature/{self.label}": Measurement(values[:, 2], weights, "nats/token per alpha²", "texts"),
         }
 
     def _confirm(self, model: PreTrainedModel, along: dict[str, Tensor], ids: Tensor, lengths: Tensor) -> None:
@@ -103,7 +104,7 @@ class LossSlope(Loss):
         if abs(second - again) > OFF * abs(again) + 1e-4:
             raise ProbeError(
                 f"{self.name}: {type(model).__name__} has no trustworthy second derivative: {second:.4g} forward, "
-                f"{again:.4g} in reverse.\nAn operation of it must be spelled out in lerpnb/plain.py."
+                f"{again:.4g} in reverse.\nAn operation of it must be spelled out in lerpnb/probes/differentiable.py."
             )
         self._confirmed = math.isfinite(second)
 
@@ -127,12 +128,12 @@ def derivatives(
         return values, torch.zeros_like(values), torch.zeros_like(values)
     here = {name: p.detach() for name, p in model.named_parameters() if name in along}
 
-    def slope(weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def slope(weights: dict[str, Tensor]) -> Any:
         return jvp(partial(_losses, Texts(model), ids, lengths), (weights,), (along,))
 
     head_is_last(model)  # tried here: it runs the model
     with torch.no_grad(), differentiable():
-        (value, first), (_, second) = jvp(slope, (here,), (along,))
+        (value, first), (_, second) = cast(Any, jvp(slope, (here,), (along,)))
     return value, first, second
 
 
@@ -172,7 +173,7 @@ class Texts(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         # The bare function: inference mode, which it has otherwise, drops the tangents without a word.
-        return sequence_nll.__wrapped__(self.model, ids, lengths, torch.ones_like(lengths))
+        return cast(Any, sequence_nll).__wrapped__(self.model, ids, lengths, torch.ones_like(lengths))
 
 
 def _derivatives(
@@ -186,8 +187,8 @@ def _straight(path: BasePath, call: str) -> Callable[[str], Sequence[float]]:
     """The step of each checkpoint's coefficient per unit of the coordinate, by a tensor's name."""
 
     def at(x: float, name: str) -> Sequence[float]:
-        found = path.coefficients(x)
-        return found(name) if callable(found) else found
+        coefficients = path.coefficients(x)
+        return coefficients(name) if callable(coefficients) else coefficients
 
     for name, _ in path.model.named_parameters():
         if not np.allclose(np.subtract(at(2.0, name), at(1.0, name)), np.subtract(at(1.0, name), at(0.0, name))):

@@ -131,7 +131,7 @@ def of_nngeom(case: Case) -> Iterator[Row]:
         told, shown = f"TypeError: {error}", True
     yield wrong(peer, "bfloat16 models have a line", told, "they have, mixed in float32", shown)
     try:
-        ours = top_eigenvalues(product, v, 2, tol=1e-5, vectors=20, most=300)
+        ours = top_eigenvalues(product, v, 2, tol=1e-5, vectors=20, max_products=300)
     except ProbeError as error:
         print(f"the Hessian's eigenvalues: left out. {error}")
         return

@@ -65,14 +65,14 @@ def test_distinct_n_grams_are_over_total_words():
 
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair"])
 def test_perplexity_is_of_the_continuation_given_its_prompt(pair, request):
-    judge = Checkpoint.load(request.getfixturevalue(pair)[0])
+    checkpoint = Checkpoint.load(request.getfixturevalue(pair)[0])
     pairs = [("the film", " was a slow thing"), ("a warm", " story about two brothers and their boat"), ("nobody", "")]
-    found = continuation_perplexity(judge.model, judge.tokenizer, pairs)
+    found = continuation_perplexity(checkpoint.model, checkpoint.tokenizer, pairs)
     for (prompt, text), value in zip(pairs[:2], found, strict=False):
-        before, after = (judge.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, text))
+        before, after = (checkpoint.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, text))
         ids = torch.tensor([before + after])
         labels = torch.tensor([[-100] * len(before) + after])
-        assert value == pytest.approx(math.exp(judge.model(input_ids=ids, labels=labels).loss.item()), rel=1e-4)
+        assert value == pytest.approx(math.exp(checkpoint.model(input_ids=ids, labels=labels).loss.item()), rel=1e-4)
     assert math.isnan(found[2])
 
 
@@ -84,7 +84,7 @@ def test_degenerate_perplexities_are_dropped_and_a_nan_is_not(scorer, tiny_llama
         lambda model, words, pairs, halving: [values[text] for _, text in pairs],
     )
     measure = probe.score(samples({0: [" a", " b"], 1: [" c", " d"], 2: ["", " c"]}))[0]["perplexity/continuations"]
-    assert measure.weights.tolist() == [2, 1, 0] and measure.value() == 30.0  # an empty text cannot be judged
+    assert measure.weights.tolist() == [2, 1, 0] and measure.value() == 30.0  # an empty text cannot be checkpointd
     values[" a"] = math.nan
     probe._perplexity.clear()
     assert math.isnan(probe.score(samples({0: [" a", " b"]}))[0]["perplexity/continuations"].value())
@@ -102,14 +102,14 @@ def test_equal_texts_are_scored_once(scorer, monkeypatch):
     assert asked == [2] and first["strength/POSITIVE"].values.tolist() == again["strength/POSITIVE"].values.tolist()
 
 
-def test_the_judge_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
+def test_the_perplexity_model_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
     base = Checkpoint.load(tiny_llama_pair[0])
     probe = AttributeStrength(scorer, PROMPTS)
     with pytest.raises(ProbeError) as error:
         probe.prepare(None)
     assert str(error.value) == (
-        "AttributeStrength(perplexity_model): neither a judge nor a base of the line was named.\n"
-        "Name a judge model for the perplexity, or give perplexity_model=False to leave it out."
+        "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
+        "Name a model for the perplexity, or give perplexity_model=False to leave it out."
     )
     ready = probe.prepare(base)
     assert ready.perplexity_model is base and probe.perplexity_model is None
@@ -122,7 +122,7 @@ def test_the_judge_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
         AttributeStrength(scorer, PROMPTS, perplexity_model=True)
     assert str(error.value) == (
         "AttributeStrength(perplexity_model): got True.\n"
-        "A judge is a name, a Checkpoint with a tokenizer, False for none, or left out."
+        "Give a name, a Checkpoint with a tokenizer, False for no perplexity, or leave it out."
     )
 
 
@@ -130,7 +130,8 @@ def test_wrong_scorers_are_said(scorer, tiny, tmp_path, tiny_llama_pair):
     with pytest.raises(ProbeError) as error:
         AttributeStrength(scorer, PROMPTS, label="happy")
     assert str(error.value) == (
-        f"AttributeStrength(label='happy'): the scorer {str(scorer)!r} has no such label.\nIt has: NEGATIVE, POSITIVE."
+        f"AttributeStrength(label='happy'): the classifier {str(scorer)!r} has no such label.\n"
+        "It has: NEGATIVE, POSITIVE."
     )
     with pytest.raises(AssetError, match="no such file or folder"):
         AttributeStrength(tmp_path / "none", PROMPTS)

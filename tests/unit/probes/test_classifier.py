@@ -1,17 +1,26 @@
-"""Scorers: what they answer, what they are told apart by, and what cannot be one."""
+"""Classifiers: what they answer, what they are told apart by, and what cannot be one."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+)
 
 from lerpnb.checkpoints.devices import pick_device
-from lerpnb.errors import LerpError, ProbeError
+from lerpnb.errors import CheckpointError, LerpError, ProbeError
 from lerpnb.probes.classifier import Classifier
 
-NOT_ONE = "A scorer is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
+NOT_ONE = "A classifier is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
 TEXTS = ["the film was lovely", "a slow and merely long thing to sit through"]
 SMALL = dict(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
 
@@ -100,17 +109,61 @@ def test_its_hash_covers_the_tokenizer_and_not_its_use(scorer):
     assert Classifier.load(scorer, "cpu").sha256 != fresh.sha256
 
 
-def test_what_pads_is_found_or_asked_for(scorer):
-    for token in ("eos_token", "unk_token"):
-        edit(scorer, "tokenizer_config.json", pad_token=None, **({"eos_token": None} if token == "unk_token" else {}))
-        classifier = Classifier.load(scorer, "cpu")
-        assert classifier.tokenizer.pad_token == f"<{token[:3]}>"
-        assert classifier.model.config.pad_token_id == classifier.tokenizer.pad_token_id
-    edit(scorer, "tokenizer_config.json", unk_token=None)
-    assert refusal(scorer) == (
-        f"Classifier.load({str(scorer)!r}): its tokenizer has no padding, end-of-text or unknown token.\n"
-        "Set tokenizer.pad_token to a token of its vocabulary and save it again."
+def decoder(tiny, folder: Path, pad: int | None, **tokens) -> Path:
+    """A Llama that classifies, with a tokenizer that closes each text with its end-of-text token."""
+    torch.manual_seed(0)
+    model = LlamaForSequenceClassification(LlamaConfig(**SMALL, num_key_value_heads=2, pad_token_id=pad))
+    words = tiny.tokenizer()
+    words.pad_token = None
+    end = ("<eos>", words.eos_token_id)
+    words.backend_tokenizer.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[end])
+    for role, token in tokens.items():
+        setattr(words, role, token)
+    return tiny.save(tiny.moved(model, 1, 0.5).eval(), folder, words)
+
+
+@pytest.mark.parametrize("pad", [None, 1, 2])  # of the model; 1 ends every text, 2 is <pad>
+@pytest.mark.parametrize("tokens", [{}, {"pad_token": "<pad>"}, {"pad_token": "<eos>"}, {"padding_side": "left"}])
+def test_a_value_is_that_of_the_text_alone(tiny, tmp_path, pad, tokens):
+    folder = decoder(tiny, tmp_path / "decoder", pad, **tokens)
+    classifier = Classifier.load(folder, "cpu")
+    model = LlamaForSequenceClassification.from_pretrained(folder).eval()
+    words = AutoTokenizer.from_pretrained(folder)
+    alone = [
+        model(input_ids=torch.tensor([words(text)["input_ids"]])).logits[0].softmax(-1)[1].item() for text in TEXTS
+    ]
+    assert classifier.probability(TEXTS, "LABEL_1") == pytest.approx(alone, abs=1e-6)
+    assert abs(alone[0] - alone[1]) > 1e-3
+
+
+def test_texts_share_a_batch_where_the_model_passes_over_padding(tiny, tmp_path, scorer):
+    edit(scorer, "config.json", pad_token_id=2)
+    assert Classifier.load(scorer, "cpu").pads
+    edit(scorer, "tokenizer_config.json", pad_token=None)
+    classifier = Classifier.load(scorer, "cpu")
+    assert classifier.pads and classifier.tokenizer.pad_token == "<pad>"
+    edit(scorer, "config.json", pad_token_id=None)
+    assert not Classifier.load(scorer, "cpu").pads
+
+
+def test_an_adapter_that_does_not_fit_is_refused(tiny, tmp_path, scorer):
+    from peft import LoraConfig, get_peft_model
+
+    base = BertForSequenceClassification.from_pretrained(scorer)
+    model = get_peft_model(
+        base, LoraConfig(r=2, target_modules=["query"], task_type="SEQ_CLS", init_lora_weights=False)
     )
+    model.save_pretrained(tmp_path / "adapter")
+    model.config.save_pretrained(tmp_path / "adapter")
+    tokens = tiny.tokenizer()(TEXTS[0], return_tensors="pt")
+    expected = model.eval()(**tokens).logits.softmax(-1)[0, 1].item()
+    [value] = Classifier.load(tmp_path / "adapter", "cpu").probability(TEXTS[:1], "LABEL_1")
+    assert value == pytest.approx(expected, abs=1e-6)
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    renamed = {name.replace("model.bert", "model._orig_mod.bert"): t for name, t in load_file(file).items()}
+    save_file(renamed, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="the adapter does not fit its base"):
+        Classifier.load(tmp_path / "adapter", "cpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])

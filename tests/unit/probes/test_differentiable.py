@@ -1,4 +1,4 @@
-"""plain.py: what is spelled out has torch's own values, and second derivatives that are right."""
+"""Differentiable networks: what is spelled out has torch's own values, and second derivatives that are right."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_an_operation_without_derivatives_is_named(monkeypatch):
         jvp(lambda x: jvp(F.silu, (x,), (x,))[1], (NUMBERS,), (NUMBERS,))
     assert str(error.value) == (
         "differentiable(): Trying to use forward AD with aten::silu_backward that does not support it.\n"
-        "The operation must be spelled out in lerpnb/plain.py."
+        "The operation must be spelled out in lerpnb/probes/differentiable.py."
     )
 
 

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
 
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.probes import loss as loss_module
-from lerpnb.probes.loss import Loss, head_is_last
+from lerpnb.probes.loss import Loss, head_is_last, refuse_not_causal
 
 TEXTS = (
     "the film was a slow and lovely thing",
@@ -81,7 +82,7 @@ def test_logits_never_come_all_at_once(tiny_llama_pair, corpus, monkeypatch):
         AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]),
         AutoTokenizer.from_pretrained(tiny_llama_pair[0]),
     )
-    head_is_last(model)
+    head_is_last(model), refuse_not_causal(model, "loss")  # tried once a model
     monkeypatch.setattr(loss_module, "LOGITS", 400)
     seen = []
     model.lm_head.register_forward_hook(lambda module, args, logits: seen.append(logits.numel()))
@@ -111,3 +112,49 @@ def test_one_text_more_leaves_the_others_as_they_are(model_and_words, corpus):
     assert shorter.sha256 != corpus.sha256
     both = [Loss(c).measure(model, words)["loss/film"].values for c in (shorter, corpus)]
     assert np.allclose(both[0], both[1][:3], atol=1e-5)
+
+
+SMALL = dict(vocab_size=100, hidden_size=32, num_hidden_layers=1, num_attention_heads=4)
+BOTH_WAYS = "It reads a text in both directions and gives no probability of the next token."
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "way_out"),
+    [
+        ("BertForMaskedLM", SMALL, BOTH_WAYS),
+        ("BertLMHeadModel", SMALL, BOTH_WAYS),
+        ("BertForSequenceClassification", SMALL, "Measure it with ln.Accuracy."),
+        ("XLNetLMHeadModel", dict(vocab_size=100, d_model=32, n_layer=1, n_head=4, d_inner=48), BOTH_WAYS),
+        (
+            "T5ForConditionalGeneration",
+            dict(vocab_size=100, d_model=32, d_ff=48, num_layers=1, num_heads=4, d_kv=8),
+            "Measure it with ln.probes.Seq2SeqLoss.",
+        ),
+    ],
+)
+def test_what_is_no_causal_language_model_is_refused(tiny, corpus, kind, settings, way_out):
+    maker = getattr(transformers, kind)
+    torch.manual_seed(0)
+    model = tiny.moved(maker(maker.config_class(**settings)), 1).eval()
+    with pytest.raises(ProbeError) as error:
+        Loss(corpus).measure(model, tiny.tokenizer())
+    assert str(error.value) == f"loss/film: {kind} is no causal language model.\n{way_out}"
+
+
+def test_an_encoder_as_a_decoder_is_a_causal_language_model(tiny, corpus):
+    model = tiny.moved(transformers.BertLMHeadModel(transformers.BertConfig(**SMALL, is_decoder=True)), 1).eval()
+    assert Loss(corpus).measure(model, tiny.tokenizer())["loss/film"].value() > 0
+
+
+def test_the_end_of_a_text_is_predicted_where_it_is_appended(tiny, corpus):
+    model, words = tiny.llama(), tiny.tokenizer()
+    measured = Loss(corpus, append_eos=True).measure(model, words)["loss/film"]
+    for text, value, weight in zip(corpus.texts, measured.values, measured.weights, strict=True):
+        ids = torch.tensor([[*words(text)["input_ids"], words.eos_token_id]])
+        assert value == pytest.approx(model(input_ids=ids, labels=ids).loss.item(), rel=1e-5)
+        assert weight == ids.shape[1] - 1
+    assert Loss(corpus, append_eos=True).identity() != Loss(corpus).identity()
+    assert Loss(corpus, append_eos=True).subset().append_eos
+    words.eos_token = None
+    with pytest.raises(ProbeError, match="the tokenizer has no end-of-text token"):
+        Loss(corpus, append_eos=True).measure(model, words)

@@ -167,7 +167,7 @@ def test_what_has_no_slope_is_said(line, corpus, tiny_llama_pair):
         "LossSlope(path): Bent bends: its coefficients do not change evenly (model.embed_tokens.weight).\n"
         "A slope is measured along a straight path, such as a Line.",
         'LossSlope(path): computed in bfloat16, in which derivatives are mostly rounding.\nGive dtype="float32".',
-        "slope/film: measured on another path than its own.\nWalk along LossSlope(path)'s path.",
+        "slope/film: measured on another path than its own.\nEvaluate LossSlope(path)'s path.",
     ]
 
 
@@ -179,7 +179,7 @@ def test_a_network_whose_second_derivative_torch_gets_wrong_is_refused(tiny_gpt2
         LossSlope(line, corpus).measure(line.at(0.5), line.tokenizer)
     first, last = str(error.value).split("\n")
     assert first.startswith("slope/film: GPT2LMHeadModel has no trustworthy second derivative: ")
-    assert last == "An operation of it must be spelled out in lerpnb/plain.py."
+    assert last == "An operation of it must be spelled out in lerpnb/probes/differentiable.py."
 
 
 @pytest.mark.slow
