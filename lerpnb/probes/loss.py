@@ -182,7 +182,7 @@ def refuse_not_causal(model: Any, call: str) -> None:
 
 
 def _sees_later_tokens(model: Any) -> bool:
-    """Whether another last token changes the logits before it, by more than rounding; False for what cannot be tried."""
+    """Whether another last token changes the logits before it, beyond rounding; False where that cannot be tried."""
     size = min(9, model.config.get_text_config().vocab_size)
     ids = torch.arange(1, size, device=model.device).unsqueeze(0)
     other = ids.clone()
