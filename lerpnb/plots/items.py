@@ -12,11 +12,7 @@ from lerpnb.results.curve import Curve
 from lerpnb.utils.text import plain, show
 
 MAX_ITEMS = 60  # drawn one by one
-
-
 LETTERS = 160  # of a text, shown when its line is pointed at
-
-
 PANEL = 250  # pixels
 
 

@@ -10,8 +10,6 @@ from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed
 
 BANDS = 4  # runs up to which intervals are drawn as bands
-
-
 PANEL = 250  # pixels
 
 

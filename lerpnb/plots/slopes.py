@@ -10,11 +10,7 @@ from lerpnb.results.curve import Curve
 from lerpnb.utils.text import listed
 
 REACH = 0.35  # how far a tangent reaches to either side, as a share of the least distance between two alphas
-
-
 PIECES = 12  # in which the cubic between two alphas is drawn
-
-
 UPPER, LOWER = 330, 190  # pixels
 
 

@@ -8,11 +8,7 @@ from lerpnb.results.slice import Slice
 from lerpnb.results.surface import Surface
 
 FINE = 61  # places along the longer side at which the interpolated surface is drawn
-
-
 PLOT = 470  # pixels
-
-
 ACROSS, UP = "distance along minus → plus (no unit)", "distance from that line"
 
 

@@ -11,8 +11,6 @@ from lerpnb.plots.theme import CLEAR, FAINT, SHADE, TEXT, escape, number
 from lerpnb.utils.text import plain
 
 PROMPTS = 4
-
-
 LETTERS = 90  # of a line: so many fit a page 900 pixels wide, and the table is as high on a wider one
 
 

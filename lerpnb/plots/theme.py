@@ -19,22 +19,11 @@ from lerpnb.utils.text import plain
 
 # Not responsive: in JupyterLab a responsive figure collapses at the first step of its slider.
 CONFIG = dict(showSendToCloud=False, displaylogo=False, typesetMath=False, responsive=False)
-
-
 BLUE, GREEN, SKY, PURPLE, VERMILION, ORANGE = "#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#D55E00", "#E69F00"
-
-
 COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-
-
 COOL, WARM = (BLUE, GREEN, SKY, PURPLE), (VERMILION, ORANGE)  # of a left and a right axis
-
-
 SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
-
-
 DASHES = ("solid", "dot", "dash", "dashdot")
-
 
 TEXT, FAINT, SHADE, CLEAR, INK = (
     "#787878",
@@ -44,16 +33,10 @@ TEXT, FAINT, SHADE, CLEAR, INK = (
     "#222222",
 )
 
-
 # From little to much, and from apart to alike: both keep their order for color-blind eyes, and in print.
 SEQUENTIAL = [[0, "#FDE9B8"], [0.25, "#F3B05A"], [0.5, "#D9702F"], [0.75, "#A03A3F"], [1, "#5B1A53"]]
-
-
 DIVERGING = [[0, "#B5470B"], [0.25, "#E9A06B"], [0.5, "#EFEDE8"], [0.75, "#79B3DD"], [1, "#0F5A94"]]
-
-
 COLORBAR = dict(thickness=12, outlinewidth=0)
-
 
 UNITS = {
     "nats/token": "nats per token",
@@ -64,14 +47,10 @@ UNITS = {
     "difference": "−1 to 1",
 }
 
-
 ALPHA = "alpha (no unit)"
-
-
 _AXIS = dict(
     gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, linecolor=FAINT, showline=True, automargin=True
 )
-
 
 template = go.layout.Template(
     layout=dict(
@@ -89,13 +68,8 @@ template = go.layout.Template(
     )
 )
 
-
 plotly.io.templates["lerpnb"] = template
-
-
 Landmarks = Sequence[tuple[float, str]]
-
-
 LANDMARKS: Landmarks = ((0, "minus"), (1, "plus"))  # of a line: the checkpoints and their alphas
 
 

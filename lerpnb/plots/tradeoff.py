@@ -14,11 +14,7 @@ from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import FLUENCY, fluency_of
 
 DISTANCE = "distance/base"
-
-
 HEIGHT, UPPER, LOWER = 360, 360, 150  # pixels
-
-
 LEGEND = 84  # letters of the legend that a page of 900 pixels has room for
 
 

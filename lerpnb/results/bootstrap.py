@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 
 DRAWS = 2_000
-
-
 SEED = 0
 
 

@@ -3,11 +3,7 @@
 import numpy as np
 
 POWERS = (5, 3, 1)  # of the distance, the smoothest first
-
-
 NEAR = 4  # measured points that tell how rough a surface is at a place
-
-
 SURE = 2.0  # times what they tell is believed: `tests/benchmarks/plane.py` counts how often that is enough
 
 

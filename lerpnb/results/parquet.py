@@ -14,7 +14,6 @@ from lerpnb.utils.atomic import atomic_file
 
 FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
 
-
 # What every quantity at every coordinate has; a curve, a surface puts its coordinates before them.
 MEASURED = dict(quantity=TEXT, kind=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 FLUENCY = "perplexity/continuations"  # of the texts whose strength was measured
-
 LOWER_IS_BETTER = {"loss": True, "perplexity": True, "errors": True, "strength": False, "accuracy": False}
 
 

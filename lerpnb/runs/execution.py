@@ -30,8 +30,6 @@ from lerpnb.runs.staging import Staging, say
 from lerpnb.utils.atomic import atomic_file, replace_folder
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
-
-
 FROM_CURVE = ("device", "dtype", "seeds", "hashes", "ends", "settings")  # of a curve's provenance, for run.json
 
 

@@ -21,17 +21,9 @@ from lerpnb.data.demo import DEMO
 from lerpnb.errors import RunError
 
 SUFFIXES = set(".csv .tsv .txt .json .jsonl .yaml .yml .parquet .npy .npz .gguf .safetensors .ipynb".split())
-
-
 ALWAYS_FILES = set(".csv .json .jsonl .parquet .gguf".split())  # what lerpnb opens as a file even as org/name.csv
-
-
 InputPath = Annotated[StrictStr, "what a run reads: a file, a folder, a built-in, a data set or a hub id"]
-
-
 OutputPath = Annotated[StrictStr, "what a run writes: it need not be there, and its content is not looked at"]
-
-
 MANY = 1000  # files of a folder that is hashed; a larger one is a place, not an input
 
 

@@ -18,11 +18,7 @@ from lerpnb.utils.atomic import atomic_file
 from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
 
 KERNEL = "python3"
-
-
 TRIES = 3  # to start a kernel: another run may have taken its ports
-
-
 WHY = 300  # characters of an error's first line
 
 

@@ -191,8 +191,6 @@ def is_run(cell: NotebookNode) -> bool:
 
 
 MOST = 1_000_000  # characters of one cell's prints, or of one value
-
-
 TAIL = 10_000  # of them from the end, where there were more
 
 

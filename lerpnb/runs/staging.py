@@ -15,8 +15,6 @@ from lerpnb.runs.spec import RunSpec
 from lerpnb.utils.process import is_gone, machine, process_identity
 
 QUIET = 900  # seconds without a change after which another machine's temporary folder is taken for abandoned
-
-
 RUNNING = "running.json"  # in a temporary folder: the process that runs it, and what is known of the run
 
 

@@ -17,11 +17,7 @@ from lerpnb.runs.directory import RunDirectory
 from lerpnb.utils.text import listed
 
 FACTS = ("status", "notebook", "started", "seconds", "error", "sweep")  # columns beside parameters and summary numbers
-
-
 CURVE = ["alpha", "quantity", "kind", "value", "low", "high", "n", "unit"]
-
-
 READERS = 8  # requests at a time to a store that is far
 
 

@@ -105,8 +105,6 @@ def distinct(points: list, call: str) -> list:
 
 
 COARSE = 5  # points along each side of the lattice that comes first
-
-
 Window = tuple[float, float, float, float]  # x from, x to, y from, y to
 
 

@@ -1,9 +1,5 @@
 """Environment."""
 
 DEVICE = "LERPNB_DEVICE"  # environment variable: the file that tells, at the kernel's end, what torch computed on
-
-
 FILE = "LERPNB_PROGRESS"  # environment variable: the file that a batch run keeps current
-
-
 RUN_DIR = "LERPNB_RUN_DIR"  # environment variable: the folder into which a batch run's notebook records

@@ -19,14 +19,8 @@ from lerpnb.utils.atomic import atomic_file
 from lerpnb.utils.environment import FILE
 
 Item = TypeVar("Item")
-
-
 EVERY = 0.5  # seconds between two writes of that file
-
-
 DELAY = 3.0  # seconds before a live bar shows
-
-
 _outermost_is_running = False
 
 

@@ -4,7 +4,6 @@ import re
 
 KINDS = "embeddings|attention q|attention k|attention v|attention qkv|attention out|MLP|norms|head|other".split("|")
 
-
 # The first that fits what follows the layer's number in a name tells its kind: Llama, Qwen, GPT-2, NeoX, OPT, T5.
 RULES = {
     "norms": r"norm|\bln|layer_?norm|\bln_\w+",

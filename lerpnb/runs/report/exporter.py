@@ -29,14 +29,8 @@ from lerpnb.utils.atomic import atomic_file
 from lerpnb.utils.progress import time_text
 
 PLOTLY = "application/vnd.plotly.v1+json"
-
-
 NEVER_SHOWN = ("application/vnd.jupyter.widget-view+json", "application/javascript")
-
-
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, "responsive": True}
-
-
 PAGE = Path(__file__).parent / "template"  # the template, the style and the script
 
 

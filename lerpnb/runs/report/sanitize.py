@@ -12,34 +12,17 @@ import nh3
 
 # Names that say nothing about a person or a machine, and are words of other texts.
 NOBODY = {"root", "user", "users", "home", "admin", "ubuntu", "debian", "runner", "jovyan", "vscode", "nobody", "test"}
-
-
 NOWHERE = {"localhost", "host", "node", "server", "main", "demo", "test"}
-
-
 ESCAPE = r"\x1b\[[\d;]*m"  # a terminal's color; it ends in a letter, and a name may follow at once
-
-
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY", re.I)
-
-
 DRAWING = set("svg g path rect circle ellipse line polyline polygon text tspan".split())
-
-
 TAGS = nh3.ALLOWED_TAGS | DRAWING | set("section main button input label tfoot font meter progress style".split())
-
-
 DROPPED = set("script noscript template iframe object embed title textarea select".split())  # with what is in them
-
-
 EVERYWHERE = set("class id style title dir lang role hidden align valign width height start color scope".split())
-
-
 PRESENTATION = set(
     "viewBox xmlns d x y x1 y1 x2 y2 cx cy r rx ry dx dy points transform fill fill-opacity stroke stroke-width "
     "stroke-opacity stroke-dasharray opacity text-anchor font-size font-family font-weight".split()
 )
-
 
 ATTRIBUTES = {
     "*": EVERYWHERE,
@@ -57,10 +40,7 @@ ATTRIBUTES = {
     "progress": {"value", "max"},
 } | dict.fromkeys(DRAWING, PRESENTATION)
 
-
 FETCHES = re.compile(r"url\s*\(|@import|image-set\s*\(|\\", re.I)  # CSS that may ask for a file; \ can hide such a word
-
-
 LINKS = ("#", "http://", "https://", "mailto:")
 
 

@@ -18,8 +18,6 @@ from lerpnb.runs.spec import Notebook, RunSpec
 from lerpnb.utils.progress import seconds_of
 
 LONGEST = 120  # letters of a run's name
-
-
 SAFE = set(string.ascii_letters + string.digits + " .,=+-_")
 
 

@@ -17,14 +17,8 @@ from lerpnb.runs.sweeps.lock import progress_of
 from lerpnb.utils.progress import time_text
 
 STYLES = {"done": "green", "skipped": "dim", "running": "cyan", "waiting": "dim"}  # the others are red
-
-
 ENDED = ("done", "skipped", "failed", "failed before", "stopped")
-
-
 WIDEST = 10_000  # letters of a line of text
-
-
 SHOWN = 24  # rows of the live table
 
 

@@ -15,8 +15,6 @@ from lerpnb.runs.directory import RunDirectory
 from lerpnb.utils.process import is_gone, process_identity
 
 BEAT = 5.0  # seconds between two signs of life
-
-
 PATIENCE = 60.0  # seconds without one, by the watcher's own clock, after which a lock may be taken over
 
 

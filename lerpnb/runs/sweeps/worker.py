@@ -24,11 +24,7 @@ from lerpnb.runs.spec import RunSpec
 from lerpnb.runs.sweeps.lock import RunLock
 
 STOPPED = ("Interrupted", "Terminated", "Killed")  # errors of runs that were ended from outside: no fault of theirs
-
-
 LOOK, FAR = 0.25, 5.0  # seconds between two looks at the child; and at a store that is far
-
-
 TAIL = 2_000  # letters of what a broken child printed
 
 
