@@ -63,9 +63,10 @@ def contents(inputs: dict[str, Any], folder: Path) -> dict[str, str]:
         digests: list[str] = []
 
         def note(text: str, digests: list[str] = digests) -> None:
-            path = _built_in(text) or (_find(text, folder) if text else None)
             with suppress(OSError):
-                digests.extend(filter(None, [path and _digest(path)]))
+                path = _built_in(text) or (_find(text, folder) if text else None)
+                if path and (digest := _digest(path)):
+                    digests.append(digest)
 
         _each(value, note)
         if digests:

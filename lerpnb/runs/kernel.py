@@ -72,7 +72,7 @@ def _run_cells(
         if monitor.ended or died:
             why, kind = monitor.death(work / "kernel.log"), (monitor.ended or {"kind": kind})["kind"]
         elif isinstance(error, SystemExit):
-            name = signal.Signals(error.code - 128).name
+            name = signal.Signals(int(error.code or 0) - 128).name
             why = f"the run was ended from outside ({name})."
             return {"cell": monitor.cell or None, "kind": "Terminated", "signal": name, "why": why}
         elif isinstance(error, KeyboardInterrupt):

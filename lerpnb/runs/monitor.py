@@ -172,8 +172,14 @@ class KernelMonitor:
     def _draw(self, text: str, done: int, total: int | None) -> None:
         if self._bar is None:
             columns = BarColumn(20), TextColumn("{task.description}", markup=False)
-            own = {"redirect_stdout": False, "redirect_stderr": False}
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False, **own)
+            self._bar = Progress(
+                *columns,
+                console=Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._bar.add_task("")
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], description=text, completed=done, total=total or None, refresh=True)

@@ -7,14 +7,14 @@ import os
 import re
 import tokenize
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import yaml
 from nbformat import NotebookNode
-from pydantic import BeforeValidator, StrictStr, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, StrictBool, StrictStr, TypeAdapter, ValidationError
 
 from lerpnb.errors import RunError
 from lerpnb.runs.inputs import InputPath, OutputPath
@@ -79,7 +79,7 @@ def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)")
                 if annotation is not None:
                     quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
                     kind = annotation.value if quoted else ast.unparse(annotation)
-                parameters[target.id] = Parameter(target.id, kind, default, comments.get(line.end_lineno, ""))
+                parameters[target.id] = Parameter(target.id, kind, default, comments.get(line.end_lineno or 0, ""))
     return parameters
 
 
@@ -123,23 +123,18 @@ def _plain(value: Any) -> Any:
 
 
 def _fitted(value: Any, adapter: TypeAdapter) -> Any:
-    """The value, as it came where the type takes that: of `bool | str` the text "true" stays a text."""
+    """The value in its declared type: as it came where the type takes that, else converted where nothing is lost.
+
+    A text may be a list, a mapping, true or false in YAML, as on the command line; of `bool | str` "true" stays a text.
+    """
     with suppress(ValidationError):
-        return adapter.validate_python(value, strict=True, context="as it came")
+        return adapter.validate_python(value, strict=True)
+    with suppress(ValidationError):
+        return adapter.validate_python(value)
+    read = yaml.safe_load(value) if isinstance(value, str) else None
+    if isinstance(read, list | dict) or isinstance(read, bool) and value.lower() in ("true", "false"):
+        value = read
     return adapter.validate_python(value)
-
-
-def _from_yaml(kind: type) -> Callable[[Any, ValidationInfo], Any]:
-    """A text that is YAML of that kind becomes its value, as on the command line; true and false are bools."""
-
-    def read(value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str) and not info.context and (kind is not bool or value.lower() in ("true", "false")):
-            value = yaml.safe_load(value)
-        if not isinstance(value, kind):
-            raise ValueError(value)
-        return value
-
-    return read
 
 
 def _no_bool(value: Any) -> Any:
@@ -148,16 +143,14 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-K, V = TypeVar("K"), TypeVar("V")
-
 # What an annotation may name: a value is converted where nothing is lost, and "yes" is not true.
 TYPES: dict[str, Any] = {name: getattr(typing, name) for name in ("Any", "Literal", "Optional", "Union")} | {
-    "bool": Annotated[bool, BeforeValidator(_from_yaml(bool))],
+    "bool": StrictBool,
     "int": Annotated[int, BeforeValidator(_no_bool)],
     "float": Annotated[float, BeforeValidator(_no_bool)],
     "str": StrictStr,
-    "list": Annotated[list[V], BeforeValidator(_from_yaml(list))],
-    "dict": Annotated[dict[K, V], BeforeValidator(_from_yaml(dict))],
+    "list": list,
+    "dict": dict,
     "InputPath": InputPath,
     "OutputPath": OutputPath,
 }

@@ -78,8 +78,13 @@ class Notebook:
         values = {key: parameter.default for key, parameter in self.takes.items()} | given
         return json.loads(json.dumps(values, default=str))  # a default may be anything
 
-    def spec(self, name: str, given: dict[str, Any], to: str, **options: Any) -> RunSpec:
-        """The spec of a run with these checked parameters."""
+    def spec(self, name: str, given: dict[str, Any], to: str, call: str, **options: Any) -> RunSpec:
+        """The spec of a run with these checked parameters; options are further fields of it."""
+        for limit, unit in (("time_limit", "seconds"), ("memory_limit", "GiB")):
+            value = options.get(limit)
+            if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                takes = f"It takes {unit}, a number above 0, or None for no limit."
+                raise RunError(f"{call}: {limit} is {value!r}.\n{takes}")
         values = self.values(given)
         files = contents({key: values[key] for key in values if self.takes[key].is_input}, self.path.parent)
         return RunSpec(
@@ -109,9 +114,6 @@ def prepare(
     """Check everything that a run needs, before a kernel starts. Arguments and errors are those of `run`."""
     source = Notebook.read(notebook)
     call = f'run("{source.path.stem}")'
-    for limit, value, unit in (("time_limit", time_limit, "seconds"), ("memory_limit", memory_limit, "GiB")):
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-            raise RunError(f"{call}: {limit} is {value!r}.\nIt takes {unit}, a number above 0, or None for no limit.")
     given = source.checked(parameters or {}, call)
     name = source.path.stem if name is None else name
     if not re.fullmatch(r"\w[\w .,=+-]*", name) or name.endswith((".failed", ".", " ")):
@@ -120,7 +122,7 @@ def prepare(
             "It starts with a letter or digit, holds letters, digits, spaces and .,_-+= and does not end in .failed."
         )
     limits = {"time_limit": time_limit, "memory_limit": memory_limit, "environment": environment or {}}
-    return source.spec(name, given, str(to), **limits)
+    return source.spec(name, given, str(to), call, **limits)
 
 
 def find_notebook(notebook: str | Path) -> Path:

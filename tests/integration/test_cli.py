@@ -148,7 +148,7 @@ def test_report_writes_a_page_and_prints_where(tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path}/a.html\n"
     assert (tmp_path / "a.html").exists()
     assert fails(["report", "nowhere"], capsys) == (
-        "error: report('nowhere'): no file nowhere.\nPass a run folder or an executed .ipynb.\n"
+        "error: write_report('nowhere'): no file nowhere.\nPass a run folder or an executed .ipynb.\n"
     )
 
 

@@ -170,6 +170,16 @@ def test_names_tell_what_varies_unless_a_pattern_does(here):
             "time_limit: 'soon' is no length of time; write it as 2h, 90m, 1h30m or as seconds.",
         ),
         (
+            "notebook: small.ipynb\ntime_limit: 0",
+            "time_limit is 0.0.\nIt takes seconds, a number above 0, or None for no limit.",
+        ),
+        ("notebook: small.ipynb\nmemory_limit: much", "'memory_limit' is GiB, came 'much' (str)."),
+        ("notebook: small.ipynb\nresources: {GPU: x}", "resources: 'GPU' is a number, came 'x' (str)."),
+        (
+            "notebook: small.ipynb\nthen: {name: a}",
+            "then: it names no notebook.\nWrite 'notebook: 02_interpolate', say.",
+        ),
+        (
             "notebook: small.ipynb\nthen: {notebook: small.ipynb}",
             "then: small.ipynb has no parameter 'runs', which would get the finished runs.",
         ),

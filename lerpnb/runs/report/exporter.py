@@ -1,4 +1,4 @@
-"""An executed notebook as one HTML page that needs nothing: no kernel, no network, no other file. It knows no torch.
+"""An executed notebook as one HTML page that needs nothing: no kernel, no network, no other file. No torch is needed.
 
 The page's Content-Security-Policy allows scripts by their hashes only: whatever a model wrote or a notebook's HTML
 holds, nothing else runs, and nothing is asked of any machine.
@@ -51,19 +51,19 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     >>> write_report(notebook).name
     'seven.html'
     """
-    source = Path(source)
+    source, call = Path(source), f"write_report({str(source)!r})"
     notebook = source / "executed.ipynb" if source.is_dir() else source
     if not notebook.is_file():
-        raise RunError(f"report({str(source)!r}): no file {notebook}.\nPass a run folder or an executed .ipynb.")
+        raise RunError(f"{call}: no file {notebook}.\nPass a run folder or an executed .ipynb.")
     try:
         node = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its parts raise
-        raise RunError(f"report({str(source)!r}): {notebook} is no notebook.\nPass an executed .ipynb.") from error
+        raise RunError(f"{call}: {notebook} is no notebook.\nPass an executed .ipynb.") from error
     if output is None:
         output = source / "report.html" if source.is_dir() else source.with_suffix(".html")
-    output = _writable(Path(output), f"report({str(source)!r})")
+    output = _writable(Path(output), call)
     if output.resolve() == notebook.resolve():
-        raise RunError(f"report({str(source)!r}): {output} is the notebook. Name another file for its page.")
+        raise RunError(f"{call}: {output} is the notebook. Name another file for its page.")
     facts = facts_beside(notebook) or facts_within(node)
     with atomic_file(output) as temporary:
         temporary.write_text(render(node, facts, notebook.parent, code), encoding="utf-8")
@@ -85,22 +85,22 @@ def facts_beside(notebook: Path) -> dict:
 
 
 def facts_within(notebook: NotebookNode) -> dict:
-    """What a notebook that no runner ran tells itself: its parameters, and what its first curve knows of its making."""
-    told: dict[str, Any] = {}
+    """The facts in a notebook that was not run by lerpnb: its parameters, and those of its first curve."""
+    facts: dict[str, Any] = {}
     with suppress(LerpError):
-        told["parameters"] = {name: one.default for name, one in parameters_of(notebook).items()}
-        told["parameters"] |= notebook.metadata.get("papermill", {}).get("parameters", {})
+        facts["parameters"] = {name: one.default for name, one in parameters_of(notebook).items()}
+        facts["parameters"] |= notebook.metadata.get("papermill", {}).get("parameters", {})
     for cell in notebook.cells:
         for out in cell.get("outputs", []):
             layout = (out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}
             meta = layout.get("meta")
             if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
-                return told | {key: value for key, value in meta["facts"].items() if key != "seconds"}  # its walk's
-    return told
+                return facts | {key: value for key, value in meta["facts"].items() if key != "seconds"}
+    return facts
 
 
 def _writable(path: Path, call: str) -> Path:
-    """The path, at which a file can be written: what stands in the way is told before a page is built."""
+    """The path, where a file can be written: what stands in the way is an error before a page is built."""
     if path.is_dir():
         raise RunError(f"{call}: {path} is a folder. Name a file, such as {path / 'report.html'}.")
     try:
@@ -112,13 +112,13 @@ def _writable(path: Path, call: str) -> Path:
 
 
 class LerpnbExporter(HTMLExporter):
-    """nbconvert's exporter `lerpnb-html`: live Plotly figures, folded code, a footer of facts; one file, offline."""
+    """nbconvert's exporter `lerpnb-html`: live Plotly figures, folded code, a footer of facts; one offline file."""
 
-    export_from_notebook = None  # not in menus: their addresses take no hyphen, so `MenuExporter` stands there
+    export_from_notebook: Any = None  # not in menus: their addresses take no hyphen, so `MenuExporter` stands there
 
     @default("template_name")
     def _default_template_name(self) -> str:
-        return "base"  # nbconvert's own page asks two networks for scripts; only its order of blocks is used here
+        return "base"  # nbconvert's own page asks two networks for scripts; only its order of blocks is used
 
     @default("raw_template")
     def _default_raw_template(self) -> str:
@@ -130,7 +130,7 @@ class LerpnbExporter(HTMLExporter):
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """The page and nbconvert's resources, from a notebook, which is not changed."""
         resources = dict(resources or {})
         place = resources.setdefault("metadata", {})
@@ -227,8 +227,8 @@ def _title(nb: NotebookNode) -> str:
 
 
 def _head(facts: dict) -> str:
-    told = [facts.get("name"), str(facts.get("started", ""))[:10], facts.get("device")]
-    return " · ".join(str(part) for part in [*told, _took(facts)] if part)
+    parts = [facts.get("name"), str(facts.get("started", ""))[:10], facts.get("device")]
+    return " · ".join(str(part) for part in [*parts, _took(facts)] if part)
 
 
 def _took(facts: dict) -> str:

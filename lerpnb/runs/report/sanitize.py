@@ -1,4 +1,4 @@
-"""What makes texts and HTML safe to hand on: nothing tells whose machine they are from, runs or asks for a file."""
+"""Making texts and HTML safe to hand on: nothing in them names a machine or a person, runs, or asks for a file."""
 
 import getpass
 import os
@@ -45,10 +45,10 @@ LINKS = ("#", "http://", "https://", "mailto:")
 
 
 def redact(value: Any, also: dict[str, str] | None = None) -> Any:
-    """A copy of JSON-like data in which no string tells whose machine it came from.
+    """A copy of JSON-like data in which no string says whose machine it came from.
 
     The home folder becomes ~, the user's and the machine's names become user and host, and values of environment
-    variables called token, secret, password or key become ***. Pictures are left as they are.
+    variables called token, secret, password or key become ***. Images are left as they are.
 
     Args:
         value: dicts, lists and strings, nested.
@@ -62,7 +62,7 @@ def redact(value: Any, also: dict[str, str] | None = None) -> Any:
     def clean(part: Any, name: str = "") -> Any:
         if isinstance(part, str) and not (name == "bdata" or name.startswith("image/") and name != "image/svg+xml"):
             for pattern, new in rules:
-                part = pattern.sub(lambda found, new=new: (found[1] if found.re.groups else "") + new, part)
+                part = pattern.sub(lambda match, new=new: (match[1] if match.re.groups else "") + new, part)
         elif isinstance(part, dict):
             return type(part)({clean(key): clean(inner, key) for key, inner in part.items()})
         elif isinstance(part, list | tuple):

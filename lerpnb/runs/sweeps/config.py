@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lerpnb.errors import RunError
@@ -19,6 +18,9 @@ from lerpnb.utils.progress import seconds_of
 
 LONGEST = 120  # letters of a run's name
 SAFE = set(string.ascii_letters + string.digits + " .,=+-_")
+
+
+Values = Annotated[list[Any], Field(min_length=1)]
 
 
 class _Part(BaseModel):
@@ -39,10 +41,10 @@ class _File(_Part):
     notebook: str = Field(min_length=1, description="a path or the name of one of the project's notebooks")
     name: str | None = Field(None, description="a pattern such as 'seed{seed}-lo{lo:g}'")
     parameters: dict[str, Any] = Field({}, description="a mapping of names to values")
-    grid: dict[str, Annotated[list[Any], Len(1)]] = Field({}, description="a mapping of names to lists of values")
+    grid: dict[str, Values] = Field({}, description="a mapping of names to lists of values")
     entries: list[dict[str, Any]] = Field([], alias="list", description="a list of mappings of names to values")
     time_limit: int | float | str | None = Field(None, description="a time such as 2h, 90m or seconds")
-    memory_limit: float | None = Field(None, gt=0, description="GiB, above 0")
+    memory_limit: float | None = Field(None, description="GiB")
     environment: dict[str, str | bool | int | float] = Field({}, description="a mapping of names to texts")
     resources: dict[str, float] = Field({}, description="a mapping such as {GPU: 1}")
     then: _Then | None = Field(None, description="a mapping with a notebook")
@@ -66,13 +68,14 @@ class SweepConfig:
     resources: dict[str, float] = field(default_factory=dict)  # what a run takes of a Dask worker
     then: dict[str, Any] | None = None
 
-    def last(self, done: list[str], to: str) -> RunSpec | None:
+    def last(self, done: list[str], to: str | Path) -> RunSpec | None:
         """The last run, which looks at those that are done: their addresses are its parameter `runs`."""
         if self.then is None or not done:
             return None
         runs = RunDirectory(to)
         given = {**self.then["parameters"], "runs": [runs.address(name) for name in done]}
-        return self.then["notebook"].spec(self.then["name"], given, runs.where, sweep=self.name)
+        notebook, call = self.then["notebook"], f'sweep("{self.name}")'
+        return notebook.spec(self.then["name"], given, runs.where, call, sweep=self.name)
 
 
 def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
@@ -91,7 +94,7 @@ def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
     file = Path(file)
     call = f'sweep("{file.name}")'
     sweep = _read(file, call)
-    notebook = _found(sweep.notebook, file, call)
+    notebook = _notebook(sweep.notebook, file, call)
     takes, varying = notebook.takes, _varying(sweep, call)
     _known([*sweep.parameters, *varying], takes, call)
     pattern = sweep.name or ",".join(f"{key}={{{key}}}" for key in varying) or file.stem
@@ -112,7 +115,7 @@ def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
         if name in specs:
             hint = f" It leaves out {missing[0]!r}." if missing else " Two of them are the same."
             raise RunError(f"{call}: two runs would be called {name!r}.{hint}\nWrite a field into `name` that differs.")
-        specs[name] = notebook.spec(name, given, where, **options)
+        specs[name] = notebook.spec(name, given, where, call, **options)
     then = _last(sweep.then, file, f"{call}: then")
     if then and then["name"] in specs:
         raise RunError(f"{call}: two runs would be called {then['name']!r}.\nGive `then` another name.")
@@ -164,7 +167,7 @@ def _refusal(kind: str, place: tuple[int | str, ...], value: Any, call: str) -> 
     return f"{call}: {key!r} is {fields[str(key)].description}, {came}."
 
 
-def _found(notebook: str, file: Path, call: str) -> Notebook:
+def _notebook(notebook: str, file: Path, call: str) -> Notebook:
     beside = file.parent / notebook
     return Notebook.read(beside if beside.is_file() else notebook, call)
 
@@ -228,7 +231,7 @@ def _is_whole(value: Any) -> bool:
 def _last(then: _Then | None, file: Path, call: str) -> dict[str, Any] | None:
     if then is None:
         return None
-    notebook = _found(then.notebook, file, call)
+    notebook = _notebook(then.notebook, file, call)
     if "runs" not in notebook.takes:
         raise RunError(f"{call}: {notebook.path.name} has no parameter 'runs', which would get the finished runs.")
     given = notebook.checked(then.parameters, call)

@@ -150,9 +150,9 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iter
         table.add_column(Text(name), justify="right" if i in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(file=StringIO(), width=WIDEST)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    text = StringIO()
+    Console(file=text, width=WIDEST).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def _short(text: str, row: Row) -> str:

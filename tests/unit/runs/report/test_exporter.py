@@ -285,9 +285,9 @@ def test_nothing_to_read_is_told(tmp_path, monkeypatch):
     Path("empty").mkdir()
     Path("broken.ipynb").write_text("{", encoding="utf-8")
     told = {
-        "empty": "report('empty'): no file empty/executed.ipynb.\nPass a run folder or an executed .ipynb.",
-        "none.ipynb": "report('none.ipynb'): no file none.ipynb.\nPass a run folder or an executed .ipynb.",
-        "broken.ipynb": "report('broken.ipynb'): broken.ipynb is no notebook.\nPass an executed .ipynb.",
+        "empty": "write_report('empty'): no file empty/executed.ipynb.\nPass a run folder or an executed .ipynb.",
+        "none.ipynb": "write_report('none.ipynb'): no file none.ipynb.\nPass a run folder or an executed .ipynb.",
+        "broken.ipynb": "write_report('broken.ipynb'): broken.ipynb is no notebook.\nPass an executed .ipynb.",
     }
     for source, message in told.items():
         with pytest.raises(RunError) as error:
@@ -300,12 +300,14 @@ def test_what_cannot_be_written_is_told_before_the_page_is_built(tmp_path, monke
     nbformat.write(new_notebook(), "a.ipynb")
     Path("folder").mkdir()
     monkeypatch.setattr(reports, "render", lambda *_: pytest.fail("built a page"))
-    told = {
-        "folder": "report('a.ipynb'): folder is a folder. Name a file, such as folder/report.html.",
-        "folder/../a.ipynb": "report('a.ipynb'): folder/../a.ipynb is the notebook. Name another file for its page.",
-        "a.ipynb/page.html": "report('a.ipynb'): cannot write a.ipynb/page.html: File exists.",
+    messages = {
+        "folder": "write_report('a.ipynb'): folder is a folder. Name a file, such as folder/report.html.",
+        "folder/../a.ipynb": (
+            "write_report('a.ipynb'): folder/../a.ipynb is the notebook. Name another file for its page."
+        ),
+        "a.ipynb/page.html": "write_report('a.ipynb'): cannot write a.ipynb/page.html: File exists.",
     }
-    for output, message in told.items():
+    for output, message in messages.items():
         with pytest.raises(RunError) as error:
             reports.write_report("a.ipynb", output)
         assert str(error.value) == message
