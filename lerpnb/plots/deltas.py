@@ -44,7 +44,7 @@ def plot_deltas(deltas: WeightDeltas) -> Figure:
         right=20,
         subplot_titles=list(titles.values()),
     )
-    fig.update_annotations(x=0, xanchor="left", yshift=3, font_size=13)
+    fig.update_annotations(x=0, xanchor="left", yshift=3, font=None)
     for row, column in enumerate(titles, start=1):
         table = frame.pivot(index="kind", columns="layer", values=column).reindex(index=kinds, columns=layers)
         fig.add_heatmap(
@@ -70,7 +70,7 @@ def _lay_out(fig: Figure, frame: pd.DataFrame, layers: list[str], columns: list[
     ticks = dict(tickmode="array", tickvals=shown, ticktext=[layers[i] for i in shown])
     fig.update_xaxes(range=[-0.5, len(layers) - 0.5], showgrid=False, showline=False, ticks="", **ticks)
     fig.update_xaxes(title_text="layer (in: before the first, out: behind the last)", row=len(columns), col=1)
-    fig.update_yaxes(showgrid=False, showline=False, ticks="", ticklabelstandoff=4)
+    fig.update_yaxes(showgrid=False, showline=False, ticks="", ticklabelstandoff=4, automargin=True)
     sizes = [column for column in columns if column != "cosine"]
     high = float(np.nanmax(frame[sizes].to_numpy(float), initial=0)) or 1.0
     tall, paper = (n * body + (n - 1) * TITLE for n in (len(sizes), len(columns)))

@@ -49,7 +49,7 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
     fig = Figure.blank(430, _alt(surface, shown), theme.facts(surface.provenance), t=56, b=74, l=90, r=20)
     titles = [f"<b>{escaped(quantity, 60)}</b>" for quantity in shown]
     fig.set_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=titles)
-    fig.update_annotations(font_size=13, yshift=6)
+    fig.update_annotations(font=None, yshift=6)
     for col, quantity in enumerate(shown, start=1):
         across, up = surface.levels
         cells = surface.matrix(quantity).T  # the second line's alpha goes up

@@ -48,9 +48,9 @@ UNITS = {
 }
 
 ALPHA = "alpha (no unit)"
-_AXIS = dict(
-    gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, linecolor=FAINT, showline=True, automargin=True
-)
+
+
+_AXIS = dict(gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, linecolor=FAINT, showline=True)
 
 template = go.layout.Template(
     layout=dict(
