@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from lerpnb.explorer.diff import AFTER, BEFORE, word_diff, words
 from lerpnb.plots import theme
-from lerpnb.plots.text_table import TextTable
+from lerpnb.plots.text_table import TextTable, folded
 from lerpnb.plots.theme import Figure, escaped, number
+from lerpnb.utils.text import plain
 
 BARS, AXIS, SLIDER = 200, 56, 92  # pixels, from the top; the table of texts comes last
 
@@ -78,11 +79,10 @@ def _cells(prompt: str, texts: Sequence[str]) -> list[str]:
     split = [words(text) for text in texts]
     cells = []
     for i, (text, changes) in enumerate(zip(split, word_diff(split, (0, 0)), strict=True)):
-        kind = BEFORE if i else AFTER
-        marked = [
-            f"<b>{escaped(word)}</b>" if of & kind else escaped(word) for word, of in zip(text, changes, strict=True)
-        ]
-        cells.append(f"<i>{escaped(prompt, 150)}</i> {' '.join(marked) or 'no text at this alpha'}")
+        side = BEFORE if i else AFTER
+        marked = [(word, "b" if change & side else "") for word, change in zip(text, changes, strict=True)]
+        parts = [(plain(prompt, 150), "i"), *(marked or [("no text at this alpha", "")])]
+        cells.append(folded([(word, tag) for part, tag in parts for word in plain(part).split()]))
     return cells
 
 

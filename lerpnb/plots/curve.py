@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,20 +74,21 @@ def _lines(curve: Curve) -> list[_Line]:
     left, right = (curve.of_kind(kind) for kind in ("loss", "strength"))
     if not (left or right):
         left = [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
-    looks = [(q, False, theme.COOL[i % 4], theme.SYMBOLS[(i + i // 4) % 4]) for i, q in enumerate(left)]
-    looks += [(q, bool(left), theme.WARM[i % 2], theme.SYMBOLS[(i + 2) % 4]) for i, q in enumerate(right)]
-    return [_Line(q, curve.frame[curve.frame["quantity"] == q], *look) for q, *look in looks]
+    rows = dict(iter(curve.frame.groupby("quantity")))
+    cool = [_Line(q, rows[q], False, *theme.cool(i)) for i, q in enumerate(left)]
+    warm = [(theme.WARM[i % 2], theme.SYMBOLS[(i + 2) % 4]) for i in range(len(right))]
+    return cool + [_Line(q, rows[q], bool(left), *look) for q, look in zip(right, warm, strict=True)]
 
 
-def _place(line: _Line) -> dict:
+def _place(line: _Line) -> dict[str, Any]:
     return dict(legendgroup=line.quantity, secondary_y=line.right)
 
 
 def _add_band(fig: Figure, line: _Line) -> None:
-    interval = (line.rows[column] for column in ("alpha", "low", "high"))
+    band = line.rows["alpha"], line.rows["low"], line.rows["high"]
     edge = dict(width=1, color=faint(line.color, 0.3))
     name = f"{escaped(line.quantity)}, 95 % interval"
-    fig.add_band(*interval, line.color, name=name, line=edge, **_place(line))
+    fig.add_band(*band, line.color, name=name, line=edge, **_place(line))
 
 
 def _add_line(fig: Figure, line: _Line) -> None:
@@ -139,7 +141,7 @@ def _add_crosses(fig: Figure, lines: list[_Line], top: float) -> None:
 
 
 def _lay_out(fig: Figure, curve: Curve, lines: list[_Line]) -> None:
-    fig.mark_alphas(*curve.alphas[[0, -1]].tolist(), theme.landmarks(curve.provenance))
+    fig.mark_alphas(float(curve.alphas[0]), float(curve.alphas[-1]), theme.landmarks(curve.provenance))
     right = [line for line in lines if line.right]
     fig.update_layout(xaxis_domain=[0, 1], yaxis_title_text=_title([line for line in lines if not line.right]))
     if right:
@@ -175,7 +177,9 @@ def _add_here(fig: Figure, curve: Curve, lines: list[_Line], table: TextTable, t
     moving = list(range(len(fig.data), len(fig.data) + len(lines) + bool(table.columns)))
     steps = []
     for i, alpha in enumerate(alphas):
-        step = dict(x=[rounded([alpha]) for _ in lines], y=[[heights[line.quantity][i]] for line in lines])
+        step: dict[str, Any] = dict(
+            x=[rounded([alpha]) for _ in lines], y=[[heights[line.quantity][i]] for line in lines]
+        )
         if table.columns:
             step = {name: [*column, None] for name, column in step.items()}
             step["header.values"] = [None] * len(lines) + [table.header(alpha)]
@@ -184,7 +188,7 @@ def _add_here(fig: Figure, curve: Curve, lines: list[_Line], table: TextTable, t
         steps.append(dict(method="update", label=number(alpha), args=[step, note, moving]))
     for line in lines:
         marker = dict(symbol="diamond", size=14, color=line.color, line=dict(width=1.5, color="white"))
-        look = dict(name="here", mode="markers", marker=marker, showlegend=False)
+        look: dict[str, Any] = dict(name="here", mode="markers", marker=marker, showlegend=False)
         fig.add_series([alphas[active]], [heights[line.quantity][active]], line.color, **look, **_place(line))
     if table.columns:
         fig.add_trace(table.trace(alphas[active]), row=2, col=1).update_traces(domain_x=[0, 1], selector="table")

@@ -1,6 +1,7 @@
 """Several curves over one coordinate, a panel a quantity, so that ways to mix can be compared."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -78,9 +79,9 @@ def _add(
     width: float,
 ) -> None:
     rows = curve.frame[curve.frame["quantity"] == quantity]
-    where = dict(row=row, legendgroup=escaped(name))
-    interval = (rows[column] for column in ("alpha", "low", "high"))
-    fig.add_band(*interval, color, 0.1, name=f"{escaped(name)}, 95 % interval", **where)
+    where: dict[str, Any] = dict(row=row, legendgroup=escaped(name))
+    band = rows["alpha"], rows["low"], rows["high"]
+    fig.add_band(*band, color, 0.1, name=f"{escaped(name)}, 95 % interval", **where)
     across = escaped(coordinate.partition(" (")[0])
     hover = [
         f"{escaped(name)}: at {across} {number(at.alpha)}<br>{escaped(quantity)} is {number(at.value)}<br>"

@@ -1,5 +1,7 @@
 """A loss over alpha with the exact slope at each measured alpha, and below it the second derivative."""
 
+from typing import Any
+
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
@@ -57,25 +59,21 @@ def plot_slopes(curve: Curve) -> Figure:
     return fig
 
 
-def _look(i: int) -> tuple[str, str]:
-    return theme.COOL[i % 4], theme.SYMBOLS[(i + i // 4) % 4]
-
-
 def _add_loss(fig: Figure, curve: Curve, name: str, i: int) -> None:
     rows, steep = curve[f"loss/{name}"], curve[f"slope/{name}"].set_index("alpha")
     x, y = rows["alpha"].to_numpy(), rows["value"].to_numpy()
     slope = steep["value"].reindex(x).to_numpy()
-    (color, symbol), label = _look(i), f"loss/{escaped(name)}"
+    (color, symbol), label = theme.cool(i), f"loss/{escaped(name)}"
     unit = theme.unit_label(curve.unit(f"loss/{name}"))
     hover = [
         f"At alpha {number(a)}, the loss on {escaped(name)} is {number(v)} {unit}<br>and changes by "
         f"{number(s)} per unit of alpha<br>(95 % interval {number(low)} to {number(high)})."
         for a, v, s, low, high in zip(x, y, slope, steep["low"].reindex(x), steep["high"].reindex(x), strict=True)
     ]
-    group = dict(legendgroup=escaped(name))
+    group: dict[str, Any] = dict(legendgroup=escaped(name))
     marker = dict(size=8, symbol=symbol, color=color)
     fig.add_series(x, y, color, hover, name=label, mode="markers", marker=marker, **group)
-    quiet = dict(mode="lines", showlegend=False, **group)
+    quiet: dict[str, Any] = dict(mode="lines", showlegend=False, **group)
     thin, thick = dict(color=faint(color, 0.55), width=1.5), dict(width=3.5)
     fig.add_series(*_cubics(x, y, slope), color, name=f"{label}, cubic between", line=thin, **quiet)
     reach = REACH * (np.diff(x).min() if len(x) > 1 else 1.0)
@@ -99,10 +97,11 @@ def _cubics(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray
 
 
 def _add_second(fig: Figure, curve: Curve, name: str, i: int) -> None:
-    rows, (color, symbol) = curve[f"curvature/{name}"], _look(i)
-    label, where = f"curvature/{escaped(name)}", dict(legendgroup=escaped(name), showlegend=False, row=2)
-    interval, edge = (rows[column] for column in ("alpha", "low", "high")), dict(width=1, color=faint(color, 0.3))
-    fig.add_band(*interval, color, name=f"{label}, 95 % interval", line=edge, **where)
+    rows, (color, symbol) = curve[f"curvature/{name}"], theme.cool(i)
+    label, edge = f"curvature/{escaped(name)}", dict(width=1, color=faint(color, 0.3))
+    where: dict[str, Any] = dict(legendgroup=escaped(name), showlegend=False, row=2)
+    band = rows["alpha"], rows["low"], rows["high"]
+    fig.add_band(*band, color, name=f"{label}, 95 % interval", line=edge, **where)
     hover = [
         f"At alpha {number(r.alpha)}, the second derivative on {escaped(name)}<br>is {number(r.value)}"
         + (f" (95 % interval {number(r.low)} to {number(r.high)})." if np.isfinite(r.low) else ".")

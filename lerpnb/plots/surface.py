@@ -1,5 +1,7 @@
 """A surface over a plane: its contour, its relief in three dimensions, and a slice through it."""
 
+from typing import Any
+
 import numpy as np
 
 from lerpnb.plots import theme
@@ -82,12 +84,14 @@ def _add_line(fig: Figure, surface: Surface, xs: np.ndarray) -> None:
                 look = dict(name="the line" if i == 1 else "its extension", mode="lines")
                 fig.add_series([a, c], [b, d], theme.INK, line=dict(width=3 if i == 1 else 2, dash=dash), **look)
     if marks:
-        marker = dict(symbol="diamond", size=13, color=theme.SKY, line=dict(color=theme.INK, width=1.5))
-        x, y = zip(*marks.values(), strict=True)
-        fig.add_series(x, y, theme.SKY, name="checkpoints", mode="markers", marker=marker)
-        look = dict(yshift=17, bgcolor="rgba(255,255,255,0.8)", borderpad=2, font=dict(color=theme.INK, size=12))
+        marker: dict[str, Any] = dict(symbol="diamond", size=13, color=theme.SKY, line=dict(color=theme.INK, width=1.5))
+        across, up = zip(*marks.values(), strict=True)
+        fig.add_series(across, up, theme.SKY, name="checkpoints", mode="markers", marker=marker)
+        note: dict[str, Any] = dict(
+            yshift=17, bgcolor="rgba(255,255,255,0.8)", borderpad=2, font=dict(color=theme.INK, size=12)
+        )
         for name, (x, y) in marks.items():
-            fig.add_annotation(x=x, y=y, text=f"<b>{escaped(name)}</b>", **look)
+            fig.add_annotation(x=x, y=y, text=f"<b>{escaped(name)}</b>", **note)
 
 
 def plot_surface_3d(surface: Surface, quantity: str | None = None) -> Figure:

@@ -1,7 +1,9 @@
 """A table of sample texts under a figure: a few prompts, each with its first continuation."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -57,13 +59,24 @@ class TextTable:
         )
 
 
-def _cell(prompt: str, text: str) -> str:
-    """The prompt in bold and its continuation, in lines that plotly need not wrap."""
-    prompt, lines = plain(prompt, 150), []
-    bold = len(prompt.split())  # words
-    for line in textwrap.wrap(f"{prompt} {plain(text)}", LETTERS, break_on_hyphens=False) or [""]:
-        words = [escape(word) for word in line.split()]
-        head = [f"<b>{' '.join(words[:bold])}</b>"] if bold else []
-        lines.append(" ".join(head + words[bold:]))
-        bold = max(0, bold - len(words))
+def folded(words: Sequence[tuple[str, str]]) -> str:
+    """Words, each with the tag that it stands in ("b", "i" or ""), in lines that plotly need not wrap.
+
+    >>> folded([("The", "b"), ("film", "b"), ("was", "")])
+    '<b>The film</b> was'
+    """
+    rest, lines = list(words), []
+    text = " ".join(word for word, _ in words)
+    for line in textwrap.wrap(text, LETTERS, break_long_words=False, break_on_hyphens=False):
+        n = len(line.split())
+        groups = [
+            (tag, escape(" ".join(word for word, _ in group))) for tag, group in groupby(rest[:n], lambda w: w[1])
+        ]
+        lines.append(" ".join(f"<{tag}>{part}</{tag}>" if tag else part for tag, part in groups))
+        rest = rest[n:]
     return "<br>".join(lines)
+
+
+def _cell(prompt: str, text: str) -> str:
+    """The prompt in bold and its continuation."""
+    return folded([(word, "b") for word in plain(prompt, 150).split()] + [(word, "") for word in plain(text).split()])

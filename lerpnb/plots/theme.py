@@ -108,10 +108,15 @@ class Figure(go.Figure):
         return fig.update_layout(legend_y=1 + 24 / inner)
 
     def add_series(
-        self, x: Iterable[float], y: Iterable[float], color: str, hover: Sequence[str] | None = None, **scatter: Any
+        self,
+        x: Iterable[float | None],
+        y: Iterable[float | None],
+        color: str,
+        hover: Sequence[str] | None = None,
+        **scatter: Any,
     ) -> "Figure":
         """Points of one color joined by a line; hover: a text for each, None for none."""
-        label = dict(hoverinfo="skip")
+        label: dict[str, Any] = dict(hoverinfo="skip")
         if hover is not None:
             label = dict(hovertext=hover, hoverinfo="text", hoverlabel=dict(bordercolor=color))
         line = dict(color=color, width=2) | scatter.pop("line", {})
@@ -129,15 +134,17 @@ class Figure(go.Figure):
         **scatter: Any,
     ) -> "Figure":
         """An interval at each x as a shaded band, one polygon between two gaps."""
-        x, low, high = rounded(x), rounded(low), rounded(high)
-        known = [None not in ends for ends in zip(low, high, strict=True)]
+        across, down, up = rounded(x), rounded(low), rounded(high)
+        known = [None not in ends for ends in zip(down, up, strict=True)]
         band_x: list[float | None] = []
         band_y: list[float | None] = []
         for start in [i for i, ok in enumerate(known) if ok and not (i and known[i - 1])]:
             stop = next((i for i in range(start, len(known)) if not known[i]), len(known))
-            band_x += x[start:stop] + x[start:stop][::-1] + [x[start], None]
-            band_y += high[start:stop] + low[start:stop][::-1] + [high[start], None]
-        look = dict(mode="lines", fill="toself", fillcolor=faint(color, opacity), line=dict(width=0), showlegend=False)
+            band_x += across[start:stop] + across[start:stop][::-1] + [across[start], None]
+            band_y += up[start:stop] + down[start:stop][::-1] + [up[start], None]
+        look: dict[str, Any] = dict(
+            mode="lines", fill="toself", fillcolor=faint(color, opacity), line=dict(width=0), showlegend=False
+        )
         return self.add_series(band_x, band_y, color, **(look | scatter))
 
     def mark_alphas(
@@ -197,6 +204,11 @@ def style(i: int) -> tuple[str, str, str]:
     """
     turn, n = divmod(i, len(COLORS))
     return COLORS[n], SYMBOLS[(i + turn) % len(SYMBOLS)], DASHES[turn % len(DASHES)]
+
+
+def cool(i: int) -> tuple[str, str]:
+    """Color and symbol of the i-th line on a left axis."""
+    return COOL[i % 4], SYMBOLS[(i + i // 4) % 4]
 
 
 def unit_label(unit: str) -> str:
