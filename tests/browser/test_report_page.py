@@ -33,15 +33,15 @@ ALPHAS = [-0.5, 0.0, 0.5, 1.0, 1.5]
 
 
 def curve(texts: list[str]) -> Curve:
-    """A made-up walk of five alphas; the text at alpha i is texts[i % len(texts)] with its alpha."""
+    """A made-up curve of five alphas; the text at alpha i is texts[i % len(texts)] with its alpha."""
     points, samples = {}, []
     for i, alpha in enumerate(ALPHAS):
         points[alpha] = {
             "loss/negative": Measurement([4 + alpha**2, 5 + alpha**2], unit="nats/token"),
             "strength/positive": Measurement([0.2 + i / 10, 0.4 + i / 10], unit="probability", items="prompts"),
         }
-        told = {"prompt": "The film", "continuation": f"at {alpha} {texts[i % len(texts)]}", "n_tokens": 9}
-        samples += [{"alpha": alpha, "prompt_id": p, "draw": 0, **told, "strength/positive": 0.5} for p in range(3)]
+        row = {"prompt": "The film", "continuation": f"at {alpha} {texts[i % len(texts)]}", "n_tokens": 9}
+        samples += [{"alpha": alpha, "prompt_id": p, "draw": 0, **row, "strength/positive": 0.5} for p in range(3)]
     return Curve.from_measures(points, pd.DataFrame(samples))
 
 
@@ -104,9 +104,9 @@ def test_a_read_out_by_colour_has_the_lines_colours_at_night_too(tab, tmp_path):
     seen.page.goto(written(tmp_path, drawn(Curve.from_measures(points))).as_uri())
     place = seen.page.locator("#figure-1")
     note = place.locator(".annotation", has_text="◆")
-    for share, told in [(0.01, "◆ 3.5, ◆ 3.5"), (0.99, "◆ 5.5, ◆ 5.5")]:
+    for share, values in [(0.01, "◆ 3.5, ◆ 3.5"), (0.99, "◆ 5.5, ◆ 5.5")]:
         seen.slide(place, share)
-        seen.expect(note).to_contain_text(told)
+        seen.expect(note).to_contain_text(values)
         for sign, colour in enumerate(["rgb(115, 178, 213)", "rgb(115, 202, 178)"]):  # lightened as the lines are
             seen.expect(note.locator("tspan", has_text="◆").nth(sign)).to_have_css("fill", colour)
     quiet(seen)
@@ -139,8 +139,8 @@ def test_figures_and_wide_tables_are_whole_on_paper_and_as_wide_as_the_window_ag
     seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     seen.expect(figure).to_have_attribute("width", "700")
     header = "(at) => [at.getBBox().width, at.closest('.column-block').getBBox().width]"
-    told, column = seen.page.locator("#figure-1 .cell-text", has_text="strength").first.evaluate(header)
-    assert told + 16 <= column  # plotly's padding
+    width, column = seen.page.locator("#figure-1 .cell-text", has_text="strength").first.evaluate(header)
+    assert width + 16 <= column  # plotly's padding
     seen.shoot("page_print", whole=True)
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 718
     box = seen.page.locator("table").locator("xpath=..")
@@ -155,7 +155,7 @@ def test_figures_and_wide_tables_are_whole_on_paper_and_as_wide_as_the_window_ag
 @pytest.mark.parametrize("cleaned", [True, False])
 def test_hostile_texts_do_not_run(tab, tmp_path, monkeypatch, cleaned):
     if not cleaned:  # the page's policy must hold by itself, too
-        monkeypatch.setattr(reports, "harmless", lambda page, twins: page)
+        monkeypatch.setattr(reports, "sanitize", lambda page: page)
     cells = [cell(shown(html=text)) for text in HOSTILE if cleaned or "refresh" not in text]
     cells += [cell(shown(markdown=text)) for text in HOSTILE if cleaned or "refresh" not in text]
     cells += [cell(shown(plain=text), new_output("stream", text=text)) for text in HOSTILE]
@@ -207,8 +207,8 @@ def several() -> dict[str, Curve | WeightDeltas]:
             ),
             "perplexity/continuations": Measurement(40 + 25 * alpha**4 * np.array([0.5, 1, 1.5]), items="prompts"),
         }
-    told = {"prompt": "The film", "continuation": "was long and " * 12, "n_tokens": 9, "draw": 0}
-    rows = [{"alpha": a, "prompt_id": p, **told, "strength/positive": 0.5} for a in points for p in range(4)]
+    row = {"prompt": "The film", "continuation": "was long and " * 12, "n_tokens": 9, "draw": 0}
+    rows = [{"alpha": a, "prompt_id": p, **row, "strength/positive": 0.5} for a in points for p in range(4)]
     three = Curve.from_measures(points, pd.DataFrame(rows))
     two = Curve(three.frame[three.frame["quantity"] != "loss/positive"], three.samples)
     layers = [(layer, kind) for kind in ("attention q", "MLP") for layer in map(str, range(30))]
@@ -348,8 +348,8 @@ import pandas as pd
 from lerpnb.results.measurement import Measurement
 from lerpnb.results.curve import Curve
 points = {a: {"loss/x": Measurement([4 + a * a, 5 + a * a], unit="nats/token")} for a in (-0.5, 0.0, 0.5, 1.0, 1.5)}
-told = {"prompt_id": 0, "draw": 0, "prompt": "A film", "n_tokens": 3}
-rows = [{"alpha": a, **told, "continuation": f"at {a} <b>bold</b>"} for a in points]
+row = {"prompt_id": 0, "draw": 0, "prompt": "A film", "n_tokens": 3}
+rows = [{"alpha": a, **row, "continuation": f"at {a} <b>bold</b>"} for a in points]
 Curve.from_measures(points, pd.DataFrame(rows))"""
     bar = "import time\nfrom lerpnb.progress import track\nfor _ in track(range(4), label='walk'):\n    time.sleep(1)"
     cells = [new_markdown_cell("# A walk"), new_code_cell("n: int = 3"), new_code_cell(code), new_code_cell(bar)]

@@ -72,8 +72,8 @@ def test_each_alpha_of_the_product_moves_its_own_attribute():
         AttributeStrength("data/scorer", load_prompts(8), **settings),
         AttributeStrength("data/scorer_voice", load_prompts(8), label="critic", name="voice", **settings),
     ]
-    crossing = evaluate(product, [0, 1], probes, store=False)
-    effects = [crossing.effect(probe.name, line).value for probe, line in zip(probes, lines, strict=True)]
+    surface = evaluate(product, [0, 1], probes, store=False)
+    effects = [surface.effect(probe.name, line).value for probe, line in zip(probes, lines, strict=True)]
     assert effects[0] > 0.1 and effects[1] > 0
 
 

@@ -60,6 +60,6 @@ def test_compare_gives_each_way_as_a_ratio_to_the_first(common):
 def test_a_result_is_saved_with_the_device(common, tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     file = common.save("mix", [{"ratio": 1.5}])
-    told = json.loads(file.read_text())
-    assert file.name.startswith("mix-c") and told["result"] == [{"ratio": 1.5}]
-    assert told["device"] and told["threads"] >= 1 and told["torch"] and told["date"]
+    saved = json.loads(file.read_text())
+    assert file.name.startswith("mix-c") and saved["result"] == [{"ratio": 1.5}]
+    assert saved["device"] and saved["threads"] >= 1 and saved["torch"] and saved["date"]

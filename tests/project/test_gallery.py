@@ -24,7 +24,7 @@ BUILD.loader.exec_module(gallery)
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch):
     """A made-up project: notebooks/01_walk.ipynb, and a run of it in runs/one."""
     png = io.BytesIO()
     Image.new("RGB", (9, 9), "white").save(png, "PNG")
@@ -42,12 +42,12 @@ def house(tmp_path, monkeypatch):
     return tmp_path
 
 
-def renewed(house: Path) -> list[Path]:
-    return gallery.renew(house / "runs" / "one", house / "notebooks")
+def renewed(project: Path) -> list[Path]:
+    return gallery.renew(project / "runs" / "one", project / "notebooks")
 
 
-def faults(house: Path) -> list[str]:
-    return gallery.faults(house / "notebooks" / "rendered", house / "notebooks")
+def faults(project: Path) -> list[str]:
+    return gallery.faults(project / "notebooks" / "rendered", project / "notebooks")
 
 
 def test_nothing_in_the_gallery_is_older_than_its_notebook_or_too_large():
@@ -56,70 +56,70 @@ def test_nothing_in_the_gallery_is_older_than_its_notebook_or_too_large():
     assert gallery.faults(NOTEBOOKS / "rendered", NOTEBOOKS) == []
 
 
-def test_a_run_renews_its_notebook_page_and_picture(house):
-    files = renewed(house)
+def test_a_run_renews_its_notebook_page_and_image(project):
+    files = renewed(project)
     assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html", "01_walk.png"]
     assert {file.parent.name for file in files} == {"rendered"}
-    node = nbformat.read(house / "notebooks" / "01_walk.ipynb", 4)
+    node = nbformat.read(project / "notebooks" / "01_walk.ipynb", 4)
     source = {"name": "01_walk.ipynb", "sha256": source_hash(node)}
     assert [gallery.stamp(file) for file in files] == [source] * 3
     assert "image/png" in nbformat.read(files[0], 4).cells[1].outputs[0].data
-    assert faults(house) == []
+    assert faults(project) == []
 
 
-def test_without_a_tagged_cell_there_is_no_picture(house):
-    path = house / "runs" / "one" / "executed.ipynb"
+def test_without_a_tagged_cell_there_is_no_image(project):
+    path = project / "runs" / "one" / "executed.ipynb"
     node = nbformat.read(path, 4)
     node.cells[1].metadata.tags = []
     nbformat.write(node, path)
-    assert [file.name for file in renewed(house)] == ["01_walk.ipynb", "01_walk.html"]
+    assert [file.name for file in renewed(project)] == ["01_walk.ipynb", "01_walk.html"]
 
 
-def test_without_a_browser_the_notebook_and_its_page_are_renewed(house, monkeypatch):
+def test_without_a_browser_the_notebook_and_its_page_are_renewed(project, monkeypatch):
     monkeypatch.setattr(image, "draw", lambda figures, *_: [None] * len(figures))
-    files = renewed(house)
+    files = renewed(project)
     assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html"]
     assert "image/png" not in nbformat.read(files[0], 4).cells[1].outputs[0].data
 
 
-def test_a_changed_notebook_makes_all_three_stale(house):
-    renewed(house)
-    path = house / "notebooks" / "01_walk.ipynb"
+def test_a_changed_notebook_makes_all_three_stale(project):
+    renewed(project)
+    path = project / "notebooks" / "01_walk.ipynb"
     node = nbformat.read(path, 4)
     node.cells[1].outputs = []
     node.metadata["more"] = 1
     nbformat.write(node, path)
-    assert faults(house) == []  # the source is what counts
+    assert faults(project) == []  # the source is what counts
     node.cells[1].source = "curve.to_frame()"
     nbformat.write(node, path)
     late = "is older than 01_walk.ipynb: run it again, then `make gallery`."
-    assert faults(house) == [f"01_walk.{kind} {late}" for kind in ("html", "ipynb", "png")]
+    assert faults(project) == [f"01_walk.{kind} {late}" for kind in ("html", "ipynb", "png")]
     with pytest.raises(RunError) as error:
-        renewed(house)
+        renewed(project)
     assert str(error.value) == (
-        f"renew('{house / 'runs' / 'one'}'): 01_walk.ipynb has changed since that run, or the run failed.\n"
+        f"renew('{project / 'runs' / 'one'}'): 01_walk.ipynb has changed since that run, or the run failed.\n"
         "Run it again."
     )
 
 
-def test_strangers_and_large_files_are_told(house, monkeypatch):
-    renewed(house)
-    (house / "notebooks" / "rendered" / "other.png").write_bytes(b"no picture")
-    assert faults(house) == ["other.png does not say which notebook it was made from."]
-    (house / "notebooks" / "01_walk.ipynb").rename(house / "notebooks" / "02_walk.ipynb")
-    assert len(faults(house)) == 4
-    (house / "notebooks" / "02_walk.ipynb").rename(house / "notebooks" / "01_walk.ipynb")
-    (house / "notebooks" / "rendered" / "other.png").unlink()
+def test_strangers_and_large_files_are_named(project, monkeypatch):
+    renewed(project)
+    (project / "notebooks" / "rendered" / "other.png").write_bytes(b"no picture")
+    assert faults(project) == ["other.png does not say which notebook it was made from."]
+    (project / "notebooks" / "01_walk.ipynb").rename(project / "notebooks" / "02_walk.ipynb")
+    assert len(faults(project)) == 4
+    (project / "notebooks" / "02_walk.ipynb").rename(project / "notebooks" / "01_walk.ipynb")
+    (project / "notebooks" / "rendered" / "other.png").unlink()
     monkeypatch.setattr(gallery, "MAX_BYTES", {".ipynb": 100, "all": 1000})
-    size = {f.name: f.stat().st_size for f in (house / "notebooks" / "rendered").iterdir()}
-    source = [fault for fault in faults(house) if "ipynb" in fault or "gallery" in fault]
+    size = {f.name: f.stat().st_size for f in (project / "notebooks" / "rendered").iterdir()}
+    source = [fault for fault in faults(project) if "ipynb" in fault or "gallery" in fault]
     assert source == [
         f"01_walk.ipynb has {size['01_walk.ipynb']:,} bytes, more than 100.",
         f"The gallery has {sum(size.values()):,} bytes, more than 1,000.",
     ]
 
 
-def test_no_run_is_told(tmp_path):
+def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RunError) as error:
         gallery.renew(tmp_path, tmp_path)
     assert str(error.value) == f"renew('{tmp_path}'): no whole run is there.\nMake it with `make demo`."

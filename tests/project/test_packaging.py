@@ -175,10 +175,10 @@ def test_prompts_are_short_and_take_no_side():
 
 
 def test_the_weights_are_those_of_the_readme():
-    told = re.findall(
+    listed = re.findall(
         r"\| `(\S+\.safetensors)` \| ([0-9a-f]{64}) \|", (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     )
     found = {str(p.relative_to(ROOT / "data")): p for p in (ROOT / "data").rglob("*.safetensors")}
-    assert dict(told).keys() == found.keys() and len(told) == 6
-    for name, digest in told:
+    assert dict(listed).keys() == found.keys() and len(listed) == 6
+    for name, digest in listed:
         assert hashlib.sha256(found[name].read_bytes()).hexdigest() == digest, name
