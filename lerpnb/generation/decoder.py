@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
 from lerpnb.generation.batched_line import BatchedLine
+from lerpnb.generation.cached_pass import cached_pass, check_cache
 from lerpnb.generation.continuations import Continuations, context_ids
 from lerpnb.generation.noise import draw_tokens, noise_key
 
@@ -71,8 +72,8 @@ class Decoder:
         }
         self.unusable: set[float | None] = set()
         self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # an ensemble cut its own nucleus
-        arguments = inspect.signature(self.model.forward).parameters
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in arguments else {}
+        self._arguments = inspect.signature(self.model.forward).parameters
+        check_cache(model.line.model if isinstance(model, BatchedLine) else model)
 
     def __iter__(self) -> Iterator[None]:
         waiting = sorted(self.tokens, key=lambda slot: len(self._encoded[slot[1]]))
@@ -122,11 +123,7 @@ class Decoder:
         prompts = [self._encoded[i] for _, i in pairs]
         shortest = min(map(len, prompts))
         alphas = torch.tensor([alpha for alpha, _ in pairs], device=device) if self.batched else None
-        cache, logits = self._forward([ids[:shortest] for ids in prompts], alphas)
-        if not hasattr(cache, "reorder_cache"):
-            raise ProbeError(
-                f"sample(): {type(self.model).__name__} keeps no key-value cache.\nIts texts cannot be sampled here."
-            )
+        cache, logits = self._forward([ids[:shortest] for ids in prompts], 0, alphas)
         draws = torch.tensor([pairs.index((alpha, i)) for alpha, i, _ in slots], device=device)
         cache.reorder_cache(draws)
         logits, alphas = logits[draws], None if alphas is None else alphas[draws]
@@ -159,19 +156,18 @@ class Decoder:
                 index = torch.tensor(kept, device=device)
                 cache.reorder_cache(index)
                 rows, alphas = [rows[place] for place in kept], None if alphas is None else alphas[index]
-            cache, logits = self._forward(fed, alphas, cache)
+            cache, logits = self._forward(fed, shortest + position, alphas, cache)
             position += 1
 
     def _forward(
-        self, ids: list[list[int]], alphas: torch.Tensor | None, cache: Any = None
+        self, ids: list[list[int]], start: int, alphas: torch.Tensor | None, cache: Any = None
     ) -> tuple[Any, torch.Tensor]:
-        """One pass: the cache, and the logits after the last token of each row."""
-        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        """One pass over tokens from the position `start` on: the cache, and the logits after the last of each row."""
+        options: dict[str, Any] = {}
         if self.batched is not None and alphas is not None:
             self.batched.alphas = alphas  # anew each time: another decoder may have had its turn
-            options |= self._last_only
-        output = self.model(input_ids=torch.tensor(ids, device=self.model.device), **options)
-        return getattr(output, "past_key_values", None), output.logits[:, -1]
+            options = {"logits_to_keep": 1} if "logits_to_keep" in self._arguments else {}
+        return cached_pass(self.model, torch.tensor(ids, device=self.model.device), start, cache, **options)
 
     def _draw(
         self, logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, alphas: list[float | None]
