@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from lerpnb.explorer.diff import AFTER, BEFORE, word_diff, words
 from lerpnb.plots import theme
+from lerpnb.plots.figure import Figure
 from lerpnb.plots.text_table import TextTable, folded
-from lerpnb.plots.theme import Figure, escaped, number
+from lerpnb.plots.theme import escaped, number
 from lerpnb.utils.text import plain
 
 BARS, AXIS, SLIDER = 200, 56, 92  # pixels, from the top; the table of texts comes last

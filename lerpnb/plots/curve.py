@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from lerpnb.plots import theme
+from lerpnb.plots.figure import Figure
 from lerpnb.plots.text_table import TextTable
-from lerpnb.plots.theme import Figure, escaped, faint, number, rounded
+from lerpnb.plots.theme import escaped, faint, number, rounded
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed

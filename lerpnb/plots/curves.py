@@ -7,7 +7,8 @@ import numpy as np
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, escaped, number
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import escaped, number
 from lerpnb.results.curve import Curve
 
 PANEL = 240  # pixels

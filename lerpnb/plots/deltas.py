@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, number
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import number
 from lerpnb.results.deltas import WeightDeltas
 from lerpnb.utils.tensor_names import KINDS
 

@@ -1,7 +1,8 @@
 """The curve along a line beside those along random directions of its length, on one figure."""
 
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, faint, number
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import faint, number
 from lerpnb.results.comparisons import DirectionComparison
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, escaped, faint, number
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import escaped, faint, number
 from lerpnb.results.curve import Curve
 from lerpnb.utils.text import plain, show
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, escaped, number
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import escaped, number
 from lerpnb.results.comparisons import RunComparison
 from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed

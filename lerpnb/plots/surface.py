@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, escaped, faint, number, rounded
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import escaped, faint, number, rounded
 from lerpnb.results.slice import Slice
 from lerpnb.results.surface import Surface
 

@@ -1,14 +1,11 @@
-"""The look of every figure: the Plotly template "lerpnb", one palette, a Figure with an alt text, texts made safe.
+"""The look of every figure: the Plotly template "lerpnb", one palette, one table of units, texts made safe.
 
 Colors are Okabe and Ito's, safe for color-blind eyes. Paper is transparent and text mid-gray, 4.4 to 1 against a white
 page and 4.3 to 1 against JupyterLab's dark one, so that one figure serves both.
 """
 
 import html
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,8 +14,6 @@ import plotly.io
 from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import plain
 
-# Not responsive: in JupyterLab a responsive figure collapses at the first step of its slider.
-CONFIG = dict(showSendToCloud=False, displaylogo=False, typesetMath=False, responsive=False)
 BLUE, GREEN, SKY, PURPLE, VERMILION, ORANGE = "#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#D55E00", "#E69F00"
 COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 COOL, WARM = (BLUE, GREEN, SKY, PURPLE), (VERMILION, ORANGE)  # of a left and a right axis
@@ -73,129 +68,6 @@ Landmarks = Sequence[tuple[float, str]]
 LANDMARKS: Landmarks = ((0, "minus"), (1, "plus"))  # of a line: the checkpoints and their alphas
 
 
-class Figure(go.Figure):
-    """A plotly Figure that shows itself with CONFIG, and itself alone: no page of HTML, no script from elsewhere."""
-
-    _ipython_display_ = None
-    _repr_html_ = None
-
-    @classmethod
-    def blank(cls, height: int, alt: str, facts: dict | None = None, **margin: int) -> "Figure":
-        """An empty figure; alt: the figure in words; facts: what a page's footer says of it; margin: t, b, l, r."""
-        meta = dict(alt=alt, **(dict(facts=facts) if facts else {}))
-        return cls(layout=dict(template="lerpnb", height=height, meta=meta, margin=margin))
-
-    @classmethod
-    def panels(
-        cls,
-        heights: Sequence[int],
-        alt: str,
-        facts: dict | None = None,
-        *,
-        gap: int = 46,
-        top: int = 60,
-        bottom: int = 62,
-        left: int = 76,
-        right: int = 30,
-        **subplots: Any,
-    ) -> "Figure":
-        """An empty figure of panels below each other that share their x axis; heights, gap and margins in pixels."""
-        inner = sum(heights) + gap * (len(heights) - 1)
-        fig = cls.blank(top + inner + bottom, alt, facts, t=top, b=bottom, l=left, r=right)
-        spacing = gap / inner if len(heights) > 1 else 0
-        layout = dict(row_heights=list(heights), vertical_spacing=spacing, shared_xaxes=True)
-        fig.set_subplots(rows=len(heights), cols=1, **layout, **subplots)
-        return fig.update_layout(legend_y=1 + 24 / inner)
-
-    def add_series(
-        self,
-        x: Iterable[float | None],
-        y: Iterable[float | None],
-        color: str,
-        hover: Sequence[str] | None = None,
-        **scatter: Any,
-    ) -> "Figure":
-        """Points of one color joined by a line; hover: a text for each, None for none."""
-        label: dict[str, Any] = dict(hoverinfo="skip")
-        if hover is not None:
-            label = dict(hovertext=hover, hoverinfo="text", hoverlabel=dict(bordercolor=color))
-        line = dict(color=color, width=2) | scatter.pop("line", {})
-        where = dict(row=1, col=1) | {key: scatter.pop(key) for key in ("row", "secondary_y") if key in scatter}
-        look = dict(mode="lines+markers", line=line, **label) | scatter
-        return self.add_scatter(x=rounded(x), y=rounded(y), **look, **where)
-
-    def add_band(
-        self,
-        x: Iterable[float],
-        low: Iterable[float],
-        high: Iterable[float],
-        color: str,
-        opacity: float = 0.12,
-        **scatter: Any,
-    ) -> "Figure":
-        """An interval at each x as a shaded band, one polygon between two gaps."""
-        across, down, up = rounded(x), rounded(low), rounded(high)
-        known = [None not in ends for ends in zip(down, up, strict=True)]
-        band_x: list[float | None] = []
-        band_y: list[float | None] = []
-        for start in [i for i, ok in enumerate(known) if ok and not (i and known[i - 1])]:
-            stop = next((i for i in range(start, len(known)) if not known[i]), len(known))
-            band_x += across[start:stop] + across[start:stop][::-1] + [across[start], None]
-            band_y += up[start:stop] + down[start:stop][::-1] + [up[start], None]
-        look: dict[str, Any] = dict(
-            mode="lines", fill="toself", fillcolor=faint(color, opacity), line=dict(width=0), showlegend=False
-        )
-        return self.add_series(band_x, band_y, color, **(look | scatter))
-
-    def mark_alphas(
-        self,
-        low: float,
-        high: float,
-        landmarks: Landmarks = LANDMARKS,
-        rows: int = 1,
-        title: str = ALPHA,
-    ) -> None:
-        """Let the x axis of all rows go over alphas from low to high: its title below the last row, a line at each
-        checkpoint, and what lies beyond 0 and 1 shaded where both are checkpoints."""
-        pad = 0.04 * (high - low) or 0.5
-        start, stop = low - pad, high + pad
-        self.update_xaxes(range=[start, stop]).update_xaxes(title_text=title, row=rows, col=1)
-        above = dict(yref="paper", y=1, yanchor="bottom")
-        for alpha, name in landmarks:
-            if low <= alpha <= high:
-                self._span("vline", rows, x=alpha, line=dict(color=TEXT, dash="dot", width=2))
-                self.add_annotation(x=alpha, text=f"<b>{name}</b>", **above)
-        whole_line = {0, 1} <= {alpha for alpha, _ in landmarks}
-        beyond = [(start, min(0, stop), "left")] if low < 0 and whole_line else []
-        beyond += [(max(1, start), stop, "right")] if high > 1 and whole_line else []
-        for x0, x1, side in beyond:
-            self._span("vrect", rows, x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below")
-            if x1 - x0 > 0.25 * (stop - start):
-                # At the outer edge: on a phone a word in the middle would touch the checkpoint's name.
-                self.add_annotation(x=x0 if side == "left" else x1, xanchor=side, text="beyond", **above)
-
-    def _span(self, kind: str, rows: int, **shape: Any) -> None:
-        for row in range(1, rows + 1):
-            getattr(self, f"add_{kind}")(row=row, col=1, exclude_empty_subplots=False, **shape)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
-        return {**mimebundle(self), "text/plain": (self.layout.meta or {}).get("alt", "A figure.")}
-
-    # plotly keeps no config inside a Figure: without these three, its button that shares with a vendor's cloud is back.
-
-    def show(self, renderer: str | None = None, config: dict | None = None, **plotly: Any) -> None:
-        """Show it as plotly does, with CONFIG."""
-        super().show(renderer, config={**CONFIG, **(config or {})}, **plotly)
-
-    def to_html(self, config: dict | None = None, **plotly: Any) -> str:
-        """A page as plotly makes it, with CONFIG."""
-        return super().to_html({**CONFIG, "responsive": True, **(config or {})}, **plotly)
-
-    def write_html(self, file: str | Path, config: dict | None = None, **plotly: Any) -> None:
-        """Write a page as plotly does, with CONFIG."""
-        super().write_html(file, {**CONFIG, "responsive": True, **(config or {})}, **plotly)
-
-
 def style(i: int) -> tuple[str, str, str]:
     """Color, symbol and dash of the i-th of many lines; no two of the first 24 share all three.
 
@@ -248,15 +120,6 @@ def facts(provenance: dict) -> dict:
     """What a page's footer says of a curve, from its provenance."""
     kept = ("ends", "device", "dtype", "seeds", "hashes", "versions", "started", "seconds")
     return {key: provenance[key] for key in kept if key in provenance}
-
-
-def mimebundle(fig: go.Figure) -> dict:
-    """The figure as a notebook stores it, with CONFIG, which plotly does not keep inside a Figure.
-
-    >>> sorted(mimebundle(go.Figure())["application/vnd.plotly.v1+json"])
-    ['config', 'data', 'layout']
-    """
-    return {"application/vnd.plotly.v1+json": {**json.loads(fig.to_json()), "config": dict(CONFIG)}}
 
 
 def escaped(text: str, letters: int = 300) -> str:

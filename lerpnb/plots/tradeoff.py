@@ -8,7 +8,8 @@ import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
-from lerpnb.plots.theme import Figure, escaped, number, rounded
+from lerpnb.plots.figure import Figure
+from lerpnb.plots.theme import escaped, number, rounded
 from lerpnb.results.comparisons import PathComparison
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import FLUENCY, fluency_of

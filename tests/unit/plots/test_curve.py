@@ -11,8 +11,9 @@ import plotly.io
 import pytest
 
 from lerpnb.plots.curve import plot_curve
+from lerpnb.plots.figure import CONFIG, mimebundle
 from lerpnb.plots.text_table import LETTERS, TextTable
-from lerpnb.plots.theme import CONFIG, TEXT, escaped, mimebundle, template
+from lerpnb.plots.theme import TEXT, escaped, template
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
