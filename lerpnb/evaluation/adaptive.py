@@ -40,7 +40,7 @@ class Adaptive:
         [0.0, 1.0]
     """
 
-    domain: tuple[float, ...]
+    domain: Any
     tol: float | None = None
     max_points: int | None = None
 
@@ -127,7 +127,7 @@ class AdaptiveSampler1D:
         worst = [i for i in np.argsort(-errors, kind="stable") if errors[i] > self.tol and highs[i] - lows[i] > FINEST]
         return [_middle(lows[i], highs[i]) for i in worst[: min(n, self.max_points - len(self._told))]]
 
-    def tell(self, alpha: float, quantities: Sequence[Sequence[float]]) -> None:
+    def tell(self, alpha: float, quantities: Sequence[Any]) -> None:
         """What was found at an alpha: for each quantity its items' parts, (n_items,), which add up to its value."""
         self._told[float(alpha)] = [np.atleast_1d(np.asarray(parts, dtype=np.float64)) for parts in quantities]
 
@@ -156,7 +156,7 @@ class AdaptiveSampler1D:
     def reached(self) -> bool:
         return self.error <= self.tol
 
-    def at(self, alphas: Sequence[float]) -> np.ndarray:
+    def at(self, alphas: Any) -> np.ndarray:
         """(quantities, n) values at any alphas in the range, interpolated; NaN beside a NaN."""
         alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
         found = np.full((len(next(iter(self._told.values()))), len(alphas)), np.nan)
@@ -186,7 +186,10 @@ class AdaptiveSampler1D:
             (known[:-1], known[1:], np.max([estimated_errors(known, parts)[0] for parts in quantities], axis=0))
             for known, quantities in self._runs()
         ]
-        return tuple(np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0),) * 3
+        if not found:
+            return np.empty(0), np.empty(0), np.empty(0)
+        lows, highs, errors = (np.concatenate(column) for column in zip(*found, strict=True))
+        return lows, highs, errors
 
     def __repr__(self) -> str:
         said = "within the tolerance of {}" if self.reached else "the tolerance of {} is not reached"
@@ -241,23 +244,17 @@ def _jumps(alphas: np.ndarray, parts: np.ndarray, k: int) -> np.ndarray:
 
 
 def interpolate(alphas: np.ndarray, parts: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(m,) values at `at`, by the polynomials that `estimated_errors` chose; Newton's form."""
+    """(m,) values at `at`, by the polynomials that `estimated_errors` chose."""
+    from scipy.interpolate import KroghInterpolator
+
     if len(alphas) == 1:
         return np.full(len(at), parts.sum())
     interval = np.clip(np.searchsorted(alphas, at, side="right") - 1, 0, len(alphas) - 2)
-    windows = estimated_errors(alphas, parts)[1][interval]
-    found = np.empty(len(at))
+    windows, values = estimated_errors(alphas, parts)[1][interval], np.empty(len(at))
     for place, k in np.unique(windows, axis=0):
-        here, xs = (windows == (place, k)).all(1), alphas[place : place + k]
-        table, value = parts[place : place + k].sum(1), np.zeros(here.sum())
-        coefficients = [table[0]]
-        for order in range(1, k):
-            table = np.diff(table) / (xs[order:] - xs[:-order])
-            coefficients.append(table[0])
-        for x, coefficient in zip(xs[::-1], coefficients[::-1], strict=True):
-            value = value * (at[here] - x) + coefficient
-        found[here] = value
-    return found
+        here, window = (windows == (place, k)).all(1), slice(place, place + k)
+        values[here] = KroghInterpolator(alphas[window], parts[window].sum(1))(at[here])
+    return values
 
 
 def _middle(low: float, high: float) -> float:

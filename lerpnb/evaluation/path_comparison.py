@@ -1,4 +1,4 @@
-"""Many paths: each walked under the same probes, so that ways to combine checkpoints can be compared."""
+"""Several paths under the same probes, so that methods to combine checkpoints can be compared."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 def compare_paths(
     paths: Mapping[str, BasePath | Callable[[], BasePath]],
     probes: Sequence[Any],
-    at: Sequence[float] | Mapping[str, Sequence[float]] = EVEN,
+    points: Sequence[float] | Mapping[str, Sequence[float]] = EVEN,
     *,
     store: Cache | str | Path | None | bool = True,
     check: bool = True,
@@ -32,7 +32,7 @@ def compare_paths(
             turn comes, so that memory holds the live models of those alone that were made before.
         probes: as for `evaluate`: an `AttributeStrength` for the figure, and others; a `WeightDistance` from the path's
             base is measured besides.
-        at: coordinates for all paths, or {name: coordinates}; 0 to 1 in quarters for who is not named.
+        points: coordinates for all paths, or {name: coordinates}; 0 to 1 in quarters for a path without.
         store: as for `evaluate`.
         check: first see that the probes repeat, as `evaluate` does, on the first path alone.
 
@@ -40,7 +40,7 @@ def compare_paths(
         `PathComparison`: a curve a path, and the figure that they make.
 
     Raises:
-        ProbeError: no paths, a name in `at` that no path has, or a path without a base, or of another one.
+        ProbeError: no paths, a name in `points` that no path has, or a path without a base, or of another one.
         AlphaError: a coordinate that a path does not have.
 
     Example:
@@ -50,21 +50,21 @@ def compare_paths(
         ...          "sum": lambda: ln.merging.TaskArithmetic(base, {"one": one, "two": two}, device="cpu")}
         >>> def norm(model, tokenizer):
         ...     return model.lm_head.weight.norm()
-        >>> found = compare_paths(paths, [norm], at=[0, 1], store=False)
+        >>> comparison = compare_paths(paths, [norm], points=[0, 1], store=False)
         line at 0: 1 x minus + 0 x plus
         line at 1: 0 x minus + 1 x plus
         sum at 0: 1 x base + 0 x one + 0 x two
         sum at 1: -1 x base + 1 x one + 1 x two
-        >>> found.to_frame()["distance/base"]["sum"].round(3).tolist()[0]
+        >>> comparison.to_frame()["distance/base"]["sum"].round(3).tolist()[0]
         0.0
     """
-    unknown = [name for name in at if name not in paths] if isinstance(at, Mapping) else []
+    unknown = [name for name in points if name not in paths] if isinstance(points, Mapping) else []
     if not paths or unknown:
         raise ProbeError(
-            f"compare_paths({'at' if paths else 'paths'}): {f'no path {unknown[0]!r}' if paths else 'no paths'}.\n"
+            f"compare_paths({'points' if paths else 'paths'}): {f'no path {unknown[0]!r}' if paths else 'no paths'}.\n"
             + (f"They are: {', '.join(paths)}." if paths else "Pass {name: path}.")
         )
-    grids = {name: list(at.get(name, EVEN) if isinstance(at, Mapping) else at) for name in paths}
+    grids = {name: list(points.get(name, EVEN) if isinstance(points, Mapping) else points) for name in paths}
     base = None
     for name, path in paths.items():
         if isinstance(path, BasePath):
@@ -87,5 +87,5 @@ def _check(name: str, path: BasePath, grid: list[float], base: str | None) -> st
             "Distances and perplexities are compared from one: pass the same base=... to each path."
         )
     for where in grid:
-        path.checked(where, f"compare_paths(at[{name!r}])")
+        path.checked(where, f"compare_paths(points[{name!r}])")
     return path.base.sha256

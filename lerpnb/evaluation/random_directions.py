@@ -1,4 +1,4 @@
-"""Surveys: the loops around a line. Probes over a plane give a Surface; a line beside random directions, a Fan."""
+"""A line beside random directions of its length: is it special?"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ def compare_random_directions(
     store: Cache | str | Path | None | bool = True,
     check: bool = True,
 ) -> DirectionComparison:
-    """Is this line special? Walk along it, and from minus along random directions of its length.
+    """Is this line special? Evaluate it, and random directions of its length from minus.
 
-    Each direction is filter-normalised and orthogonal to the line (`random_direction`), then scaled to
+    Each direction is filter-normalized and orthogonal to the line (`random_direction`), then scaled to
     |theta_plus - theta_minus|: at alpha 1 it stands as far from minus as plus does. One direction at a time is in
     memory: a dense copy of the weights. Finished points are kept in the store; Ctrl-C returns what is done.
 
@@ -51,12 +51,12 @@ def compare_random_directions(
         >>> def norm(model, tokenizer):
         ...     return model.lm_head.weight.norm()
         >>> line = ln.Line(*ends, device="cpu")
-        >>> fan = ln.evaluation.compare_random_directions(line, [norm], [0, 1], n=3, store=False)
-        >>> len(fan.others), bool((fan.to_frame().loc[0, "line"] == fan.to_frame().loc[0, "most"]))
+        >>> comparison = ln.evaluation.compare_random_directions(line, [norm], [0, 1], n=3, store=False)
+        >>> len(comparison.others), bool((comparison.to_frame().loc[0, "line"] == comparison.to_frame().loc[0, "most"]))
         (3, True)
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise AlphaError(f"compare_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more.")
+        raise AlphaError(f"compare_random_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more.")
     alphas = alpha_grid(-1, 2, 7) if alphas is None else alphas
     along = evaluate(line, alphas, probes, store=store, check=check)
     delta = Delta(line.minus, line.plus)
@@ -69,12 +69,12 @@ def compare_random_directions(
             end = moved(line.minus, direction, length, f"random direction of seed {seed + i}")
             del direction
             ray = Line(line.minus, end, line.base, device=str(line.device), dtype=line.dtype)
-            found = evaluate(ray, alphas, probes, store=store, check=False)
-            if len(found.alphas) < len(alphas):
+            curve = evaluate(ray, alphas, probes, store=store, check=False)
+            if len(curve.alphas) < len(alphas):
                 break
-            others.append(found)
+            others.append(curve)
             del end, ray  # before the next ones are made
     except KeyboardInterrupt:
         print(f"Interrupted: {len(others)} of {n} random directions are done.")
-    told = {"length": length, "seeds": [seed + i for i in range(len(others))], "orthogonal_to": "the line"}
-    return DirectionComparison(along, others, told)
+    provenance = {"length": length, "seeds": [seed + i for i in range(len(others))], "orthogonal_to": "the line"}
+    return DirectionComparison(along, others, provenance)

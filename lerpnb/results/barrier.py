@@ -1,4 +1,4 @@
-"""A barrier: how far a quantity rises above the chord between its ends. Floor 0: no torch, no plots."""
+"""A barrier: how far a quantity rises above the chord between its ends."""
 
 import html
 from dataclasses import dataclass

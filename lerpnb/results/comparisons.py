@@ -1,4 +1,4 @@
-"""Comparisons."""
+"""Comparisons of runs, of paths, and of a line with random directions."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class RunComparison(Displayed):
     """Runs side by side. `to_frame()` and `plot()` are what a notebook shows.
 
     runs: a row a run, as `read_runs` gives them; curves: all values in long form, as `read_curves` gives them.
-    labels: run -> what tells it from the others: the parameters in which the runs differ.
+    labels: run -> what distinguishes it from the others: the parameters in which the runs differ.
     frame: a row a run: those parameters, barriers and rise, the best alpha by the rule, strength and fluency there.
     rule: how the best alpha was chosen, in words. without: the runs that recorded no curve.
     """
@@ -40,7 +40,7 @@ class RunComparison(Displayed):
 
 @dataclass(frozen=True, eq=False)
 class DirectionComparison(Displayed):
-    """Is this line special? Its curve, and those of walks from minus along random directions of equal length.
+    """Is this line special? Its curve, and those from minus along random directions of equal length.
 
     On each of them alpha 0 is minus and alpha 1 is |plus - minus| away from it.
 
@@ -72,12 +72,12 @@ class DirectionComparison(Displayed):
 
     def __repr__(self) -> str:
         if not self.others:
-            return f"Fan of {self.line.quantities[0]}: the line alone"
+            return f"{self.line.quantities[0]}: the line alone"
         table = self.to_frame()
         at = 1.0 if 1.0 in table.index else table.index[-1]
         row = table.loc[at]
         return (
-            f"Fan of {self.line.quantities[0]}: at alpha {_number(at)} {_number(row['line'])} on the line; on "
+            f"{self.line.quantities[0]}: at alpha {_number(at)} {_number(row['line'])} on the line; on "
             f"{len(self.others)} random directions {_number(row['least'])} to {_number(row['most'])}, "
             f"higher on {int(row['higher'])}"
         )
@@ -87,7 +87,7 @@ class DirectionComparison(Displayed):
 class PathComparison(Displayed):
     """Curves of several paths under the same probes, by name: what `compare_paths` returns. It shows its figure.
 
-    curves: name -> what `evaluate` returned, in the order of the figure's colours.
+    curves: name -> what `evaluate` returned, in the order of the figure's colors.
     recipes: name -> {coordinate: how the model there is made, in words}.
     """
 
@@ -102,15 +102,15 @@ class PathComparison(Displayed):
         """
         if odd := [name for name in names if name not in self.curves]:
             raise CurveError(f"PathComparison.only(names): no path {odd[0]!r}. They are: {', '.join(self.curves)}.")
-        return PathComparison(*({name: of[name] for name in names} for of in (self.curves, self.recipes)))
+        return PathComparison({name: self.curves[name] for name in names}, {name: self.recipes[name] for name in names})
 
     def __or__(self, other: "PathComparison") -> "PathComparison":
-        """These paths and the other's, whose stand where both have a name."""
+        """These paths and the other's, which replace those of the same name."""
         return PathComparison(self.curves | other.curves, self.recipes | other.recipes)
 
     def to_frame(self) -> pd.DataFrame:
         """Every value, a row a (path, coordinate), a column a quantity; NaN where it is NaN or was not measured."""
-        return pd.concat({name: curve.to_frame() for name, curve in self.curves.items()}, names=["path", "at"])
+        return pd.concat({name: curve.to_frame() for name, curve in self.curves.items()}, names=["path", "point"])
 
     def to_curve(self) -> Curve:
         """All of them as one curve, to be recorded: each quantity with its path's name in brackets behind it."""

@@ -1,4 +1,4 @@
-"""Deltas."""
+"""Weight deltas by layer and kind of tensor."""
 
 from dataclasses import dataclass
 

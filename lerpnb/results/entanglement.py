@@ -75,8 +75,10 @@ class Entanglement:
             raise CurveError(f"{call}: neither alpha moves its own quantity, {a} and {b}.")
 
         def estimated(upper: list, lower: list, size=np.abs) -> Estimate:
-            sums = [[sum(size(slopes[key][part]) for key in keys) for keys in (upper, lower)] for part in (0, 1)]
-            return estimate(*(np.divide(*pair) for pair in sums), counts[0])
+            value, draws = (
+                np.divide(*(sum(size(slopes[key][part]) for key in keys) for keys in (upper, lower))) for part in (0, 1)
+            )
+            return estimate(value, draws, counts[0])
 
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = {

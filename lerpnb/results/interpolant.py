@@ -1,14 +1,14 @@
-"""Spline: a surface through scattered values, and how far it may be off in between. No torch."""
+"""The polyharmonic spline: a surface through scattered values, and how far it may be off in between."""
 
 import numpy as np
 
 POWERS = (5, 3, 1)  # of the distance, the smoothest first
 NEAR = 4  # measured points that tell how rough a surface is at a place
-SURE = 2.0  # times what they tell is believed: `tests/benchmarks/plane.py` counts how often that is enough
+SURE = 2.0  # a margin on what they tell: `tests/benchmarks/plane.py` counts how often it is enough
 
 
 class PolyharmonicSpline:
-    """The polyharmonic spline through values at scattered points, with the error believed at any place.
+    """The polyharmonic spline through values at scattered points, with the estimated error at any place.
 
     s(p) = sum_i c_i |p - p_i|^k + q(p), the values met exactly, q a polynomial of degree 2 (lower where the points are
     too few for it): of all functions through the values the one that bends least, so a bowl is met exactly
@@ -16,7 +16,7 @@ class PolyharmonicSpline:
 
     How far it may be off: a function of roughness z is at most z P(p) away, P being the spline's power function, which
     is 0 at the points and grows between them. Leaving out point i tells how rough the surface is there:
-    z_i = |f_i - s_without_i(p_i)| / P_without_i(p_i), both in closed form (Rippa 1999). The error believed at p is
+    z_i = |f_i - s_without_i(p_i)| / P_without_i(p_i), both in closed form (Rippa 1999). The estimated error at p is
     `SURE` P(p) times the largest z_i among the `NEAR` points nearest to p.
 
     A NaN stays a NaN: what lies nearest to a point whose value is not finite is NaN, and the error is not judged where
@@ -80,7 +80,7 @@ class PolyharmonicSpline:
         return np.where(self._blank(places), np.nan, self._basis(places) @ self._weights)
 
     def error(self, places: np.ndarray) -> np.ndarray:
-        """(m,) errors believed at (m, 2) places; inf where too few points are known, NaN beside a NaN."""
+        """(m,) estimated errors at (m, 2) places; inf where too few points are known, NaN beside a NaN."""
         places = np.atleast_2d(np.asarray(places, dtype=np.float64))
         if not len(self._at):
             return np.full(len(places), np.nan)
@@ -102,14 +102,14 @@ class PolyharmonicSpline:
         if self._whole:
             return np.zeros(len(places), dtype=bool)
         near = np.argsort(_distances(places, self.points), axis=1)[:, :n]
-        return ~np.isfinite(self.values[near]).all(1)
+        return np.asarray(~np.isfinite(self.values[near]).all(1))
 
     def __repr__(self) -> str:
-        return f"Spline: {interpolation(self)}, through {len(self._at)} points"
+        return f"PolyharmonicSpline: {interpolation(self)}, through {len(self._at)} points"
 
 
 def interpolation(spline: PolyharmonicSpline) -> str:
-    """The way of interpolation, by its name."""
+    """The interpolation, by its name."""
     return f"polyharmonic spline r^{spline.power} with a polynomial of degree {spline._degree}"
 
 

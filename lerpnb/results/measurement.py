@@ -1,6 +1,7 @@
 """A measurement: one quantity at one point, as weighted items."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +31,8 @@ class Measurement:
     2.0
     """
 
-    values: np.ndarray
-    weights: np.ndarray | None = None
+    values: Any  # an (n_items,) float64 array once it is made, and so are the weights
+    weights: Any = None
     unit: str = ""
     items: str = "texts"
     transform: str = ""

@@ -1,4 +1,4 @@
-"""Samples: a table with a row a generated text. Floor 0: no torch, no plots."""
+"""Samples: a table with a row a generated text."""
 
 from collections.abc import Iterable
 
@@ -37,7 +37,7 @@ def at(samples: pd.DataFrame, alpha: float, call: str) -> pd.DataFrame:
     """
     known = np.unique(samples["alpha"].to_numpy(dtype=np.float64))
     if not len(known):
-        raise CurveError(f"{call}: the curve has no samples. Walk with an Attribute probe.")
+        raise CurveError(f"{call}: the curve has no samples. Evaluate an AttributeStrength probe.")
     return samples[samples["alpha"] == known[nearest(known, alpha, call)]]
 
 
@@ -47,7 +47,7 @@ def same_texts(samples: pd.DataFrame, a: float, b: float, call: str) -> float:
     both = left.merge(right, on=["prompt_id", "draw"])
     if not len(both):
         raise CurveError(
-            f"{call}: no (prompt, draw) was sampled at both {show(a)} and {show(b)}. Walk both with the same prompts."
+            f"{call}: no (prompt, draw) was sampled at both {show(a)} and {show(b)}. Use the same prompts at both."
         )
     return float((both["continuation_x"] == both["continuation_y"]).mean())
 

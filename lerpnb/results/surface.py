@@ -195,11 +195,12 @@ class Surface(Result):
         beside = np.linalg.norm(known - start - along[:, None] * (stop - start) / length, axis=1)
         on = (beside < 1e-6 * length) & (along > -1e-9 * length) & (along < (1 + 1e-9) * length)
         met = rows[on].assign(distance=along[on])[["distance", "value", "low", "high"]].sort_values("distance")
-        names = [
+        first, last = (
             place if isinstance(place, str) else show(tuple(float(f"{number:.4g}") for number in place))
             for place in (a, b)
-        ]
-        return Slice(frame, met.reset_index(drop=True), quantity, self.unit(quantity), *names, interpolation(spline))
+        )
+        met = met.reset_index(drop=True)
+        return Slice(frame, met, quantity, self.unit(quantity), first, last, interpolation(spline))
 
     def place(self, at: Place, call: str = "Surface.place(at)") -> tuple[float, ...]:
         """The coordinates of a checkpoint's name, or of a tuple of numbers.

@@ -27,7 +27,7 @@ def test_each_is_walked_over_its_own_coordinates(tiny_llama_pair, tmp_path, caps
         "line": Line(trio.minus, trio.plus, trio.base, device="cpu"),
         "taken away": lambda: TaskArithmetic(trio.base, {"plus": trio.plus}, weights={"plus": -1}, device="cpu"),
     }
-    found = compare_paths(paths, [head_norm, WORDS], at={"taken away": [0, 2]}, store=str(tmp_path))
+    found = compare_paths(paths, [head_norm, WORDS], points={"taken away": [0, 2]}, store=str(tmp_path))
     assert {name: curve.alphas.tolist() for name, curve in found.curves.items()} == {
         "line": [0, 0.25, 0.5, 0.75, 1],
         "taken away": [0, 2],
@@ -52,14 +52,14 @@ def test_what_cannot_be_compared_is_told_before_anything_is_measured(tiny_llama_
     way_out = "Distances and perplexities are compared from one: pass the same base=... to each path."
     for paths, at, kind, text in (
         ({}, [0], ProbeError, "compare_paths(paths): no paths.\nPass {name: path}."),
-        ({"a": line}, {"b": [0]}, ProbeError, "compare_paths(at): no path 'b'.\nThey are: a."),
+        ({"a": line}, {"b": [0]}, ProbeError, "compare_paths(points): no path 'b'.\nThey are: a."),
         ({"a": line, "b": lone}, [0], ProbeError, f"compare_paths(paths): 'b' has no base.\n{way_out}"),
         ({"a": line, "b": other}, [0], ProbeError, f"compare_paths(paths): 'b' has another base.\n{way_out}"),
         (
             {"a": line, "b": ModelSoup({"one": trio.plus}, trio.base, device="cpu")},
             [0, 1],
             AlphaError,
-            "compare_paths(at['b']): 0, expected a number of ingredients from 1 to 1.",
+            "compare_paths(points['b']): 0, expected a number of ingredients from 1 to 1.",
         ),
     ):
         with pytest.raises(kind) as error:

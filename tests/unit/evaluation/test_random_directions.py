@@ -65,7 +65,7 @@ def test_no_directions_are_refused(tiny_llama_pair):
         with pytest.raises(AlphaError) as error:
             compare_random_directions(line, [bend], n=n)
         assert str(error.value) == (
-            f"compare_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more."
+            f"compare_random_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more."
         )
 
 

@@ -44,13 +44,13 @@ def test_the_table_counts_what_lies_higher(fan):
     row = fan.to_frame().loc[1.0]
     assert row.to_dict() == {"line": 4.5, "least": 4.25, "mean": pytest.approx(5.4166667), "most": 7.0, "higher": 2.0}
     assert fan.to_frame("other")["higher"].tolist() == [0, 0, 0]
-    assert repr(fan) == "Fan of loss/x: at alpha 1 4.5 on the line; on 3 random directions 4.25 to 7, higher on 2"
+    assert repr(fan) == "loss/x: at alpha 1 4.5 on the line; on 3 random directions 4.25 to 7, higher on 2"
     assert set(fan._repr_mimebundle_()) == {"application/vnd.plotly.v1+json", "text/plain"}
 
 
 def test_the_line_alone_is_said_to_be():
     alone = DirectionComparison(curve(1.0), [], {})
-    assert repr(alone) == "Fan of loss/x: the line alone" and len(plot_random_directions(alone).data) == 1
+    assert repr(alone) == "loss/x: the line alone" and len(plot_random_directions(alone).data) == 1
     with pytest.raises(CurveError) as error:
         alone.to_frame()
     assert (

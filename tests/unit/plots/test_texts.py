@@ -64,7 +64,7 @@ def test_hostile_texts_stay_text():
 def test_what_cannot_be_shown_is_told():
     with pytest.raises(CurveError) as error:
         plot_texts(Curve.from_measures({0.0: {"x": Measurement([1.0])}}))
-    assert str(error.value) == "plot_texts(alphas): the curve has no samples. Walk with an Attribute probe."
+    assert str(error.value) == "plot_texts(alphas): the curve has no samples. Evaluate an AttributeStrength probe."
     with pytest.raises(CurveError) as error:
         plot_texts(curve({0.0: ["x"]}), n=0)
     assert str(error.value) == "plot_texts(n): got 0. Pass 1 or more."

@@ -146,7 +146,7 @@ def test_more_paths_than_colors_differ_in_dashes_and_symbols():
 def test_paths_show_their_figure_and_their_table():
     found = PathComparison(paths(), {})
     assert found._repr_mimebundle_()["text/plain"].startswith("2 paths\n")
-    assert found.to_frame().index.names == ["path", "at"] and len(found.to_frame()) == 5
+    assert found.to_frame().index.names == ["path", "point"] and len(found.to_frame()) == 5
     assert found.plot().layout.meta["alt"] == plot_tradeoff(paths()).layout.meta["alt"]
 
 

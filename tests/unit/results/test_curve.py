@@ -339,11 +339,11 @@ def test_side_by_side_takes_the_first_draw():
     [
         (
             lambda: curve_of({0.0: [1.0]}).same_texts(0, 1),
-            "Curve.same_texts(a, b): the curve has no samples. Walk with an Attribute probe.",
+            "Curve.same_texts(a, b): the curve has no samples. Evaluate an AttributeStrength probe.",
         ),
         (
             lambda: curve_of({0.0: [1.0]}).side_by_side(),
-            "Curve.side_by_side(alphas): the curve has no samples. Walk with an Attribute probe.",
+            "Curve.side_by_side(alphas): the curve has no samples. Evaluate an AttributeStrength probe.",
         ),
         (
             lambda: with_samples({0.0: ["a"], 1.0: ["b"]}).same_texts(0, 0.5),
@@ -354,7 +354,7 @@ def test_side_by_side_takes_the_first_draw():
                 {0.0: {"a": Measurement([1.0])}},
                 pd.concat([sampled({0.0: ["a"]}), sampled({1.0: ["a"]}).assign(prompt_id=7)]),
             ).same_texts(0, 1),
-            "Curve.same_texts(a, b): no (prompt, draw) was sampled at both 0 and 1. Walk both with the same prompts.",
+            "Curve.same_texts(a, b): no (prompt, draw) was sampled at both 0 and 1. Use the same prompts at both.",
         ),
         (
             lambda: Curve.from_measures({0.0: {"a": Measurement([1.0])}}, pd.DataFrame({"alpha": [0.0], "draw": [0]})),

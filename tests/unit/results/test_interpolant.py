@@ -92,3 +92,17 @@ def test_of_too_few_points_the_error_is_not_known(n):
 def test_values_that_are_all_nan_have_a_spline_of_nan():
     spline = PolyharmonicSpline(np.random.default_rng(0).random((8, 2)), np.full(8, np.nan))
     assert np.isnan(spline.at([[0.5, 0.5]])).all() and "through 0 points" in repr(spline)
+
+
+@pytest.mark.parametrize("n", [4, 8, 30])
+@pytest.mark.parametrize("surface", [lambda x, y: x * x + 3 * y, lambda x, y: np.abs(x - 0.3) + y, np.hypot])
+def test_values_are_those_of_scipy(surface, n):
+    from scipy.interpolate import RBFInterpolator
+
+    points = np.random.default_rng(n).uniform(-1, 2, (n, 2))
+    values = surface(*points.T)
+    spline = PolyharmonicSpline(points, values)
+    kernel = {1: "linear", 3: "cubic", 5: "quintic"}[spline.power]
+    places = np.random.default_rng(0).uniform(-1, 2, (50, 2))
+    wanted = RBFInterpolator(points, values, kernel=kernel, degree=spline._degree)(places)
+    assert spline.at(places) == pytest.approx(wanted, rel=1e-7, abs=1e-7)
