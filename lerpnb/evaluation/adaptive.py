@@ -80,7 +80,7 @@ class AdaptiveSampler1D:
 
     Args:
         lo, hi: first and last alpha, without unit.
-        tol: largest error wanted, in the unit of what is told.
+        tol: largest error wanted, in the quantity's unit.
         max_points: alphas at most, `START` or more.
 
     Raises:
@@ -105,31 +105,31 @@ class AdaptiveSampler1D:
         if self.tol <= 0:
             raise AlphaError(f"Adaptive(tol): got {show(tol)}.\nIt is an error above 0, such as 0.003 nats a token.")
         self.max_points = checked_count(max_points, START)
-        self._told: dict[float, list[np.ndarray]] = {}
+        self._measured: dict[float, list[np.ndarray]] = {}
         self.first = self._start()
 
     def _start(self) -> list[float]:
         """The ends of the line, the ends of the range, then midpoints of the widest intervals."""
         inside = [end for end in (0.0, 1.0) if self.lo <= end <= self.hi]
-        found = list(dict.fromkeys([*inside, self.lo, self.hi]))
-        while len(found) < START:
-            known = sorted(found)
+        first = list(dict.fromkeys([*inside, self.lo, self.hi]))
+        while len(first) < START:
+            known = sorted(first)
             widest = int(np.round(np.diff(known), 9).argmax())
-            found.append(_middle(known[widest], known[widest + 1]))
-        return found
+            first.append(_middle(known[widest], known[widest + 1]))
+        return first
 
     def ask(self, n: int = 1) -> list[float]:
         """At most `n` alphas to measure next, the first ones first; none once it is known, or at `max_points`."""
-        missing = [alpha for alpha in self.first if alpha not in self._told]
+        missing = [alpha for alpha in self.first if alpha not in self._measured]
         if missing:
             return missing[:n]
         lows, highs, errors = self._intervals()
         worst = [i for i in np.argsort(-errors, kind="stable") if errors[i] > self.tol and highs[i] - lows[i] > FINEST]
-        return [_middle(lows[i], highs[i]) for i in worst[: min(n, self.max_points - len(self._told))]]
+        return [_middle(lows[i], highs[i]) for i in worst[: min(n, self.max_points - len(self._measured))]]
 
     def tell(self, alpha: float, quantities: Sequence[Any]) -> None:
-        """What was found at an alpha: for each quantity its items' parts, (n_items,), which add up to its value."""
-        self._told[float(alpha)] = [np.atleast_1d(np.asarray(parts, dtype=np.float64)) for parts in quantities]
+        """What was measured at an alpha: for each quantity its items' parts, (n_items,), which add up to its value."""
+        self._measured[float(alpha)] = [np.atleast_1d(np.asarray(parts, dtype=np.float64)) for parts in quantities]
 
     def tell_measured(self, alpha: float, measures: Mapping[str, Measurement]) -> None:
         """`tell` of what was measured; nothing counts as one NaN."""
@@ -138,17 +138,17 @@ class AdaptiveSampler1D:
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
         """What came of it, as JSON."""
         error = float(self.error) if np.isfinite(self.error) else None
-        found = {"between": [self.lo, self.hi], "tol": self.tol, "most": self.max_points, "error_believed": error}
-        return found | {"reached": self.reached, "interpolation": INTERPOLATION}
+        summary = {"between": [self.lo, self.hi], "tol": self.tol, "most": self.max_points, "error_believed": error}
+        return summary | {"reached": self.reached, "interpolation": INTERPOLATION}
 
     @property
     def alphas(self) -> np.ndarray:
-        """(n,) float64, ascending: the alphas told."""
-        return np.array(sorted(self._told))
+        """(n,) float64, ascending: the alphas that were measured."""
+        return np.array(sorted(self._measured))
 
     @property
     def error(self) -> float:
-        """The largest estimated error between `lo` and `hi`, of any quantity; inf where too few alphas are told."""
+        """The largest estimated error between `lo` and `hi`, of any quantity; inf where too few were measured."""
         errors = self._intervals()[2]
         return float(errors.max()) if len(errors) else np.inf
 
@@ -159,7 +159,7 @@ class AdaptiveSampler1D:
     def at(self, alphas: Any) -> np.ndarray:
         """(quantities, n) values at any alphas in the range, interpolated; NaN beside a NaN."""
         alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
-        found = np.full((len(next(iter(self._told.values()))), len(alphas)), np.nan)
+        found = np.full((len(next(iter(self._measured.values()))), len(alphas)), np.nan)
         for known, quantities in self._runs():
             inside = np.flatnonzero((alphas >= known[0]) & (alphas <= known[-1]))
             for row, parts in zip(found, quantities, strict=True):
@@ -169,13 +169,13 @@ class AdaptiveSampler1D:
     def _runs(self) -> list[tuple[np.ndarray, list[np.ndarray]]]:
         """The stretches of neighbouring alphas where all is finite: alphas (n,) and a quantity's parts (n, items)."""
         runs: list[list[float]] = [[]]
-        for alpha in sorted(self._told):
-            if all(np.isfinite(parts).all() for parts in self._told[alpha]):
+        for alpha in sorted(self._measured):
+            if all(np.isfinite(parts).all() for parts in self._measured[alpha]):
                 runs[-1].append(alpha)
             else:
                 runs.append([])
         return [
-            (np.array(run), [np.stack(parts) for parts in zip(*(self._told[a] for a in run), strict=True)])
+            (np.array(run), [np.stack(parts) for parts in zip(*(self._measured[a] for a in run), strict=True)])
             for run in runs
             if run
         ]
@@ -193,7 +193,7 @@ class AdaptiveSampler1D:
 
     def __repr__(self) -> str:
         said = "within the tolerance of {}" if self.reached else "the tolerance of {} is not reached"
-        return f"{len(self._told)} alphas, estimated error {self.error:.2g}: {said.format(show(self.tol))}"
+        return f"{len(self._measured)} alphas, estimated error {self.error:.2g}: {said.format(show(self.tol))}"
 
 
 def parts(measure: Measurement) -> np.ndarray:

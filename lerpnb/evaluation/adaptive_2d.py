@@ -39,7 +39,7 @@ class AdaptiveSampler2D:
         ...         place.tell((x, y), {"ramp": max(0.0, x + y)})
         >>> print(place)
         40 points, estimated error 0.13
-        >>> sum(abs(x + y) < 0.3 for x, y in list(place.told)[25:])  # of 15, beside the kink
+        >>> sum(abs(x + y) < 0.3 for x, y in list(place.measured)[25:])  # of 15, beside the kink
         9
     """
 
@@ -64,22 +64,22 @@ class AdaptiveSampler2D:
         self.first = list(dict.fromkeys([*first, *coarse]))
         self.max_points = checked_count(max_points, len(self.first))
         self._places = lattice(self.window, FINE)
-        self.told: dict[tuple[float, float], dict[str, float]] = {}
+        self.measured: dict[tuple[float, float], dict[str, float]] = {}
 
     def ask(self) -> list[tuple[float, float]]:
         """The points to measure next: those that come first, then one at a time; none once it has ended."""
-        missing = [point for point in self.first if point not in self.told]
+        missing = [point for point in self.first if point not in self.measured]
         if missing:
             return missing
-        if len(self.told) >= self.max_points:
+        if len(self.measured) >= self.max_points:
             return []
-        errors = np.where([place in self.told for place in self._places], -1.0, self._errors())
+        errors = np.where([place in self.measured for place in self._places], -1.0, self._errors())
         best = int(errors.argmax())
         return [self._places[best]] if errors[best] > self.tol else []
 
     def tell(self, point: tuple[float, float], values: Mapping[str, float]) -> None:
-        """What was found at a point: each quantity's value, in one unit; what is missing counts as NaN."""
-        self.told[point] = dict(values)
+        """What was measured at a point: each quantity's value, in one unit; what is missing counts as NaN."""
+        self.measured[point] = dict(values)
 
     def tell_measured(self, point: tuple[float, float], measures: Mapping[str, Measurement]) -> None:
         """`tell` of what was measured."""
@@ -88,33 +88,36 @@ class AdaptiveSampler2D:
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
         """What came of it, as JSON."""
         error, rms = (float(value) if np.isfinite(value) else None for value in (self.error, self.rms))
-        found = {"window": list(self.window), "most": self.max_points, "tol": self.tol}
-        found |= {"error_believed": error, "rms_believed": rms}
-        splines = [self._spline(name) for name in names] if self.told else []
-        return found | {"interpolation": list(dict.fromkeys(map(interpolation, splines)))}
+        summary = {"window": list(self.window), "most": self.max_points, "tol": self.tol}
+        summary |= {"error_believed": error, "rms_believed": rms}
+        splines = [self._spline(name) for name in names] if self.measured else []
+        return summary | {"interpolation": list(dict.fromkeys(map(interpolation, splines)))}
 
     def _spline(self, name: str) -> PolyharmonicSpline:
-        values = [values.get(name, np.nan) for values in self.told.values()]
-        return PolyharmonicSpline(np.array(list(self.told)), np.array(values))
+        values = [values.get(name, np.nan) for values in self.measured.values()]
+        return PolyharmonicSpline(np.array(list(self.measured)), np.array(values))
 
     @property
     def error(self) -> float:
         """The largest estimated error in the window, of any quantity."""
-        return float(self._errors().max()) if self.told else np.inf
+        return float(self._errors().max()) if self.measured else np.inf
 
     @property
     def rms(self) -> float:
         """The root of the mean square of the estimated errors over the window, of the quantity where it is largest."""
-        return float(np.sqrt(np.mean(np.square(self._errors())))) if self.told else np.inf
+        return float(np.sqrt(np.mean(np.square(self._errors())))) if self.measured else np.inf
 
     def _errors(self) -> np.ndarray:
         """(FINE * FINE,) the largest estimated error of any quantity at each place; 0 beside a NaN."""
-        places, names = np.array(self._places), dict.fromkeys(name for values in self.told.values() for name in values)
+        places, names = (
+            np.array(self._places),
+            dict.fromkeys(name for values in self.measured.values() for name in values),
+        )
         errors = [np.nan_to_num(self._spline(name).error(places), nan=0.0, posinf=np.inf) for name in names]
         return np.max([np.zeros(len(places)), *errors], axis=0)
 
     def __repr__(self) -> str:
-        return f"{len(self.told)} points, estimated error {self.error:.2g}"
+        return f"{len(self.measured)} points, estimated error {self.error:.2g}"
 
 
 def checked_count(max_points: int, least: int) -> int:

@@ -67,10 +67,10 @@ class Evaluator:
             groups = [new[i : i + each] for i in range(0, len(new), each)]
             self._say(why if pays else f"all {len(new)} alphas in one pass: batched=True.")
             for group in track(groups, label="texts"):
-                for alpha, found in sample_batched(
+                for alpha, samples in sample_batched(
                     self._batched_line, self.path.tokenizer, group, spec, self._batch_size
                 ).items():
-                    self._keep_texts(spec, alpha, found)
+                    self._keep_texts(spec, alpha, samples)
 
     def finished(self, alphas: Iterable[float]) -> dict[float, Point]:
         """The points at those of the alphas where the store has all that the probes measure."""
@@ -93,11 +93,11 @@ class Evaluator:
                 warnings.warn(f"{self.path.coordinate} {show(alpha)}: {error}", stacklevel=4)
             if spec in unusable:
                 continue
-            found, columns = self._measured(probe, alpha, texts)
-            twice = sorted(set(found) & set(measures))
+            by_name, columns = self._measured(probe, alpha, texts)
+            twice = sorted(set(by_name) & set(measures))
             if twice:
                 raise ProbeError(f"evaluate(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
-            measures |= found
+            measures |= by_name
             if columns is not None:
                 texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
         return measures, self._joined(texts)
@@ -115,19 +115,19 @@ class Evaluator:
         return joined if joined["sampling"].any() or len(frames) > 1 else joined.drop(columns="sampling")
 
     def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
-        key, found = self._probe_key(probe, alpha), self._stored(probe, alpha)
-        if found:
+        key, stored = self._probe_key(probe, alpha), self._stored(probe, alpha)
+        if stored:
             self.cached += 1
-            return found
+            return stored
         self.measured += 1
         if isinstance(probe, TextProbe):
             measures, columns = probe.score(texts[probe.continuations])
-            found = checked(probe, measures), pd.DataFrame(columns)
+            point = checked(probe, measures), pd.DataFrame(columns)
         else:
-            found = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
+            point = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
         if self.store is not None and key:
-            self.store.put(key, *found)
-        return found
+            self.store.put(key, *point)
+        return point
 
     def _probe_key(self, probe: Any, alpha: float) -> dict | None:
         identity = probe.identity()
@@ -139,11 +139,11 @@ class Evaluator:
         return self.store.get(key) if self.store is not None and key else None
 
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
-        found = self._stored_texts(spec, alpha)
-        if found is None:
-            found = sample(self._model(alpha), self.path.tokenizer, spec, self._batch_size)
-            self._keep_texts(spec, alpha, found)
-        return self._texts_ahead.pop((spec, alpha), found)
+        samples = self._stored_texts(spec, alpha)
+        if samples is None:
+            samples = sample(self._model(alpha), self.path.tokenizer, spec, self._batch_size)
+            self._keep_texts(spec, alpha, samples)
+        return self._texts_ahead.pop((spec, alpha), samples)
 
     def _stored_texts(self, spec: Continuations, alpha: float) -> pd.DataFrame | None:
         if (spec, alpha) in self._texts_ahead:
@@ -156,12 +156,12 @@ class Evaluator:
             self.sampling_modes.append(mode)
             print(f"texts: {mode}")
 
-    def _keep_texts(self, spec: Continuations, alpha: float, found: pd.DataFrame) -> None:
+    def _keep_texts(self, spec: Continuations, alpha: float, samples: pd.DataFrame) -> None:
         """In the store; in memory where there is none."""
         if self.store is None:
-            self._texts_ahead[spec, alpha] = found
+            self._texts_ahead[spec, alpha] = samples
         else:
-            self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, found)
+            self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, samples)
 
     def _model(self, alpha: float) -> torch.nn.Module:
         return self.path.model if self.path.here == alpha else self.path.at(alpha)
@@ -198,10 +198,10 @@ class Evaluator:
         path = self.path
         ends = path.checkpoints | ({"base": path.base} if path.base else {})
         settings = {probe.name: probe.identity() for probe in self.probes}
-        told = [(name, key, value) for name, found in settings.items() for key, value in (found or {}).items()]
+        identities = [(name, key, value) for name, its in settings.items() for key, value in (its or {}).items()]
         hashes = {key: end.sha256 for key, end in ends.items()}
-        hashes |= {f"texts of {name}": value for name, key, value in told if key == "texts"}
-        hashes |= {key: value for _, key, value in told if key in ("scorer", "judge") and value}
+        hashes |= {f"texts of {name}": value for name, key, value in identities if key == "texts"}
+        hashes |= {key: value for _, key, value in identities if key in ("classifier", "perplexity_model") and value}
         samplings = [probe.continuations for probe in self.probes if isinstance(probe, TextProbe)]
         return {
             "ends": {key: end.name for key, end in ends.items()},

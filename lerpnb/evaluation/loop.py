@@ -114,8 +114,11 @@ def evaluate(
         provenance["placement"] = _placement(sampler, watched(done), len(done))
     fill_gaps(done)
     measures = {point: measured for point, (measured, _) in done.items()}
-    found = [(point if len(path.axes) > 1 else (point,), texts) for point, (_, texts) in done.items()]
-    texts = [frame.assign(**dict(zip(path.axes, at, strict=True))) for at, frame in found if frame is not None]
+    texts = [
+        frame.assign(**dict(zip(path.axes, (point,) if one else point, strict=True)))
+        for point, (_, frame) in done.items()
+        if frame is not None
+    ]
     samples = pd.concat(texts, ignore_index=True) if texts else None
     if one:
         return Curve.from_measures(measures, samples, provenance)
@@ -140,7 +143,7 @@ def _sampler(path: BasePath, points: Any, adaptive: Adaptive | None) -> Sampler 
 
 
 def _asked(sampler: Sampler, done: dict[Any, Point], evaluator: Evaluator, batched: bool | None) -> Iterator[Any]:
-    """The points that a sampler asks for; each is told to it when it is measured."""
+    """The points that a sampler asks for; the sampler learns what was measured there."""
     while points := sampler.ask():
         evaluator.sample_batch(points, batched)
         for point in points:
@@ -153,8 +156,8 @@ def _placement(sampler: Sampler, names: list[str], n: int) -> dict:
     """What adaptive sampling says of itself: printed, and as JSON."""
     summary = sampler.summary(names)
     interpolation = summary["interpolation"]
-    ways = [interpolation] if isinstance(interpolation, str) else interpolation
-    print(f"evaluate(adaptive): {sampler} ({listed(names)}; by {listed(ways)})")
+    interpolations = [interpolation] if isinstance(interpolation, str) else interpolation
+    print(f"evaluate(adaptive): {sampler} ({listed(names)}; by {listed(interpolations)})")
     return summary | {"points": n, "quantities": names}
 
 

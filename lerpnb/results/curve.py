@@ -54,7 +54,9 @@ class Curve(Result):
                 JSON cannot hold.
             AlphaError: an alpha that is no finite number.
         """
-        return cls._of_points({(alpha,): found for alpha, found in points.items()}, ("alpha",), samples, provenance)
+        return cls._of_points(
+            {(alpha,): measures for alpha, measures in points.items()}, ("alpha",), samples, provenance
+        )
 
     @classmethod
     def concat(cls, curves: "Mapping[str, Curve | Mapping[str, Curve]]") -> "Curve":
@@ -69,8 +71,10 @@ class Curve(Result):
             ['accuracy/x (mask, mixed)', 'accuracy/x (mean)']
         """
         flat: dict[str, Curve] = {}
-        for name, found in curves.items():
-            flat |= {name: found} if isinstance(found, Curve) else {f"{name}, {s}": curve for s, curve in found.items()}
+        for name, one in curves.items():
+            flat |= (
+                {name: one} if isinstance(one, Curve) else {f"{name}, {state}": curve for state, curve in one.items()}
+            )
         frames = [curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})") for name, curve in flat.items()]
         frame = pd.concat(frames).sort_values("alpha", kind="stable", ignore_index=True)
         samples, taken = [], 0
@@ -139,23 +143,23 @@ class Curve(Result):
             >>> Curve.from_measures(points).summary()["gap/loss/x"]
             {'value': -0.25, 'low': -0.25, 'high': -0.25, 'unit': 'nats/token'}
         """
-        found: dict[str, tuple[Estimate, str]] = {}
+        numbers: dict[str, tuple[Estimate, str]] = {}
         for quantity in self.quantities:
             kind, unit = self.quantity(quantity).kind, self.unit(quantity)
             with suppress(CurveError):  # 0 or 1 was not measured
                 if kind == "loss":
                     barrier = self.barrier(quantity)
-                    found[f"barrier/{quantity}"] = Estimate(barrier.value, barrier.low, barrier.high), unit
+                    numbers[f"barrier/{quantity}"] = Estimate(barrier.value, barrier.low, barrier.high), unit
                     if len(inside := barrier.gaps.dropna(subset=["gap"])):
                         top = inside.loc[inside["gap"].idxmax()]
-                        found[f"gap/{quantity}"] = Estimate(top["gap"], top["low"], top["high"]), unit
+                        numbers[f"gap/{quantity}"] = Estimate(top["gap"], top["low"], top["high"]), unit
                 elif kind == "strength":
                     rho = self.spearman(quantity)
-                    found[f"rise/{quantity}"] = self.difference(quantity), unit
-                    found[f"spearman/{quantity}"] = rho, ""
+                    numbers[f"rise/{quantity}"] = self.difference(quantity), unit
+                    numbers[f"spearman/{quantity}"] = rho, ""
         return {
             name: {"value": float(e.value), "low": float(e.low), "high": float(e.high), "unit": unit}
-            for name, (e, unit) in found.items()
+            for name, (e, unit) in numbers.items()
         }
 
     def same_texts(self, a: float, b: float) -> float:

@@ -117,8 +117,8 @@ class Result(Displayed):
 
     def of_kind(self, *kinds: str) -> list[str]:
         """The names of the quantities of these kinds, such as "loss", kind after kind."""
-        found = self.frame.drop_duplicates("quantity")
-        return [name for kind in kinds for name in found.loc[found["kind"] == kind, "quantity"]]
+        first = self.frame.drop_duplicates("quantity")
+        return [name for kind in kinds for name in first.loc[first["kind"] == kind, "quantity"]]
 
     def unit(self, quantity: str) -> str:
         """The quantity's unit, such as "nats/token"."""

@@ -79,13 +79,15 @@ def row_of(name: str, value: Callable[[tuple[float, float]], float], window: tup
     while asked := place.ask():
         for at in asked:
             place.tell(at, {"loss": value(at)})
-    placed = PolyharmonicSpline(np.array(list(place.told)), np.array([found["loss"] for found in place.told.values()]))
+    placed = PolyharmonicSpline(
+        np.array(list(place.measured)), np.array([found["loss"] for found in place.measured.values()])
+    )
     grid = lattice(window, EVEN)
     on_grid = np.array([value(at) for at in grid])
     believed, apart = placed.error(np.array(reference)), np.abs(placed.at(np.array(reference)) - true)
     return {
         "surface": name,
-        "points": len(place.told),
+        "points": len(place.measured),
         "placed": errors(placed.at(np.array(reference)), true),
         "even, spline": errors(PolyharmonicSpline(np.array(grid), on_grid).at(np.array(reference)), true),
         "even, bilinear": errors(bilinear(on_grid.reshape(EVEN, EVEN), REFERENCE), true),

@@ -29,23 +29,25 @@ def test_the_named_points_come_first_then_a_lattice_without_what_lies_beside_the
 
 def test_a_kink_draws_points_to_it():
     place = refined(lambda x, y: abs(x - 0.31), most=60)
-    later = np.array(list(place.told)[COARSE**2 :])
+    later = np.array(list(place.measured)[COARSE**2 :])
     assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 1.5 * 0.8 / 3  # that strip's share of the window
 
 
 def test_more_points_go_through_the_same_points_and_then_on():
     wave = lambda x, y: math.sin(2 * x) * y  # noqa: E731
     few, many = refined(wave, 30), refined(wave, 40)
-    assert list(many.told)[:30] == list(few.told) and len(many.told) == 40
+    assert list(many.measured)[:30] == list(few.measured) and len(many.measured) == 40
 
 
 def test_it_ends_within_the_tolerance():
     place = refined(lambda x, y: math.sin(x) + y * y, most=60, tol=0.02)
     grid = np.array(lattice(WINDOW, 21))
-    spline = PolyharmonicSpline(np.array(list(place.told)), np.array([found["loss"] for found in place.told.values()]))
+    spline = PolyharmonicSpline(
+        np.array(list(place.measured)), np.array([found["loss"] for found in place.measured.values()])
+    )
     true = np.abs(spline.at(grid) - np.sin(grid[:, 0]) - grid[:, 1] ** 2).max()
-    assert len(place.told) < 60 and true <= place.error <= 0.02 and place.rms < place.error
-    assert repr(place).startswith(f"{len(place.told)} points, estimated error ")
+    assert len(place.measured) < 60 and true <= place.error <= 0.02 and place.rms < place.error
+    assert repr(place).startswith(f"{len(place.measured)} points, estimated error ")
 
 
 def test_all_quantities_count_and_a_nan_ends():
@@ -53,11 +55,11 @@ def test_all_quantities_count_and_a_nan_ends():
     while asked := place.ask():
         for x, y in asked:
             place.tell((x, y), {"flat": 1.0, "kinked": abs(x - 0.31)} if y > 0 else {"flat": math.nan})
-    later = np.array(list(place.told)[COARSE**2 :])
+    later = np.array(list(place.measured)[COARSE**2 :])
     assert len(later) == 25 and (later[:, 1] > -0.2).all()  # what is NaN is left alone
     assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 1.2 * 0.8 / 3
     nowhere = refined(lambda x, y: math.nan, most=50)
-    assert len(nowhere.told) == COARSE**2 and nowhere.error == 0
+    assert len(nowhere.measured) == COARSE**2 and nowhere.error == 0
 
 
 @pytest.mark.slow
