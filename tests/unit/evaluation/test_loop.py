@@ -308,21 +308,21 @@ def test_ctrl_c_in_a_shared_pass_returns_what_was_stored(line, tmp_path, monkeyp
             [FunctionProbe("odd", lambda model, tokenizer: "text")],
             ProbeError,
             "probe 'odd': its function returned str.\n"
-            "It returns a number, one number an item, a Measure, or a dict of those.",
+            "It returns a number, one number an item, a Measurement, or a dict of those.",
         ),
         (
             [0],
             [FunctionProbe("forgot", lambda model, tokenizer: None)],
             ProbeError,
             "probe 'forgot': its function returned NoneType.\n"
-            "It returns a number, one number an item, a Measure, or a dict of those.",
+            "It returns a number, one number an item, a Measurement, or a dict of those.",
         ),
         (
             [0],
             [FunctionProbe("empty", lambda model, tokenizer: {})],
             ProbeError,
             "probe 'empty': its function returned dict.\n"
-            "It returns a number, one number an item, a Measure, or a dict of those.",
+            "It returns a number, one number an item, a Measurement, or a dict of those.",
         ),
         (
             [0],
