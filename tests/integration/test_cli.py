@@ -245,6 +245,7 @@ def test_the_help_of_a_notebook_lists_its_parameters(tmp_path, capsys):
     assert stop.value.code == 1 and 'error: run("nowhere"): no such notebook.' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"]])
 def test_help_brings_in_nothing_heavy(arguments):
     code = f"""

@@ -48,6 +48,7 @@ def common(monkeypatch):
     return common
 
 
+@pytest.mark.slow
 def test_compare_gives_each_way_as_a_ratio_to_the_first(common):
     ways = {"short": lambda: time.sleep(0.002) or 1.0, "long": lambda: time.sleep(0.02) or 1.25}
     found = common.compare("sleep", ways, 3, lambda way, value: abs(value - 1), 0.5)

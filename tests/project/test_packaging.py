@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,8 +73,7 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and file.name != "conftest.py":
                 names.add(node.module)
     tops = {name.partition(".")[0] for name in names} - {"lerpnb"} - set(sys.stdlib_module_names)
-    distributions = packages_distributions()
-    return {canonicalize_name(name) for top in tops for name in distributions.get(top, [top])}
+    return {{"PIL": "pillow", "yaml": "pyyaml"}.get(top, canonicalize_name(top)) for top in tops}
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():

@@ -85,6 +85,7 @@ def test_a_hub_that_answers_is_seen_whatever_it_says(hub):
     assert not assets.hub_answers()
 
 
+@pytest.mark.slow
 def test_the_real_hub_client_is_never_waited_for(tmp_path):
     """In a process of its own, with no offline switch: a name that is not there costs seconds, not a minute."""
     environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"} | {"HF_ENDPOINT": "http://127.0.0.1:9"}

@@ -265,6 +265,7 @@ def test_a_wrapped_forward_does_not_lead_back_to_the_callers_weights(tiny):
     assert torch.equal(logits(model), expected)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_wrapped_as_the_one_inside(tiny):
     model = tiny.llama()
     wrapped = Checkpoint.from_model(torch.compile(model))

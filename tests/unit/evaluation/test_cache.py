@@ -139,6 +139,7 @@ print(len(store), store.get({"i": 0})[0]["x"].value(), store.get({"i": 1}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="resource limits are POSIX")
 def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path):
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True)

@@ -80,6 +80,7 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
     assert curve["words"]["value"][1] == pytest.approx(at["continuation"].map(words).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_path, store, capsys):
     grid, probe = [-0.5, 0, 0.25, 1], TextFunctionProbe("words", words, PROMPTS)
@@ -179,6 +180,7 @@ def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
     assert new(evaluate(line, [0, 0.5, 1], [*probes, head_sum], store=tmp_path)) == (3, 6)
 
 
+@pytest.mark.slow
 def test_whatever_changes_a_value_is_a_new_point(line, tmp_path, tiny_llama_pair, tiny):
     def new(line, probe):
         return evaluate(line, [0.0], [probe], store=tmp_path).provenance["measured"]
@@ -437,6 +439,7 @@ def test_what_its_source_and_installed_packages_tell_is_stored(function):
     assert FunctionProbe("x", function).identity() is not None
 
 
+@pytest.mark.slow
 def test_another_tokenizer_or_network_is_a_new_point(tiny, tmp_path, tiny_llama_pair):
     from tokenizers.processors import TemplateProcessing
 

@@ -35,6 +35,7 @@ def test_random_directions_have_the_lines_length_and_start(tiny_adapter_pair, tm
     assert all(torch.equal(tensor, before[name]) for name, tensor in line.minus.tensors.items())
 
 
+@pytest.mark.slow
 def test_random_directions_come_from_the_store_again(tiny_llama_pair, tmp_path):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     first = compare_random_directions(line, [bend], [0, 1], n=2, store=tmp_path)

@@ -145,6 +145,7 @@ def test_a_new_prompt_stops_the_old_work(explorer):
     assert pages[-1]["done"] and pages[-1]["prompt"] == explorer.texts()["prompt"][0] == "nobody"
 
 
+@pytest.mark.slow
 def test_stop_stops_and_texts_can_be_had_all_the_same(explorer):
     explorer.receive({"kind": "write", **ASK | {"max_new_tokens": 60}})
     while not messages(explorer, "page"):
@@ -510,6 +511,7 @@ def written(multiline, style: float) -> list[str]:
     return [sample(multiline.at((alpha, style)), multiline.tokenizer, spec)["continuation"][0] for alpha in GRID]
 
 
+@pytest.mark.slow
 def test_a_second_slider_writes_all_anew_at_another_alpha_of_the_other_line(multiline, two_sliders):
     multiline.at((0.25, 0.25))
     two_sliders.receive({"kind": "hello"})

@@ -234,6 +234,7 @@ def test_a_model_that_is_not_supported_is_refused_beforehand(tiny, how, reason):
     assert str(error.value) == f"BatchedLine(line): {reason}\nline.at(alpha) serves every model, one alpha at a time."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1.0, 1e-3])
 def test_a_weight_bypassed_silently_is_found_however_small_the_deltas(tiny, size):
     """It is asked for, so that it counts as used, and then something else is done."""

@@ -197,6 +197,7 @@ def line(request):
     return Line(trio.minus, trio.plus, trio.base, device="cpu")
 
 
+@pytest.mark.slow
 def test_all_alphas_at_once_write_what_each_alone_writes(line):
     """Prompts of one to five tokens, ends of text on the way, batches that part alphas: the same words."""
     alphas = [-0.5, 0.35, 1.0]

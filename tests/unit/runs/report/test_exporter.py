@@ -78,6 +78,7 @@ def test_a_page_without_a_figure_carries_no_plotly():
     assert len(page) < 40_000
 
 
+@pytest.mark.slow
 def test_the_page_of_six_main_figures_weighs_less_than_8_megabytes():
     page = page_of(*[cell(shown(figure=json.loads(plot_curve(curve()).to_json()))) for _ in range(6)])
     assert page.count(PLOTLY_SIGN) == 1
