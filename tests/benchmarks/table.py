@@ -36,7 +36,7 @@ def memory(results: list[dict]) -> Iterator[Row]:
     for result in results:
         for kind, limit in (("dense ends", "3.1x"), ("two adapters", "2.2x")):
             yield (
-                f"peak memory of a walk, {result['name']}, {kind}",
+                f"peak memory of an evaluation, {result['name']}, {kind}",
                 f"{result[kind]['ratio']:.2f}x the weights",
                 "",
                 limit,
@@ -47,7 +47,7 @@ def walk(result: dict) -> Iterator[Row]:
     ways = result["ways"]
     ours, careful = (ways[way] for way in ("ln.evaluate, fresh store", "a careful user's loop"))
     yield (
-        f"loss walk, {result['name']}, in bare forward passes",
+        f"losses, {result['name']}, in bare forward passes",
         spread(ours),
         f"a careful loop {careful['ratio']:.2f}x",
         "1.05x",
@@ -60,10 +60,15 @@ def rows(result: dict) -> Iterator[Row]:
     for way, found in result["speed"]["ways"].items():
         if way.startswith("rows"):
             told = f"{1 / found['ratio']:.2f}x ({1 / found['high']:.2f} to {1 / found['low']:.2f})"
-            yield f"{result['speed']['name']}: mix + generate, in the time of {way}", told, "", "at least 2x"
+            yield (
+                f"{result['speed']['name']}: mix + generate, in the time of {way.replace('rows', 'one batch')}",
+                told,
+                "",
+                "at least 2x",
+            )
     for row in result["crossover"]:
         ratios = ", ".join(f"{row[kind]['ratio']:.2f}x with {kind}" for kind in row if kind != "rows an alpha")
-        yield f"rows over mixing, {row['rows an alpha']} texts an alpha", ratios, "", ""
+        yield f"one batch over mixing, {row['rows an alpha']} texts an alpha", ratios, "", ""
     for kind, found in result["memory"].items():
         yield f"memory beside the live model, {kind}", f"{found['ratio']:.2f}x", "", "2.2x"
     errors = result["bfloat16"]
@@ -72,7 +77,12 @@ def rows(result: dict) -> Iterator[Row]:
         ("rows, float32 activations", "0.2x"),
         ("rows, bfloat16 activations", "none: nothing is gained"),
     ):
-        yield f"error of the logits, {name}, ends in bfloat16", f"{errors[name] / yardstick:.3f}x", "", limit
+        yield (
+            f"error of the logits, {name.replace('rows', 'one batch')}, ends in bfloat16",
+            f"{errors[name] / yardstick:.3f}x",
+            "",
+            limit,
+        )
 
 
 def adaptive(result: dict) -> Iterator[Row]:
@@ -81,7 +91,7 @@ def adaptive(result: dict) -> Iterator[Row]:
         told = f"covered {found['covered']} of {cases}"
         good = f"at most 4 more points than an even grid as good: {found['at most 4 more than an even grid as good']}"
         fewer = f"fewer than an even grid to tol: {found['fewer than an even grid to tol']}"
-        yield f"placed alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
+        yield f"adaptive alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
 
 
 TABLES = {"mix": mix, "memory": memory, "walk": walk, "rows": rows, "adaptive": adaptive}
