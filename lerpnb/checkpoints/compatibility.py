@@ -120,7 +120,7 @@ class CompatibilityCheck:
         lines = self._vocabularies(a.get_vocab(), b.get_vocab())
         if not lines:
             lines = self._merges(_merges(a), _merges(b))
-        roles = ("bos_token", "eos_token", "unk_token")  # not the padding: it is a habit of training, and masked
+        roles = ("bos_token", "eos_token", "unk_token")  # not the padding: training chooses it, and it is masked
         values = [(role, getattr(a, role, None), getattr(b, role, None)) for role in roles]
         lines += [self._both(role, repr(x), repr(y)) for role, x, y in values if str(x) != str(y)]
         special = sorted(set(_special(a)) ^ set(_special(b)))

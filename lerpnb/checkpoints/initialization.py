@@ -1,4 +1,4 @@
-"""Models that are not trained yet: small ones to pre-train, and untrained twins of others. Each is made once."""
+"""Initialization: untrained models, small ones to pre-train and those of another's architecture. Each is made once."""
 
 import hashlib
 import json

@@ -66,11 +66,11 @@ def load_checkpoints(
 
     steps = track([None, *given] if of_base else list(given), label="load checkpoints")
     wanted = ((given_base, of_base) if role is None else (given[role], metadata[role]) for role in steps)
-    found = [source if isinstance(source, Checkpoint) else get(which) for source, which in wanted if which]
-    loaded_base = found.pop(0) if of_base else None
-    ends = dict(zip(given, found, strict=True))
-    shared = found[0].base
-    if loaded_base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in found):
+    loaded_ends = [source if isinstance(source, Checkpoint) else get(which) for source, which in wanted if which]
+    loaded_base = loaded_ends.pop(0) if of_base else None
+    ends = dict(zip(given, loaded_ends, strict=True))
+    shared = loaded_ends[0].base
+    if loaded_base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in loaded_ends):
         loaded_base = shared
     for role in list(ends)[1:]:
         ends[first], ends[role] = check_mixable(ends[first], ends[role], call, (first, role))

@@ -1,4 +1,7 @@
-"""DARE: task vectors with most of their numbers dropped at random, and the rest rescaled (arXiv 2311.03099)."""
+"""DARE: task vectors with most of their numbers dropped at random, and the rest rescaled.
+
+https://arxiv.org/abs/2311.03099
+"""
 
 from collections.abc import Mapping
 from typing import Any, Unpack
@@ -27,7 +30,7 @@ class Dare(TaskVectorPath):
     on every device. What tau costs in memory `TaskVectorPath` says.
 
     Args:
-        base: the pre-trained model that all were fine-tuned from; also the default judge of fluency.
+        base: the pre-trained model that all were fine-tuned from; perplexity is measured with it by default.
         tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
         drop: p, in [0, 1).
         seed: another seed, other numbers.

@@ -1,4 +1,7 @@
-"""Fine-mixing's second step: every point of a path, fine-tuned on a few clean texts (arXiv 2210.09545)."""
+"""Fine-mixing's second step: every point of a path, fine-tuned on a few clean texts.
+
+https://arxiv.org/abs/2210.09545
+"""
 
 import tempfile
 from dataclasses import asdict

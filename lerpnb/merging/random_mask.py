@@ -1,4 +1,7 @@
-"""Random-mask mixing: each number from one of two checkpoints, drawn at random (Fine-mixing, arXiv 2210.09545)."""
+"""Random-mask mixing: each number from one of two checkpoints, drawn at random.
+
+https://arxiv.org/abs/2210.09545
+"""
 
 from typing import Any, Unpack
 

@@ -1,4 +1,7 @@
-"""SLERP: between two checkpoints on an arc instead of a line, tensor by tensor (Shoemake 1985)."""
+"""SLERP: between two checkpoints on an arc instead of a line, tensor by tensor (Shoemake 1985).
+
+https://doi.org/10.1145/325165.325242
+"""
 
 import functools
 import math
@@ -27,18 +30,18 @@ class Slerp(ScalarPath):
     mergekit, arXiv 2403.13257). Where |cos W| > 0.9995 the tensor goes on the straight line, since sin W vanishes.
 
     Two fine-tunes of one base lie at such small angles that all their tensors do: SLERP is then the line. With
-    `weight_deltas` the arc is between the two task vectors instead, about the base (mergekit's nuslerp):
+    `deltas` the arc is between the two task vectors instead, about the base (mergekit's nuslerp):
     theta(a) = base + [sin((1 - a) W) (minus - base) + sin(a W) (plus - base)] / sin W, W the angle between the two.
 
     Args:
         minus, plus: what lies at 0 and 1, both bit for bit.
-        base: as for a `Line`; with `weight_deltas`, what the task vectors start from.
+        base: as for a `Line`; with `deltas`, what the task vectors start from.
         deltas: whether the arc is between the task vectors.
         options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
-        MismatchError: `weight_deltas` without a base.
+        MismatchError: `deltas` without a base.
 
     Example:
         >>> minus, plus = tiny_llama(), tiny_llama()

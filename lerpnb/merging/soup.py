@@ -1,4 +1,7 @@
-"""Model soups: the mean of several fine-tunes, of all or of those that help (arXiv 2203.05482)."""
+"""Model soups: the mean of several fine-tunes, of all or of those that help.
+
+https://arxiv.org/abs/2203.05482
+"""
 
 import math
 from collections.abc import Mapping
@@ -32,7 +35,7 @@ class ModelSoup(ScalarPath):
         options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Attributes:
-        steps: how `greedy_soup` found it, a row an ingredient that was tried; None for a soup of one's own.
+        steps: what `greedy_soup` tried, a row for each ingredient; None for any other soup.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -128,7 +131,8 @@ def greedy_soup(
 
     def cost(chosen: list[str]) -> float:
         weights = tuple(1.0 / len(chosen) if role in chosen else 0.0 for role in roles)
-        measures = evaluator.point(1.0 if alone_at_all else weights)[0]
+        point: Any = 1.0 if alone_at_all else weights
+        measures = evaluator.point(point)[0]
         name = quantity or next(iter(measures), None)
         value = measures[name].value() if name in measures else math.nan
         if math.isnan(value):

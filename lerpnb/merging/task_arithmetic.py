@@ -1,4 +1,7 @@
-"""Task arithmetic: the base and task vectors, added or taken away (arXiv 2212.04089)."""
+"""Task arithmetic: the base and task vectors, added or taken away.
+
+https://arxiv.org/abs/2212.04089
+"""
 
 from collections.abc import Mapping
 from typing import Unpack
@@ -22,7 +25,7 @@ class TaskArithmetic(ScalarPath):
     no task vector is held.
 
     Args:
-        base: the pre-trained model that all were fine-tuned from; also the default judge of fluency.
+        base: the pre-trained model that all were fine-tuned from; perplexity is measured with it by default.
         tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
         weights: {role: w_i}, 1 where left out.
         options: device, dtype, ends_device and device_map, see `DeviceOptions`.

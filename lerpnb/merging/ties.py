@@ -1,4 +1,7 @@
-"""TIES: task vectors trimmed, their signs elected, the agreeing ones averaged (arXiv 2306.01708)."""
+"""TIES: task vectors trimmed, their signs elected, the agreeing ones averaged.
+
+https://arxiv.org/abs/2306.01708
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
@@ -24,7 +27,7 @@ class Ties(TaskVectorPath):
     memory `TaskVectorPath` says.
 
     Args:
-        base: the pre-trained model that all were fine-tuned from; also the default judge of fluency.
+        base: the pre-trained model that all were fine-tuned from; perplexity is measured with it by default.
         tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
         density: the share that is kept, in (0, 1]; the paper's k % as a fraction, 0.2 by its default.
         options: device, dtype, ends_device and device_map, see `DeviceOptions`.

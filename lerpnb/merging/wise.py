@@ -1,4 +1,7 @@
-"""WiSE-FT: between a zero-shot model and its fine-tune (arXiv 2109.01903)."""
+"""WiSE-FT: between a zero-shot model and its fine-tune.
+
+https://arxiv.org/abs/2109.01903
+"""
 
 from typing import Unpack
 
