@@ -84,8 +84,8 @@ def held_out(
         >>> import tempfile
         >>> from pathlib import Path
         >>> file = Path(tempfile.mkdtemp()) / "mine.csv"
-        >>> rows = [f"text {i},{'sad' if i % 2 else 'glad'}" for i in range(200)]
-        >>> _ = file.write_text("\\n".join(["text,label", *rows]))
+        >>> rows = "".join(f"text {i},glad\\nmore {i},sad\\n" for i in range(100))
+        >>> _ = file.write_text("text,label\\n" + rows)
         >>> corpus = held_out(str(file), 5)
         >>> len(corpus.only("glad")), len(corpus)
         (5, 10)

@@ -99,11 +99,7 @@ def plot_surface_3d(surface: Surface, quantity: str | None = None) -> Figure:
     """A surface as a relief in three dimensions, to be turned by hand: height and color are the quantity.
 
     Args:
-        surface: of a `Plane`.
-        quantity: by default the first.
-
-    Raises:
-        CurveError: no such quantity.
+        surface, quantity: as of `plot_contour`, whose errors it has too.
 
     Example:
         >>> from lerpnb.results.measurement import Measurement

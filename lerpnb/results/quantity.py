@@ -10,7 +10,7 @@ LOWER_IS_BETTER = {"loss": True, "perplexity": True, "errors": True, "strength":
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is measured.
+    """What is measured: its kind, of what, and in which unit.
 
     Args:
         kind: such as "loss", "perplexity", "strength" or "accuracy".
