@@ -152,13 +152,13 @@ def coordinates(at: Any, names: tuple[str, ...], call: str) -> tuple[float, ...]
     (0.0, 1.0)
     """
     try:
-        found = None if isinstance(at, str | bytes) else tuple(at)
+        values = None if isinstance(at, str | bytes) else tuple(at)
     except TypeError:
-        found = None
-    if found is None or len(found) != len(names):
-        came = repr(at) if found is None else f"{len(found)} numbers"
+        values = None
+    if values is None or len(values) != len(names):
+        came = repr(at) if values is None else f"{len(values)} numbers"
         raise AlphaError(f"{call}: got {came}, expected {len(names)}, in this order: {', '.join(names)}.")
-    return tuple(number(value, call) for value in found)
+    return tuple(number(value, call) for value in values)
 
 
 def pair(at: Any, call: str) -> tuple[float, float]:

@@ -344,7 +344,7 @@ def test_a_job_a_gpu_each_with_its_own(here, monkeypatch, cards, jobs, lanes):
 
 
 @pytest.fixture(params=["runs", "memory://runs", "dir://runs::file://{here}"])
-def shelf(request, here) -> RunDirectory:
+def runs(request, here) -> RunDirectory:
     """A folder, a store in memory, and a store of objects that is no local folder to lerpnb."""
     found = RunDirectory(request.param.format(here=here))
     yield found
@@ -353,11 +353,11 @@ def shelf(request, here) -> RunDirectory:
         fsspec.filesystem("memory").pseudo_dirs[:] = [""]
 
 
-def test_of_many_at_once_one_holds_the_lock(shelf):
+def test_of_many_at_once_one_holds_the_lock(runs):
     inside, most = [], []
 
     def take() -> None:
-        with RunLock(shelf, "demo", beat=0.02, patience=30) as held:
+        with RunLock(runs, "demo", beat=0.02, patience=30) as held:
             inside.append(1)
             most.append(len(inside))
             assert held.holds()
@@ -370,32 +370,32 @@ def test_of_many_at_once_one_holds_the_lock(shelf):
     for thread in threads:
         thread.join(30)
     assert most == [1] * 6
-    assert lock.progress_of(shelf, "demo") is None
+    assert lock.progress_of(runs, "demo") is None
 
 
-def test_a_lock_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_it(shelf, monkeypatch):
+def test_a_lock_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_it(runs, monkeypatch):
     monkeypatch.setattr(lock, "is_gone", lambda content: False)  # a holder on another machine
-    sleeper = RunLock(shelf, "demo", beat=3600)
+    sleeper = RunLock(runs, "demo", beat=3600)
     with sleeper:
         assert sleeper.holds()
-        with RunLock(shelf, "demo", beat=0.04, patience=0.2) as other:
+        with RunLock(runs, "demo", beat=0.04, patience=0.2) as other:
             assert other.holds() and not sleeper.holds()
         assert not sleeper.holds()  # and gives back nothing that is not its own
-    with RunLock(shelf, "demo") as third:
+    with RunLock(runs, "demo") as third:
         assert third.holds()
 
 
 @pytest.mark.slow
-def test_a_sign_of_life_keeps_a_lock_whatever_the_clock_says(shelf, monkeypatch):
+def test_a_sign_of_life_keeps_a_lock_whatever_the_clock_says(runs, monkeypatch):
     monkeypatch.setattr(lock, "is_gone", lambda content: False)
     monkeypatch.setattr(time, "time", lambda: -1e9)  # no clock of the day is asked
     taken = threading.Event()
 
     def wait() -> None:
-        with RunLock(shelf, "demo", beat=0.04, patience=0.6):
+        with RunLock(runs, "demo", beat=0.04, patience=0.6):
             taken.set()
 
-    with RunLock(shelf, "demo", beat=0.05) as held:
+    with RunLock(runs, "demo", beat=0.05) as held:
         threading.Thread(target=wait, daemon=True).start()
         assert not taken.wait(1.5)
         assert held.holds()
@@ -432,41 +432,41 @@ def quick(monkeypatch):
     return calls
 
 
-def spec_on(shelf: RunDirectory, **changes) -> RunSpec:
+def spec_on(runs: RunDirectory, **changes) -> RunSpec:
     return replace(
-        RunSpec("demo", shelf.where, "small.ipynb", {}, "ab", "sweep", 60.0, 2.0, {"A": "1"}, source=SOURCE), **changes
+        RunSpec("demo", runs.where, "small.ipynb", {}, "ab", "sweep", 60.0, 2.0, {"A": "1"}, source=SOURCE), **changes
     )
 
 
-def test_one_run_is_recorded_with_its_identity_and_not_again(shelf, quick):
-    came = worker.attempt(spec_on(shelf))
+def test_one_run_is_recorded_with_its_identity_and_not_again(runs, quick):
+    came = worker.attempt(spec_on(runs))
     assert came == {"name": "demo", "status": "done", "seconds": 1.0, "summary": {}, "error": ""}
-    facts = shelf.facts("demo")
+    facts = runs.facts("demo")
     assert (facts["identity"], facts["sweep"]) == ("ab", "sweep")
-    assert shelf.names() == ["demo"]
-    assert worker.attempt(spec_on(shelf)) == came
+    assert runs.names() == ["demo"]
+    assert worker.attempt(spec_on(runs)) == came
     assert quick == ["demo"]
-    assert worker.attempt(spec_on(shelf, identity="cd"))["status"] == "done"
-    assert shelf.facts("demo")["identity"] == "cd" and len(quick) == 2
+    assert worker.attempt(spec_on(runs, identity="cd"))["status"] == "done"
+    assert runs.facts("demo")["identity"] == "cd" and len(quick) == 2
 
 
-def test_a_failure_is_recorded_and_made_again_only_where_that_is_asked(shelf, quick):
-    came = worker.attempt(spec_on(shelf, parameters={"fails": True}))
+def test_a_failure_is_recorded_and_made_again_only_where_that_is_asked(runs, quick):
+    came = worker.attempt(spec_on(runs, parameters={"fails": True}))
     assert (came["status"], came["error"]) == ("failed", "cell [2]: ValueError: boom")
-    assert shelf.names() == ["demo.failed"]
-    assert worker.attempt(spec_on(shelf))["status"] == "failed" and len(quick) == 1
-    assert worker.attempt(spec_on(shelf, again=True))["status"] == "done" and len(quick) == 2
-    assert shelf.names() == ["demo"]
+    assert runs.names() == ["demo.failed"]
+    assert worker.attempt(spec_on(runs))["status"] == "failed" and len(quick) == 1
+    assert worker.attempt(spec_on(runs, again=True))["status"] == "done" and len(quick) == 2
+    assert runs.names() == ["demo"]
 
 
-def test_who_has_lost_the_lock_puts_nothing_in_place(shelf, quick, monkeypatch):
+def test_who_has_lost_the_lock_puts_nothing_in_place(runs, quick, monkeypatch):
     """The run is taken over while the notebook runs: the other's record stays, and is what is told."""
     true_execute = execution.execute
 
     def slow(spec, staging):
         monkeypatch.setattr(execution, "execute", true_execute)
         monkeypatch.setattr(lock, "is_gone", lambda content: True)
-        other = worker.attempt(spec_on(shelf))  # takes the lock over, and records
+        other = worker.attempt(spec_on(runs))  # takes the lock over, and records
         monkeypatch.setattr(lock, "is_gone", lambda content: False)
         assert other["status"] == "done"
         true_execute(spec, staging)
@@ -479,18 +479,18 @@ def test_who_has_lost_the_lock_puts_nothing_in_place(shelf, quick, monkeypatch):
     monkeypatch.setattr(
         execution, "replace_folder", lambda *a, _swap=execution.replace_folder: (placed.append(a[1].name), _swap(*a))
     )
-    assert worker.attempt(spec_on(shelf))["status"] == "done"
-    assert placed.count("demo") == (1 if shelf.local else 2)  # the other's: near where there is no rename, and far
-    assert shelf.names() == ["demo"] and len(quick) == 2
+    assert worker.attempt(spec_on(runs))["status"] == "done"
+    assert placed.count("demo") == (1 if runs.local else 2)  # the other's: near where there is no rename, and far
+    assert runs.names() == ["demo"] and len(quick) == 2
 
 
 def test_without_a_rename_run_json_comes_last_and_the_old_run_stays_until_then(here):
-    shelf = RunDirectory("memory://order")
+    runs = RunDirectory("memory://order")
     work = here / "work"
     (work / "more").mkdir(parents=True)
     for name in ("run.json", "a.txt", "zz.txt", "more/b.txt"):
         (work / name).write_text('{"n": 1}')
-    shelf.put(work, "demo")
+    runs.put(work, "demo")
     order = []
 
     class Full(OSError):
@@ -502,19 +502,19 @@ def test_without_a_rename_run_json_comes_last_and_the_old_run_stays_until_then(h
             raise Full
         return true_pipe(path, data)
 
-    true_pipe, shelf.fs.pipe_file = shelf.fs.pipe_file, pipe
+    true_pipe, runs.fs.pipe_file = runs.fs.pipe_file, pipe
     try:
         (work / "run.json").write_text('{"n": 2}')
         with pytest.raises(Full):
-            shelf.put(work, "demo")
+            runs.put(work, "demo")
     finally:
-        shelf.fs.pipe_file = true_pipe
+        runs.fs.pipe_file = true_pipe
     assert order == ["demo/a.txt", "demo/more/b.txt", "demo/zz.txt", "demo/run.json"]
-    assert shelf.facts("demo") is None  # not whole, and so no run
-    aside = [path for path in shelf.fs.ls(shelf.root, detail=False) if "/.demo.old-" in path]
-    assert len(aside) == 1 and json.loads(shelf.fs.cat_file(f"{aside[0]}/run.json")) == {"n": 1}
-    shelf.put(work, "demo")
-    assert shelf.facts("demo") == {"n": 2}
+    assert runs.facts("demo") is None  # not whole, and so no run
+    aside = [path for path in runs.fs.ls(runs.root, detail=False) if "/.demo.old-" in path]
+    assert len(aside) == 1 and json.loads(runs.fs.cat_file(f"{aside[0]}/run.json")) == {"n": 1}
+    runs.put(work, "demo")
+    assert runs.facts("demo") == {"n": 2}
 
 
 # ---------------------------------------------------------------- whole sweeps, with kernels

@@ -114,13 +114,13 @@ def test_curves_in_long_form(runs):
 
 def test_runs_may_be_listed_or_lie_far_away(runs):
     assert list(read_runs([runs / "b", "runs/a"]).index) == ["b", "a"]
-    shelf = RunDirectory("memory://far")
+    far = RunDirectory("memory://far")
     for name in ("a", "b"):
-        shelf.put(runs / name, name)
+        far.put(runs / name, name)
     assert read_runs("memory://far")["seed"].tolist() == [0, 1]
     assert len(read_curves(["memory://far/a"])) == 12
-    shelf.remove("a")
-    assert shelf.names() == ["b"]
+    far.remove("a")
+    assert far.names() == ["b"]
     with pytest.raises(RunError) as error:
         read_runs(["runs/a", "other/a"])
     assert str(error.value) == "read_runs(runs): two runs are called 'a'.\nRead them one folder at a time."
