@@ -351,7 +351,8 @@ points = {a: {"loss/x": Measurement([4 + a * a, 5 + a * a], unit="nats/token")} 
 row = {"prompt_id": 0, "draw": 0, "prompt": "A film", "n_tokens": 3}
 rows = [{"alpha": a, **row, "continuation": f"at {a} <b>bold</b>"} for a in points]
 Curve.from_measures(points, pd.DataFrame(rows))"""
-    bar = "import time\nfrom lerpnb.utils.progress import track\nfor _ in track(range(4), label='walk'):\n    time.sleep(1)"
+    bar = "import time\nfrom lerpnb.utils.progress import track\n"
+    bar += "for _ in track(range(4), label='walk'):\n    time.sleep(1)"
     cells = [new_markdown_cell("# A walk"), new_code_cell("n: int = 3"), new_code_cell(code), new_code_cell(bar)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), lab.root / "walk.ipynb")
