@@ -188,7 +188,8 @@ def _sees_later_tokens(model: Any) -> bool:
     other = ids.clone()
     other[0, -1] = 0
     try:
-        logits, changed = (model(input_ids=x, use_cache=False).logits[0, :-1].float() for x in (ids, other))
+        given = {"attention_mask": torch.ones_like(ids), "use_cache": False}
+        logits, changed = (model(input_ids=x, **given).logits[0, :-1].float() for x in (ids, other))
     except (RuntimeError, TypeError):
         return False
     tolerance = 1e-3 if next(model.parameters()).dtype in (torch.float32, torch.float64) else 0.1
