@@ -120,8 +120,9 @@ class BarrierStudy(Displayed):
         curve = evaluate(line, self.alphas, [probe, *extra_probes], store=self.store)
         distances = line.summary().loc["all"]
         compared, quantity = with_errors(curve, probe.name)
-        apart = [float(distances.get(key, np.nan)) for key in ("distance", "relative", "cosine")]
-        self.conditions[name] = Condition(compared, quantity, compared.barrier(quantity), *apart, self.tolerance)
+        distance, relative, cosine = (float(distances.get(key, np.nan)) for key in ("distance", "relative", "cosine"))
+        barrier = compared.barrier(quantity)
+        self.conditions[name] = Condition(compared, quantity, barrier, distance, relative, cosine, self.tolerance)
         return curve
 
     def to_frame(self, text: bool = False) -> pd.DataFrame:

@@ -33,7 +33,8 @@ class Evaluator:
     """
 
     def __init__(self, path: BasePath, probes: list[Probe | TextProbe], store: Cache | None):
-        self.path, self.probes, self.store = path, probes, store
+        self.path: Any = path
+        self.probes, self.store = probes, store
         self.cached, self.measured = 0, 0
         self.sampling_modes: list[str] = []
         self._batched_line: BatchedLine | None = None
@@ -89,7 +90,7 @@ class Evaluator:
                 if spec and spec not in unusable and spec not in texts:
                     texts[spec] = self._texts(spec, alpha)
             except NotFiniteError as error:
-                unusable.add(spec)
+                unusable |= {spec} if spec else set()
                 warnings.warn(f"{self.path.coordinate} {show(alpha)}: {error}", stacklevel=4)
             if spec in unusable:
                 continue
@@ -98,7 +99,7 @@ class Evaluator:
             if twice:
                 raise ProbeError(f"evaluate(probes): two probes measure {twice[0]!r}.\nGive one of them another name.")
             measures |= by_name
-            if columns is not None:
+            if spec and columns is not None:
                 texts[spec] = texts[spec].assign(**{name: columns[name] for name in columns})
         return measures, self._joined(texts)
 

@@ -139,10 +139,10 @@ def _sampler(path: BasePath, points: Any, adaptive: Adaptive | None) -> Sampler 
         adaptive = Adaptive(path.window())
     if adaptive is not None and not isinstance(adaptive, Adaptive):
         raise AlphaError(f"evaluate(adaptive): got {adaptive!r}.\nPass ln.evaluation.Adaptive((-1, 2)), say.")
-    return adaptive and adaptive.sampler(path.axes, tuple(getattr(path, "marks", {}).values()))
+    return adaptive.sampler(path.axes, tuple(getattr(path, "marks", {}).values())) if adaptive else None
 
 
-def _asked(sampler: Sampler, done: dict[Any, Point], evaluator: Evaluator, batched: bool | None) -> Iterator[Any]:
+def _asked(sampler: Any, done: dict[Any, Point], evaluator: Evaluator, batched: bool | None) -> Iterator[Any]:
     """The points that a sampler asks for; the sampler learns what was measured there."""
     while points := sampler.ask():
         evaluator.sample_batch(points, batched)

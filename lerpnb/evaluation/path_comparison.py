@@ -10,6 +10,7 @@ from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.distance import WeightDistance
 from lerpnb.results.comparisons import PathComparison
+from lerpnb.results.curve import Curve
 
 EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -69,7 +70,8 @@ def compare_paths(
     for name, path in paths.items():
         if isinstance(path, BasePath):
             base = _check(name, path, grids[name], base)
-    curves, recipes = {}, {}
+    curves: dict[str, Curve] = {}
+    recipes: dict[str, dict[float, str]] = {}
     for name, path in paths.items():
         path = path if isinstance(path, BasePath) else path()
         base = _check(name, path, grids[name], base)

@@ -57,20 +57,20 @@ def compare_random_directions(
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise AlphaError(f"compare_random_directions(n): got {n!r}.\nIt takes a whole number of directions, 1 or more.")
-    alphas = alpha_grid(-1, 2, 7) if alphas is None else alphas
-    along = evaluate(line, alphas, probes, store=store, check=check)
+    grid = list(alpha_grid(-1, 2, 7) if alphas is None else alphas)
+    along = evaluate(line, grid, probes, store=store, check=check)
     delta = Delta(line.minus, line.plus)
     length, others = norm(delta), []
     try:
         for i in track(range(n), label="random directions"):
-            if len(along.alphas) < len(alphas):
+            if len(along.alphas) < len(grid):
                 break  # it was interrupted
             direction = random_direction(line.minus, seed + i, orthogonal_to=[delta])
             end = moved(line.minus, direction, length, f"random direction of seed {seed + i}")
             del direction
             ray = Line(line.minus, end, line.base, device=str(line.device), dtype=line.dtype)
-            curve = evaluate(ray, alphas, probes, store=store, check=False)
-            if len(curve.alphas) < len(alphas):
+            curve = evaluate(ray, grid, probes, store=store, check=False)
+            if len(curve.alphas) < len(grid):
                 break
             others.append(curve)
             del end, ray  # before the next ones are made

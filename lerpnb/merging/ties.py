@@ -91,5 +91,5 @@ def disjoint_mean(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     positive = sum(tensors) >= 0
     agree = [(tensor > 0) & positive | (tensor < 0) & ~positive for tensor in tensors]
     total = sum(tensor * chosen for tensor, chosen in zip(tensors, agree, strict=True))
-    count: torch.Tensor = sum(agree, torch.zeros((), dtype=torch.int64, device=positive.device))
+    count: torch.Tensor = sum(agree, torch.zeros((), dtype=torch.int64, device=tensors[0].device))
     return total / count.clamp_(min=1)

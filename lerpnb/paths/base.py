@@ -82,7 +82,7 @@ class BasePath:
         self.checkpoints = {role: end.to(home, moved) for role, end in ends.items()}
         self.base = loaded_base and loaded_base.to(home, moved)
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
-        self.tokenizer = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
+        self.tokenizer: Any = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
         self._here: Any = None
         self.model: Any = self._new_model("cpu" if device_map else self.device)
         if device_map:
