@@ -38,7 +38,7 @@ check: $(READY) ## Lint, check types and run the quick tests (under 75 s)
 
 bench: assets ## Run the CPU benchmarks beside the peers and print one table (under 10 minutes)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
-	for name in mix walk rows; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in mix losses batched_texts; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 # These two time nothing, so they may run side by side, with a core each.
 	export OMP_NUM_THREADS=1; $(BIN)/python tests/benchmarks/memory.py & $(BIN)/python tests/benchmarks/adaptive.py && wait $$!
 	$(BIN)/python tests/benchmarks/table.py
@@ -46,7 +46,7 @@ bench: assets ## Run the CPU benchmarks beside the peers and print one table (un
 agree: assets ## Compare values with other packages' on the same work, and print where they differ
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
 	$(BIN)/python tests/benchmarks/agree.py
-	$(BIN)/python tests/benchmarks/kin.py
+	$(BIN)/python tests/benchmarks/merging.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
 	$(BIN)/python notebooks/rendered/build.py runs/demo

@@ -35,7 +35,7 @@ from lerpnb.paths.base import DTYPES, BasePath
 from lerpnb.paths.line import Line
 from lerpnb.utils.text import first_line
 
-# Up to how many texts an alpha a batched line is faster, by the table that tests/benchmarks/rows.py prints.
+# Up to how many texts an alpha a batched line is faster, by the table that tests/benchmarks/batched_texts.py prints.
 # A CPU's are measured; cuda's are estimates: a small batch waits for kernels to start, of which it needs a third.
 MAX_TEXTS_PER_ALPHA = {"cpu": {"low-rank": 64, "dense": 16}, "cuda": {"low-rank": 128, "dense": 64}}
 

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/table.py
 
-It reads what mix.py, memory.py, walk.py, rows.py and adaptive.py saved, and says which of them has saved nothing.
+It reads what mix.py, memory.py, losses.py, batched_texts.py and adaptive.py saved, and says which of them has saved
+nothing.
 """
 
 import json
@@ -43,7 +44,7 @@ def memory(results: list[dict]) -> Iterator[Row]:
             )
 
 
-def walk(result: dict) -> Iterator[Row]:
+def losses(result: dict) -> Iterator[Row]:
     ways = result["ways"]
     ours, careful = (ways[way] for way in ("ln.evaluate, fresh store", "a careful user's loop"))
     yield (
@@ -56,7 +57,7 @@ def walk(result: dict) -> Iterator[Row]:
     yield "the same, peak memory beyond weights", f"{result['peak, ours / careful']:.2f}x the loop's", "", "0.25x"
 
 
-def rows(result: dict) -> Iterator[Row]:
+def batched_texts(result: dict) -> Iterator[Row]:
     for way, found in result["speed"]["ways"].items():
         if way.startswith("rows"):
             told = f"{1 / found['ratio']:.2f}x ({1 / found['high']:.2f} to {1 / found['low']:.2f})"
@@ -94,7 +95,7 @@ def adaptive(result: dict) -> Iterator[Row]:
         yield f"adaptive alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
 
 
-TABLES = {"mix": mix, "memory": memory, "walk": walk, "rows": rows, "adaptive": adaptive}
+TABLES = {"mix": mix, "memory": memory, "losses": losses, "batched_texts": batched_texts, "adaptive": adaptive}
 
 
 def main() -> None:

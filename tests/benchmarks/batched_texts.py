@@ -1,6 +1,6 @@
 """Texts at 11 alphas: all rows in one pass, against mixing and generating a point; where that turns; memory; bfloat16.
 
-    python tests/benchmarks/rows.py [--tiny]
+    python tests/benchmarks/batched_texts.py [--tiny]
 
 1 prompt x 11 alphas x 32 new tokens, the likeliest token each (so that transformers' `generate` writes the same words,
 which is checked first), for low-rank ends and for dense ones. Wanted: rows at least 2x faster than mix + generate; at
@@ -242,7 +242,7 @@ def main() -> None:
         "bfloat16": bfloat16(of_kind["dense ends"]),
     }
     if not tiny:
-        print(common.save("rows", result))
+        print(common.save("batched_texts", result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Which of the line's kin agree with mergekit's methods, and to what, on tiny models; where not, whose design it is.
+"""Which merging methods agree with mergekit's, and to what, on tiny models; where not, whose design it is.
 
-    python tests/benchmarks/kin.py
+    python tests/benchmarks/merging.py
 
 Limit: 1e-5, the largest difference of a number, where both mean the same. Where mergekit means something else the
 difference is shown with the reason, and must be there.
@@ -199,7 +199,7 @@ def main() -> None:
     if odd:
         sys.exit(f"not as expected: {', '.join(odd)}")
     if not options.tiny:
-        common.save("kin", saved)
+        common.save("merging", saved)
 
 
 if __name__ == "__main__":

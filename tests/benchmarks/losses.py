@@ -1,6 +1,6 @@
-"""A loss walk beside its bare forward passes and beside a careful user's loop: time, values, peak memory.
+"""Losses along a line beside its bare forward passes and beside a careful user's loop: time, values, peak memory.
 
-python tests/benchmarks/walk.py [--tiny]
+python tests/benchmarks/losses.py [--tiny]
 """
 
 import resource
@@ -172,7 +172,7 @@ def main() -> None:
     )
     print(f"{result['peak, ours / careful']:.2f}x (bar: 0.25)")
     if not tiny:
-        print(save("walk", result))
+        print(save("losses", result))
 
 
 if __name__ == "__main__":
