@@ -34,11 +34,11 @@ def test_what_it_names_is_there(path):
     assert (ROOT / path).exists() or any(Path(path).stem.removeprefix("test_") == name for name in new)
 
 
-def test_the_floors_are_those_of_the_contract():
+def test_the_layers_are_those_of_the_contract():
     contract = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("layers = [")[2].partition("]")[0]
-    floors = [set(re.findall(r"lerpnb\.(\w+)", line)) for line in contract.splitlines() if "lerpnb." in line]
-    drawn = TEXT.partition("## The floors")[2].partition("\n## ")[0]
+    layers = [set(re.findall(r"lerpnb\.(\w+)", line)) for line in contract.splitlines() if "lerpnb." in line]
+    drawn = TEXT.partition("## Layers")[2].partition("\n## ")[0]
     rows = [line for line in drawn.splitlines() if line.startswith("    ")]
-    assert [set(row.split()) & set.union(*floors) >= floor for row, floor in zip(rows, floors, strict=True)] == [
+    assert [set(row.split()) & set.union(*layers) >= layer for row, layer in zip(rows, layers, strict=True)] == [
         True
-    ] * len(floors)
+    ] * len(layers)

@@ -1,4 +1,4 @@
-"""What an import brings in, and that the floors of pyproject.toml are kept: `lint-imports` holds them."""
+"""What an import brings in, and that the layers of pyproject.toml are kept: `lint-imports` holds them."""
 
 import json
 import os
@@ -45,10 +45,10 @@ def test_a_kernel_that_records_brings_in_nothing_that_reads_or_runs_notebooks():
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
-        ("results/curve", "import lerpnb.evaluation.loop", "floors"),
-        ("checkpoints/vectors", "def later():\n    from lerpnb.paths import line", "floors"),
+        ("results/curve", "import lerpnb.evaluation.loop", "layers"),
+        ("checkpoints/vectors", "def later():\n    from lerpnb.paths import line", "layers"),
         ("plots/theme", "import torch", "these stay light"),
-        ("errors", "from lerpnb import assets", "floors"),
+        ("errors", "from lerpnb import assets", "layers"),
         ("utils/text", "", ""),
     ],
 )
