@@ -165,6 +165,9 @@ def _kinds_of_name() -> str:
 def read_json(path: str | Path) -> dict:
     """A JSON file's object, or an `AssetError` that names the file."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds a {type(value).__name__}, expected an object")
+        return value
     except (OSError, ValueError) as error:
         raise AssetError(f"read_json({str(path)!r}): {error}") from error

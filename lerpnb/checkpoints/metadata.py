@@ -122,6 +122,8 @@ def _config(folder: Path, call: str) -> Any:
         )
     try:
         raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise ValueError(f"it holds a {type(raw).__name__}, expected an object")
         from transformers import CONFIG_MAPPING, AutoConfig
 
         kind = raw.get("model_type")
@@ -137,14 +139,19 @@ def _config(folder: Path, call: str) -> Any:
                 "Save the model dequantized first: model.dequantize().save_pretrained(folder)."
             )
         return load_pretrained(AutoConfig, folder, call)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{call}: its config.json cannot be read: {first_line(error)}\nSave or download the checkpoint again."
         ) from error
 
 
 def _base_metadata(folder: Path, base: CheckpointMetadata | str | Path | None, call: str) -> CheckpointMetadata:
-    settings = assets.read_json(folder / "adapter_config.json")
+    try:
+        settings = assets.read_json(folder / "adapter_config.json")
+    except AssetError as error:
+        raise CheckpointError(
+            f"{call}: its adapter_config.json cannot be read: {error.__cause__}\nSave or download the adapter again."
+        ) from error
     kind = settings.get("peft_type")
     if kind != "LORA":
         raise CheckpointError(f"{call}: a PEFT adapter of type {kind!r}, expected 'LORA'.\n" + MERGE_FIRST)

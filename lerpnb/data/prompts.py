@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lerpnb import assets
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.files import read_text, split_lines
+from lerpnb.data.files import SUFFIXES, read_text, split_lines
 from lerpnb.data.folds import fold
 from lerpnb.errors import CorpusError
 
@@ -12,16 +12,21 @@ from lerpnb.errors import CorpusError
 def load_prompts(n: int | None = None, source: str | Path = "data/prompts.txt") -> list[str]:
     """The first `n` prompts of a text file, one a line; by default the project's own, neutral in sentiment.
 
-    Every line that is not blank is a prompt, without the spaces at its end.
+    Every line that is not blank is a prompt, without the spaces at its end. Tables and JSON are not read.
 
     Raises:
-        CorpusError: the file has fewer, or is not in UTF-8 (or UTF-16 with a byte-order mark).
+        CorpusError: the file is a table or JSON, has fewer, or is not in UTF-8 (or UTF-16 with a byte-order mark).
 
     Example:
         >>> len(load_prompts(25))
         25
     """
     file = assets.resolve(source)
+    if file.suffix.lower() in SUFFIXES:
+        raise CorpusError(
+            f"load_prompts(source={str(source)!r}): a {file.suffix} file, expected text with a prompt per line.\n"
+            "Save the prompts as .txt, or take the first words of its texts: prompts_from(Corpus.load(...), n)."
+        )
     try:
         prompts = [line.rstrip() for line in split_lines(read_text(file)) if line.strip()]
     except ValueError as error:

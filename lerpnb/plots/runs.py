@@ -1,4 +1,4 @@
-"""The curves of several runs on one figure, a panel a kind of quantity."""
+"""The curves of several runs on one figure, a panel for each kind of quantity."""
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def plot_runs(comparison: RunComparison) -> Figure:
         ['seed 0', 'seed 1']
     """
     curves, table = comparison.curves, comparison.to_frame()
-    attribute, fluency = (name for name in table.columns[-2:])
+    attribute, fluency = comparison.attribute, comparison.fluency
     quantities = list(dict.fromkeys(curves["quantity"]))
     panels = [list(dict.fromkeys(curves.loc[curves["kind"] == "loss", "quantity"])), [attribute], [fluency]]
     panels = [kept for panel in panels if (kept := [q for q in panel if q in quantities])] or [quantities[:1]]

@@ -1,4 +1,4 @@
-"""Comparisons of runs, of paths, and of a line with random directions."""
+"""What comparisons return: of runs, of paths, and of a line with random directions."""
 
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ class RunComparison(Displayed):
     labels: run -> what distinguishes it from the others: the parameters in which the runs differ.
     frame: a row a run: those parameters, barriers and rise, the best alpha by the rule, strength and fluency there.
     rule: how the best alpha was chosen, in words. without: the runs that recorded no curve.
+    attribute, fluency: the quantities, each a column of the frame, that the rule weighs and the figure shows.
     """
 
     runs: pd.DataFrame
@@ -26,6 +27,8 @@ class RunComparison(Displayed):
     labels: dict[str, str]
     frame: pd.DataFrame
     rule: str
+    attribute: str
+    fluency: str
     without: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:

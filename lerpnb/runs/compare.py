@@ -75,7 +75,7 @@ def compare_runs(
     table = kept[[*differ, *numbers]].join(pd.DataFrame.from_dict(rows, orient="index"))
     words = RULES[rule].format(attribute=attribute, fluency=fluency, slack=slack)
     without = tuple(name for name in frame.index if name not in names)
-    return RunComparison(kept, curves, _labels(kept, differ), table, words, without)
+    return RunComparison(kept, curves, _labels(kept, differ), table, words, attribute, fluency, without)
 
 
 def _labels(runs: pd.DataFrame, differ: list[str]) -> dict[str, str]:

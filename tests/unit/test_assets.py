@@ -117,3 +117,6 @@ def test_a_damaged_json_file_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(AssetError, match="x.json"):
         assets.read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(AssetError, match="x.json.*: it holds a list, expected an object"):
+        assets.read_json(tmp_path / "x.json")

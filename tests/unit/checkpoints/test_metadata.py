@@ -183,6 +183,16 @@ def test_a_config_that_is_no_json_is_refused(folder):
     )
 
 
+@pytest.mark.parametrize("content", ["[1]", '"llama"', "3", "null"])
+def test_a_config_that_is_no_object_is_refused(folder, adapter, content):
+    kind = type(json.loads(content)).__name__
+    for where, file, what in ((folder, "config.json", "checkpoint"), (adapter, "adapter_config.json", "adapter")):
+        (where / file).write_text(content)
+        assert refusal(where) == (
+            f"its {file} cannot be read: it holds a {kind}, expected an object\nSave or download the {what} again."
+        )
+
+
 def test_code_inside_a_checkpoint_is_never_run(folder, tmp_path):
     code = f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nclass C: pass\n"
     (folder / "modeling_x.py").write_text(code)

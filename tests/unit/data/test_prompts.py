@@ -35,6 +35,17 @@ def test_what_cannot_be_read_or_is_too_little_is_said(tmp_path):
         assert str(error.value) == message
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet", ".JSONL"])
+def test_a_table_is_no_file_of_prompts(tmp_path, suffix):
+    (file := tmp_path / f"p{suffix}").write_text('{"text": "The film"}\n')
+    with pytest.raises(CorpusError) as error:
+        load_prompts(source=file)
+    assert str(error.value) == (
+        f"load_prompts(source={str(file)!r}): a {suffix} file, expected text with a prompt per line.\n"
+        "Save the prompts as .txt, or take the first words of its texts: prompts_from(Corpus.load(...), n)."
+    )
+
+
 def test_prompts_of_texts_are_drawn_by_their_letters_each_once():
     texts = ("one two three four five", "ONE two three four six", "one two three four seven", "a b c d e f")
     corpus = Corpus(texts, (0,) * 4, ("x",), "four")

@@ -1,6 +1,7 @@
 """Comparisons: labels from what differs, the best alpha by each rule, the figure's traces."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,13 @@ def test_the_figure_has_a_color_a_run_and_a_panel_a_kind(two):
     )
     config = compare_runs("runs")._repr_mimebundle_()["application/vnd.plotly.v1+json"]["config"]
     assert config["showSendToCloud"] is False
+
+
+def test_a_new_column_of_the_table_leaves_the_figure_as_it_is(two):
+    comparison = compare_runs("runs")
+    assert (comparison.attribute, comparison.fluency) == ("strength/good", "perplexity/continuations")
+    wider = replace(comparison, frame=comparison.frame.assign(note="new"))
+    assert wider.plot().to_plotly_json() == comparison.plot().to_plotly_json()
 
 
 def test_texts_in_labels_cannot_run(two):
