@@ -1,4 +1,4 @@
-"""What can go wrong, in words a person can act on. This module stands alone.
+"""The exceptions that lerpnb raises on purpose. This module imports nothing of lerpnb.
 
 Every message names the call and the argument, what came against what was expected (three names at
 most), and the way out.

@@ -1,4 +1,4 @@
-"""The folder that one works in: notebooks/, data/ and what comes of them. `lerpnb init` lays out a new one."""
+"""The project's folder: notebooks/, data/ and what they produce. `lerpnb init` lays out a new one."""
 
 import filecmp
 import shutil

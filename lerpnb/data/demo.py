@@ -1,4 +1,4 @@
-"""The demo's data: movie reviews, and their sentences by who speaks (`voices`)."""
+"""The demo's data: movie reviews, and their sentences by who speaks."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""The explorer: all alphas of a line write side by side, in a live notebook.
+"""The explorer: a widget that shows side by side what the model writes at every alpha.
 
 `explorer.py` holds what `ln.explore` returns, and `messages.py` what it exchanges with the widget (`widget.py`, and
 `static/widget.js` in the browser). `engine.py` computes; `axes.py` holds the further lines of a `MultiLine` fixed;

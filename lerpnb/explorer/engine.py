@@ -1,4 +1,4 @@
-"""The engine: computes the texts of all alphas, a token a step, and the next token's probabilities over alpha.
+"""The engine: computes the texts of all alphas, token by token, and the next token's probabilities over alpha.
 
 The line's own live model is left to the cells of the notebook: a `BatchedLine` has a structure of its own on the same
 weights, and for a model that it does not support, the engine moves a second live model.

@@ -1,4 +1,4 @@
-"""WiSE-FT: between a zero-shot model and its fine-tune.
+"""WiSE-FT: the line between a zero-shot model and its fine-tune.
 
 https://arxiv.org/abs/2109.01903
 """

@@ -1,4 +1,4 @@
-"""Plots: one Plotly figure a file. They need no torch."""
+"""Plots: one Plotly figure per file. They need no torch."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Several curves over one coordinate, a panel a quantity, so that ways to mix can be compared."""
+"""Several curves over one coordinate, a panel for each quantity, so that ways to mix can be compared."""
 
 from collections.abc import Mapping
 from typing import Any

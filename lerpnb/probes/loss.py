@@ -1,4 +1,4 @@
-"""Loss of a corpus: mean negative log-likelihood a token, and every text's own."""
+"""Loss of a corpus: mean negative log-likelihood per token, and every text's own."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""Weight deltas by layer and kind of tensor."""
+"""A table of weight deltas: how far two fine-tunes moved, by layer and kind of tensor."""
 
 from dataclasses import dataclass
 

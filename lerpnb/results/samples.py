@@ -1,4 +1,4 @@
-"""Samples: a table with a row a generated text."""
+"""Samples: a table with a row for each generated text."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""A slice: what a surface is along a straight way. It knows no torch and no plots."""
+"""A slice: a surface along a straight segment. It knows no torch and no plots."""
 
 from dataclasses import dataclass
 

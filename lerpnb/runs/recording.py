@@ -1,4 +1,4 @@
-"""Recording a result: in a batch run in its run folder, else beside the notebook."""
+"""Recording a result: into the run's folder during a batch run, else beside the notebook."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""An alpha: the coordinate along a line, any finite number, without unit; 0 is minus, 1 is plus. Floor 0."""
+"""Coordinates of points, checked: finite alphas, pairs and windows, even grids and lattices of them."""
 
 from typing import Any
 

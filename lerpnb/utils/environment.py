@@ -1,4 +1,4 @@
-"""Environment."""
+"""Environment variables by which a batch run tells its kernel where to report and to record."""
 
 DEVICE = "LERPNB_DEVICE"  # environment variable: the file that tells, at the kernel's end, what torch computed on
 FILE = "LERPNB_PROGRESS"  # environment variable: the file that a batch run keeps current

@@ -1,4 +1,4 @@
-"""Tensor names."""
+"""What the name of a tensor says: its layer, its kind, its block."""
 
 import re
 

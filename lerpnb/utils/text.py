@@ -1,4 +1,4 @@
-"""Text."""
+"""Words for messages and tables: coordinates, short lists of names, the first line of an error, a text on one line."""
 
 import re
 import unicodedata

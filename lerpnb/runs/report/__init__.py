@@ -1,1 +1,1 @@
-"""Report: the page of one run."""
+"""Report: a run's executed notebook as one page to share."""

@@ -1,4 +1,4 @@
-"""How a sweep shows itself: a table that stays current in a terminal, one line a change in a log."""
+"""How a sweep shows itself: a table that stays current in a terminal, one line per change in a log."""
 
 import time
 from collections.abc import Iterable, Sequence
