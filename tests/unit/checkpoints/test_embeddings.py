@@ -52,7 +52,7 @@ def test_purified_puts_those_tokens_back_and_nothing_else(pair):
 def test_models_of_other_vocabularies_are_refused(pair, tiny):
     other = Checkpoint.from_model(tiny.llama(vocabulary=90))
     assert refusal(MismatchError, lambda: purify_embeddings(pair[0], other, [1])) == (
-        "purified('model', 'model'): embeddings of (100, 32) against (90, 32).\n"
+        "purify_embeddings('model', 'model'): embeddings of (100, 32) against (90, 32).\n"
         "Name the model that it was fine-tuned from."
     )
     bare = Checkpoint.from_model(tiny.classifier())
