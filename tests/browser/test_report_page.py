@@ -264,7 +264,7 @@ def written_by_a_model(tiny, tiny_llama_pair, tmp_path) -> Curve:
     class Hostile(kind):
         def decode(self, ids, **settings):
             text = kind.decode(self, ids, **settings)
-            return text if text in PROMPTS else text + " " + HOSTILE[len(text) % len(HOSTILE)] + " ".join(HOSTILE)
+            return text if text in PROMPTS else " ".join([text, HOSTILE[0], HOSTILE[len(text) % 10], *HOSTILE])
 
     line.tokenizer.__class__ = Hostile
     scored = ln.probes.TextFunctionProbe("strength/evil", len, ln.Continuations(PROMPTS, n_samples=1, max_new_tokens=4))
