@@ -29,7 +29,7 @@ browser: $(READY) ## Run the browser's tests N times and count the passes (make 
 	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser -n 2 --maxschedchunk 1 $(BROWSER) && passed=$$((passed + 1)); done; \
 	echo "the browser's tests: $$passed of $(N) passed"; [ $$passed -eq $(N) ]
 
-check: $(READY) ## Lint, check types and run the quick tests (under 75 s)
+check: $(READY) ## Lint, check types and run the quick tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
