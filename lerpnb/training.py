@@ -46,8 +46,7 @@ class FineTuneConfig:
         base: the pre-trained model: a built-in, a folder, a GGUF file or a hub id.
         task: "causal", "classifier" or "seq2seq".
         rank: LoRA rank on every linear layer; 0 fine-tunes all weights.
-        epochs: passes over the texts.
-        steps: optimizer steps instead; 0 goes by `epochs`.
+        epochs, steps: passes over the texts, or optimizer steps instead; 0 steps go by `epochs`.
         batch_size: texts a step.
         learning_rate: the peak, after a short warm-up and before a cosine down to 0.
         max_length: tokens a text is cut to, the end-of-text token included.
@@ -117,17 +116,15 @@ def fine_tune(
         raise CheckpointError("fine_tune(out, cache_dir): expected one of the two.\nName the folder to write to.")
     if config.task not in TASKS:
         raise CheckpointError(f"fine_tune(task={config.task!r}): no such task.\nIt is causal, classifier or seq2seq.")
+    folder = assets.place(to)
     if cache_dir is not None:
-        folder = assets.place(to) / f"{config.task}-{_digest(config, corpus, held_out)[:16]}"
+        folder /= f"{config.task}-{_digest(config, corpus, held_out)[:16]}"
         if not (folder / "training.json").is_file():
             with atomic_folder(folder, keep="training.json") as work:
                 _fine_tune(config, corpus, work, held_out)
+    elif folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"fine_tune(out={str(folder)!r}): it is not empty.\nGive a new folder, or empty it.")
     else:
-        folder = assets.place(to)
-        if folder.exists() and any(folder.iterdir()):
-            raise CheckpointError(
-                f"fine_tune(out={str(folder)!r}): the folder is not empty.\nGive a new folder, or empty it."
-            )
         _fine_tune(config, corpus, folder, held_out)
     return {"folder": str(folder)} | json.loads((folder / "training.json").read_text(encoding="utf-8"))
 
@@ -174,15 +171,9 @@ def train(
     work: str | Path,
     keep_on_cpu: bool = False,
 ) -> dict:
-    """Train what of a live model has requires_grad, in place, by transformers' Trainer.
+    """Train what of a live model has requires_grad, in place, by transformers' Trainer: steps, mean loss and seconds.
 
-    Args:
-        config: the hyperparameters; its base and rank are not looked at.
-        work: a folder for what the Trainer may write.
-        keep_on_cpu: keep a model that is on the CPU there, where there is a GPU too.
-
-    Returns:
-        steps, loss (the mean over the training), seconds.
+    `config`'s base and rank are not used; the Trainer may write into `work`; `keep_on_cpu` keeps a model there that is.
     """
     rows = training_rows(config.task, tokenizer, corpus, config.max_length)
     trainer = transformers.Trainer(
@@ -220,18 +211,13 @@ def train(
 
 
 def _load(config: FineTuneConfig, corpus: Corpus) -> tuple[Any, PreTrainedTokenizerBase]:
-    folder, call, classifier = (
-        model_folder(config.base),
-        f"fine_tune(base={config.base!r})",
-        config.task == "classifier",
-    )
+    folder, call = model_folder(config.base), f"fine_tune(base={config.base!r})"
+    classifier = config.task == "classifier"
     tokenizer = load_pretrained(transformers.AutoTokenizer, folder, call)
     if tokenizer.eos_token_id is None and not (classifier and tokenizer.pad_token_id is not None):
         purpose = "texts would be padded with" if classifier else "every text is to end with"
-        raise CheckpointError(
-            f"{call}: its tokenizer has no end-of-text token, which {purpose}.\n"
-            "Set tokenizer.eos_token to a token of its vocabulary and save it again."
-        )
+        way_out = "Set tokenizer.eos_token to a token of its vocabulary and save it again."
+        raise CheckpointError(f"{call}: its tokenizer has no end-of-text token, which {purpose}.\n{way_out}")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     loader, kind, _ = TASKS[config.task]

@@ -1,7 +1,7 @@
 from .dare import Dare as Dare
-from .ensemble import DExperts as DExperts
-from .ensemble import ProbabilityEnsemble as ProbabilityEnsemble
+from .dexperts import DExperts as DExperts
 from .fine_mixing import FineMixing as FineMixing
+from .probability_ensemble import ProbabilityEnsemble as ProbabilityEnsemble
 from .random_mask import RandomMask as RandomMask
 from .slerp import Slerp as Slerp
 from .soup import ModelSoup as ModelSoup

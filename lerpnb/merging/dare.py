@@ -24,18 +24,14 @@ class Dare(TaskVectorPath):
 
     Each number of a task vector theta_i - theta_base is dropped with probability p, and what is left is divided by
     1 - p, so that its expectation stays. tau is the sum over the fine-tunes (DARE on task arithmetic), or with `elect`
-    their disjoint mean after an election of signs (DARE on TIES, without a trim).
-
-    What is dropped is a hash of the seed, the fine-tune's place, the tensor's name and the place in it alone: the same
-    on every device. What tau costs in memory `TaskVectorPath` says.
+    their disjoint mean after an election of signs (DARE on TIES, without a trim). What is dropped is a hash of the
+    seed, the fine-tune's place, the tensor's name and the place in it alone: the same on every device.
 
     Args:
-        base: the pre-trained model that all were fine-tuned from; perplexity is measured with it by default.
-        tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
+        base, tuned, options: as for `TaskArithmetic`. What tau costs in memory `TaskVectorPath` says.
         drop: p, in [0, 1).
         seed: another seed, other numbers.
         elect: whether signs are elected.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.
@@ -79,9 +75,6 @@ class Dare(TaskVectorPath):
 
 def dropped_and_rescaled(vector: torch.Tensor, drop: float, key: int) -> torch.Tensor:
     """The same tensor, in place: each number dropped with probability `drop`, the others divided by 1 - drop.
-
-    Args:
-        key: of seed and tensor, see `noise.noise_key`.
 
     Example:
         >>> dropped_and_rescaled(torch.ones(8), 0.5, key=3).tolist()

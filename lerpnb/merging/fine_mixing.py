@@ -48,15 +48,11 @@ class FineMixing(BasePath):
         self.device, self.dtype, self._here = path.device, path.dtype, None
         first = next(iter(self.checkpoints.values()))
         if self.tokenizer is None:
-            raise CheckpointError(
-                "FineMixing(path): the path has no tokenizer.\n"
-                "Wrap live models: Checkpoint.from_model(model, tokenizer)."
-            )
+            way_out = "Wrap live models: Checkpoint.from_model(model, tokenizer)."
+            raise CheckpointError(f"FineMixing(path): the path has no tokenizer.\n{way_out}")
         if first.labels and first.labels != clean.label_names:
-            raise CheckpointError(
-                f"FineMixing(clean): labels {', '.join(clean.label_names)}, and the classifier's are "
-                f"{', '.join(first.labels)}.\nGive the texts its labels, in its order."
-            )
+            differ = f"labels {', '.join(clean.label_names)}, and the classifier's are {', '.join(first.labels)}"
+            raise CheckpointError(f"FineMixing(clean): {differ}.\nGive the texts its labels, in its order.")
         self.model = first.new_model(self.device, next(path.model.parameters()).dtype)
         self._mixer = None
 

@@ -76,10 +76,10 @@ class RandomMask(ScalarPath):
 
     @torch.no_grad()
     def _put(self, model: Any, mixer: Any, point: float) -> None:
-        ends = [end.weights for end in self.checkpoints.values()]
         if point in (0.0, 1.0):
             mixer.put(self.coefficients(point))
             return
+        ends = [end.weights for end in self.checkpoints.values()]
         for name, live in writable_tensors(model).items():
             a, b = (dense(end[name]) for end in ends)
             key, start = noise_key(self.seed, name), 0
@@ -92,13 +92,9 @@ class RandomMask(ScalarPath):
 
 
 def mask(key: int, start: int, n: int, ratio: float, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Which of the numbers `start` to `start + n` of a tensor are chosen, each with probability `ratio`.
+    """Which of the numbers `start` to `start + n` of a tensor are chosen, each with probability `ratio`: (n,) bool.
 
-    Args:
-        key: of seed and tensor, see `noise.noise_key`.
-
-    Returns:
-        (n,) bool; all that is True at a ratio is True at every larger one.
+    All that is chosen at a ratio is chosen at every larger one.
 
     Example:
         >>> small, large = mask(7, 0, 1000, 0.3), mask(7, 0, 1000, 0.31)

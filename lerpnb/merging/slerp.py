@@ -65,10 +65,8 @@ class Slerp(ScalarPath):
         if deltas and base is None:
             raise MismatchError("Slerp(deltas=True): no base.\nA task vector starts at one: pass base=...")
         self.deltas = deltas
-        checkpoints = {"minus": minus, "plus": plus}
-        if deltas and base is not None:
-            checkpoints["base"] = base
-        super().__init__(checkpoints, base, **options)
+        start = {"base": base} if deltas and base is not None else {}
+        super().__init__({"minus": minus, "plus": plus, **start}, base, **options)
 
     @functools.cached_property
     def angles(self) -> dict[str, float | None]:
@@ -94,10 +92,8 @@ class Slerp(ScalarPath):
 
     def _recipe(self, point: float) -> str:
         arcs = sum(wide is not None for wide in self.angles.values())
-        what = "the task vectors" if self.deltas else "minus and plus"
-        return (
-            f"alpha {point:.10g} between {what}: {arcs} of {len(self.angles)} tensors on an arc, the others on the line"
-        )
+        between = f"alpha {point:.10g} between {'the task vectors' if self.deltas else 'minus and plus'}"
+        return f"{between}: {arcs} of {len(self.angles)} tensors on an arc, the others on the line"
 
 
 def angle(minus: torch.Tensor, plus: torch.Tensor, base: torch.Tensor | None = None) -> float | None:

@@ -50,24 +50,19 @@ class ModelSoup(ScalarPath):
     kind, coordinate, start = "soup", "x", 1.0
 
     def __init__(
-        self,
-        ingredients: Mapping[str, ModelSource],
-        base: ModelSource | None = None,
-        **options: Unpack[DeviceOptions],
+        self, ingredients: Mapping[str, ModelSource], base: ModelSource | None = None, **options: Unpack[DeviceOptions]
     ):
         if not isinstance(ingredients, Mapping) or not ingredients:
-            raise AlphaError(
-                "ModelSoup(ingredients): expected fine-tunes by role.\nPass {'one': model, 'two': another}."
-            )
+            way_out = "Pass {'one': model, 'two': another}."
+            raise AlphaError(f"ModelSoup(ingredients): expected fine-tunes by role.\n{way_out}")
         self.steps: pd.DataFrame | None = None
         super().__init__(ingredients, base, **options)
 
     def checked(self, point: float, call: str) -> float:
         point = number(point, call)
         if not 1 <= point <= len(self.checkpoints):
-            raise AlphaError(
-                f"{call}: {show(point)}, expected a number of ingredients from 1 to {len(self.checkpoints)}."
-            )
+            count = len(self.checkpoints)
+            raise AlphaError(f"{call}: {show(point)}, expected a number of ingredients from 1 to {count}.")
         return point
 
     def coefficients(self, point: float) -> tuple[float, ...]:
@@ -123,29 +118,26 @@ def greedy_soup(
         ['a', 'b']
     """
     roles, sign = list(ingredients), 1 - 2 * higher_is_better
-    alone_at_all = len(roles) < 2  # a simplex has two corners or more
-    kind: type[BasePath] = ModelSoup if alone_at_all else Simplex
-    means = kind(ingredients, base, **options)
+    single = len(roles) < 2  # a simplex has two corners or more
+    means: BasePath = (ModelSoup if single else Simplex)(ingredients, base, **options)
     probe = as_probe(probe)
     evaluator = Evaluator(means, [probe.prepare(means.base) if hasattr(probe, "prepare") else probe], store)
 
     def cost(chosen: list[str]) -> float:
         weights = tuple(1.0 / len(chosen) if role in chosen else 0.0 for role in roles)
-        point: Any = 1.0 if alone_at_all else weights
+        point: Any = 1.0 if single else weights
         measures = evaluator.point(point)[0]
         name = quantity or next(iter(measures), None)
         value = measures[name].value() if name in measures else math.nan
         if math.isnan(value):
-            raise ProbeError(
-                f"greedy_soup(quantity): {name!r} is {'NaN' if name in measures else 'not measured'} for "
-                f"{' + '.join(chosen)}.\nThe probe measures: {', '.join(measures)}."
-            )
+            what = f"{name!r} is {'NaN' if name in measures else 'not measured'} for {' + '.join(chosen)}"
+            raise ProbeError(f"greedy_soup(quantity): {what}.\nThe probe measures: {', '.join(measures)}.")
         return sign * value
 
     alone = {role: cost([role]) for role in track(roles, label="ingredients")}
     kept: list[str] = []
     steps, lowest = [], math.inf
-    for role in sorted(roles, key=lambda role: alone[role]):
+    for role in sorted(roles, key=alone.__getitem__):
         together = cost([*kept, role])
         better = together <= lowest
         steps.append((role, sign * alone[role], sign * together, better))

@@ -19,10 +19,7 @@ class TaskArithmetic(ScalarPath):
 
     tau_i = theta_i - theta_base (Ilharco et al., arXiv 2212.04089): adding several learns several tasks; lambda < 0, or
     a weight < 0, forgets one. Lambda has no unit: 0 is the base, bit for bit, and 1 with one fine-tune of weight 1 is
-    that fine-tune.
-
-    The coefficients are 1 - lambda sum_i w_i of the base and lambda w_i of each fine-tune; nothing is renormalized, and
-    no task vector is held.
+    that fine-tune. Nothing is renormalized, and no task vector is held.
 
     Args:
         base: the pre-trained model that all were fine-tuned from; perplexity is measured with it by default.
@@ -52,12 +49,9 @@ class TaskArithmetic(ScalarPath):
         **options: Unpack[DeviceOptions],
     ):
         checkpoints = with_base(base, tuned, "TaskArithmetic(tuned)")
-        odd = [role for role in weights or {} if role not in tuned]
-        if odd:
-            raise AlphaError(
-                f"TaskArithmetic(weights): {listed(map(repr, odd))}, which no fine-tune is called.\n"
-                f"They are: {', '.join(tuned)}."
-            )
+        if odd := [repr(role) for role in weights or {} if role not in tuned]:
+            what = f"{listed(odd)}, which no fine-tune is called"
+            raise AlphaError(f"TaskArithmetic(weights): {what}.\nThey are: {', '.join(tuned)}.")
         given = {role: number(w, f"TaskArithmetic(weights[{role!r}])") for role, w in (weights or {}).items()}
         self.weights = {role: given.get(role, 1.0) for role in tuned}
         super().__init__(checkpoints, base, **options)
@@ -73,11 +67,7 @@ class TaskArithmetic(ScalarPath):
 
 
 def with_base(base: ModelSource, tuned: Mapping[str, ModelSource], call: str) -> dict[str, ModelSource]:
-    """The base and its fine-tunes, each by its role.
-
-    Raises:
-        AlphaError: no fine-tunes, or one called "base".
-    """
+    """The base and its fine-tunes, each by its role; an AlphaError for no fine-tunes, or one called "base"."""
     if not isinstance(tuned, Mapping) or not tuned or "base" in tuned:
         came = ("one is 'base'" if tuned else "none") if isinstance(tuned, Mapping) else type(tuned).__name__
         way_out = "Pass {'positive': model, 'polite': another}, say."

@@ -29,15 +29,9 @@ class TaskVectorPath(ScalarPath):
 
     coordinate, landmarks = "lambda", ((0.0, "base"),)
 
-    def __init__(
-        self,
-        base: ModelSource,
-        tuned: Mapping[str, ModelSource],
-        **options: Unpack[DeviceOptions],
-    ):
+    def __init__(self, base: ModelSource, tuned: Mapping[str, ModelSource], **options: Unpack[DeviceOptions]):
         self.tau: dict[str, torch.Tensor] = {}
-        checkpoints = with_base(base, tuned, f"{type(self).__name__}(tuned)")
-        super().__init__(checkpoints, base, **options)
+        super().__init__(with_base(base, tuned, f"{type(self).__name__}(tuned)"), base, **options)
 
     @abstractmethod
     def derived(self, name: str, vectors: list[torch.Tensor]) -> torch.Tensor:

@@ -21,16 +21,12 @@ class Ties(TaskVectorPath):
 
     Of each task vector theta_i - theta_base the `density` share of numbers with the largest magnitudes is kept (trim).
     At each place the sign of the sum of what was kept is elected, and tau is the mean of the kept numbers of that sign
-    (disjoint mean); it is 0 where none was kept.
-
-    The trim is within each tensor, as in mergekit; the paper's is within the whole task vector. What tau costs in
-    memory `TaskVectorPath` says.
+    (disjoint mean); it is 0 where none was kept. The trim is within each tensor, as in mergekit; the paper's is within
+    the whole task vector.
 
     Args:
-        base: the pre-trained model that all were fine-tuned from; perplexity is measured with it by default.
-        tuned: {role: fine-tune}, each a name, a `Checkpoint`, or a live transformers model.
+        base, tuned, options: as for `TaskArithmetic`. What tau costs in memory `TaskVectorPath` says.
         density: the share that is kept, in (0, 1]; the paper's k % as a fraction, 0.2 by its default.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.

@@ -12,11 +12,7 @@ from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.paths.line import Line
 
 
-def wise_ft(
-    zero_shot: ModelSource,
-    fine_tuned: ModelSource,
-    **options: Unpack[DeviceOptions],
-) -> Line:
+def wise_ft(zero_shot: ModelSource, fine_tuned: ModelSource, **options: Unpack[DeviceOptions]) -> Line:
     """The line from a pre-trained model to a fine-tune of it: theta(a) = (1 - a) theta_zeroshot + a theta_finetuned.
 
     Weight-space ensembling of Wortsman et al., arXiv 2109.01903: a `Line` whose minus and base are the zero-shot model.

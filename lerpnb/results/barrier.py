@@ -42,25 +42,23 @@ class Barrier:
         both = np.vstack([values, draws])
         with np.errstate(invalid="ignore"):
             gaps = both - (1 - alphas) * both[:, :1] - alphas * both[:, -1:]
-            above_mean = both.max(axis=1) - (both[:, 0] + both[:, -1]) / 2
-        above_chord = gaps.max(axis=1)
-        entezari = bootstrap.estimate(above_chord[0], above_chord[1:], n_items)
-        frankle = bootstrap.estimate(above_mean[0], above_mean[1:], n_items)
+            rises = gaps.max(axis=1), both.max(axis=1) - (both[:, 0] + both[:, -1]) / 2
+        chord, mean = (bootstrap.estimate(rise[0], rise[1:], n_items) for rise in rises)
+        both_rises = chord.value, chord.low, chord.high, mean.value, mean.low, mean.high
+        at = np.nan if np.isnan(chord.value) else float(alphas[gaps[0].argmax()])
         low, high = bootstrap.interval(gaps[0], gaps[1:], n_items)
-        inside = pd.DataFrame({"alpha": alphas, "gap": gaps[0], "low": low, "high": high})[1:-1]
-        return cls(
-            quantity=quantity,
-            unit=unit,
-            alpha=np.nan if np.isnan(entezari.value) else float(alphas[gaps[0].argmax()]),
-            value=entezari.value,
-            low=entezari.low,
-            high=entezari.high,
-            frankle=frankle.value,
-            frankle_low=frankle.low,
-            frankle_high=frankle.high,
-            gaps=inside.reset_index(drop=True),
-            nan_alphas=tuple(alphas[~np.isfinite(values)].tolist()),
-        )
+        inside = pd.DataFrame({"alpha": alphas, "gap": gaps[0], "low": low, "high": high})[1:-1].reset_index(drop=True)
+        unknown = tuple(alphas[~np.isfinite(values)].tolist())
+        return cls(quantity, unit, at, *both_rises, inside, unknown)
+
+    @property
+    def largest_gap(self) -> tuple[Estimate, float] | None:
+        """The largest signed gap to the chord inside and its alpha; None where none is known."""
+        known = self.gaps.dropna(subset=["gap"])
+        if known.empty:
+            return None
+        top = known.loc[known["gap"].idxmax()]
+        return Estimate(top["gap"], top["low"], top["high"]), top["alpha"]
 
     def _lines(self) -> list[tuple[str, str]]:
         if np.isnan(self.value):
@@ -71,10 +69,9 @@ class Barrier:
             ("above the chord (Entezari)", f"{entezari} {self.unit}, at alpha {show(self.alpha)}"),
             ("above the ends' mean (Frankle)", f"{frankle} {self.unit}"),
         ]
-        if len(self.gaps):
-            top = self.gaps.loc[self.gaps["gap"].idxmax()]
-            gap = Estimate(top["gap"], top["low"], top["high"])
-            lines.append(("largest signed gap inside", f"{gap} {self.unit}, at alpha {show(top['alpha'])}"))
+        if self.largest_gap:
+            gap, at = self.largest_gap
+            lines.append(("largest signed gap inside", f"{gap} {self.unit}, at alpha {show(at)}"))
         return lines
 
     def __repr__(self) -> str:

@@ -44,11 +44,7 @@ def mean(values: np.ndarray, weights: np.ndarray, transform: str = "") -> float:
 def resample(values: np.ndarray, weights: np.ndarray, transform: str = "") -> np.ndarray:
     """`mean` at each point over items drawn with replacement, the same draws for every point.
 
-    Args:
-        values, weights: (n_points, n_items) float64.
-
-    Returns:
-        (DRAWS, n_points) float64; NaN where a draw holds no item with weight.
+    Of values and weights (n_points, n_items) float64: (DRAWS, n_points), NaN where a draw holds no item with weight.
     """
     n_points, n_items = values.shape
     means = np.full((DRAWS, n_points), np.nan)

@@ -45,12 +45,8 @@ class RunComparison(Displayed):
 class DirectionComparison(Displayed):
     """Is this line special? Its curve, and those from minus along random directions of equal length.
 
-    On each of them alpha 0 is minus and alpha 1 is |plus - minus| away from it.
-
-    Attributes:
-        line: the curve from minus to plus.
-        others: one curve a random direction.
-        provenance: seeds, the length, whether the directions are orthogonal to the line.
+    line: the curve from minus to plus. others: a curve a random direction; alpha 1 is |plus - minus| away from minus.
+    provenance: seeds, the length, whether the directions are orthogonal to the line.
     """
 
     line: Curve
@@ -79,11 +75,9 @@ class DirectionComparison(Displayed):
         table = self.to_frame()
         at = 1.0 if 1.0 in table.index else table.index[-1]
         row = table.loc[at]
-        return (
-            f"{self.line.quantities[0]}: at alpha {_number(at)} {_number(row['line'])} on the line; on "
-            f"{len(self.others)} random directions {_number(row['least'])} to {_number(row['most'])}, "
-            f"higher on {int(row['higher'])}"
-        )
+        line, least, most = (_number(row[name]) for name in ("line", "least", "most"))
+        others = f"on {len(self.others)} random directions {least} to {most}, higher on {int(row['higher'])}"
+        return f"{self.line.quantities[0]}: at alpha {_number(at)} {line} on the line; {others}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +92,7 @@ class PathComparison(Displayed):
     recipes: dict[str, dict[float, str]]
 
     def only(self, *names: str) -> "PathComparison":
-        """Some of the paths, in this order.
-
-        Raises:
-            CurveError: no path of that name.
-        """
+        """Some of the paths, in this order; a name that none has is a CurveError."""
         if odd := [name for name in names if name not in self.curves]:
             raise CurveError(f"PathComparison.only(names): no path {odd[0]!r}. They are: {', '.join(self.curves)}.")
         return PathComparison({name: self.curves[name] for name in names}, {name: self.recipes[name] for name in names})

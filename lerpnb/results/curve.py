@@ -54,9 +54,10 @@ class Curve(Result):
                 JSON cannot hold.
             AlphaError: an alpha that is no finite number.
         """
-        return cls._of_points(
-            {(alpha,): measures for alpha, measures in points.items()}, ("alpha",), samples, provenance
-        )
+        by_place: dict[tuple[float, ...], dict[str, Measurement]] = {
+            (alpha,): measures for alpha, measures in points.items()
+        }
+        return cls._of_points(by_place, ("alpha",), samples, provenance)
 
     @classmethod
     def concat(cls, curves: "Mapping[str, Curve | Mapping[str, Curve]]") -> "Curve":
@@ -72,9 +73,7 @@ class Curve(Result):
         """
         flat: dict[str, Curve] = {}
         for name, one in curves.items():
-            flat |= (
-                {name: one} if isinstance(one, Curve) else {f"{name}, {state}": curve for state, curve in one.items()}
-            )
+            flat |= {name: one} if isinstance(one, Curve) else {f"{name}, {state}": c for state, c in one.items()}
         frames = [curve.frame.assign(quantity=curve.frame["quantity"] + f" ({name})") for name, curve in flat.items()]
         frame = pd.concat(frames).sort_values("alpha", kind="stable", ignore_index=True)
         samples, taken = [], 0
@@ -82,9 +81,8 @@ class Curve(Result):
             if len(curve.samples):
                 samples.append(curve.samples.assign(curve=name, prompt_id=curve.samples["prompt_id"] + taken))
                 taken += int(curve.samples["prompt_id"].max()) + 1
-        provenance = next(iter(flat.values())).provenance | {
-            "curves": {n: curve.provenance for n, curve in flat.items()}
-        }
+        first = next(iter(flat.values()))
+        provenance = first.provenance | {"curves": {name: curve.provenance for name, curve in flat.items()}}
         return cls(frame, pd.concat(samples, ignore_index=True) if samples else None, provenance)
 
     @property
@@ -101,31 +99,22 @@ class Curve(Result):
         rows = self._rows(quantity, "Curve.barrier(quantity)")
         rows = rows[rows["alpha"].between(0, 1)]
         alphas = rows["alpha"].to_numpy()
-        missing = [show(end) for end in (0.0, 1.0) if end not in alphas]
-        if missing:
+        if missing := [show(end) for end in (0.0, 1.0) if end not in alphas]:
             raise CurveError(
                 f"Curve.barrier({quantity!r}): not measured at alpha {' and '.join(missing)} exactly; a chord needs "
                 "both ends.\nEvaluate over alpha_grid(lo, hi, n), which holds 0 and 1 exactly."
             )
-        values, draws, n_items = resampled(rows)
-        return Barrier.of(quantity, rows["unit"].iloc[0], alphas, values, draws, n_items)
+        return Barrier.of(quantity, rows["unit"].iloc[0], alphas, *resampled(rows))
 
     def difference(self, quantity: str, start: float = 0.0, stop: float = 1.0) -> Estimate:
-        """value(stop) - value(start), in the quantity's unit, with the interval of the paired difference.
-
-        Raises:
-            CurveError: no such quantity, or it was not measured at start or stop.
-        """
-        return self._difference(quantity, start, stop)
+        """As `Surface.difference`, by default value(1) - value(0)."""
+        return super().difference(quantity, start, stop)
 
     def _row_at(self, rows: pd.DataFrame, point: float, call: str) -> int:
         return nearest(rows["alpha"].to_numpy(), point, call)
 
     def spearman(self, quantity: str) -> Estimate:
-        """Spearman's rho (no unit) with alpha: Pearson's correlation of the ranks, ties sharing theirs.
-
-        It takes all alphas in, extrapolation too; a NaN anywhere makes it NaN.
-        """
+        """Spearman's rho (no unit) with alpha, over all alphas, extrapolation too; a NaN anywhere makes it NaN."""
         rows = self._rows(quantity, "Curve.spearman(quantity)")
         values, draws, n_items = resampled(rows)
         rho = bootstrap.rank_correlation(rows["alpha"].to_numpy(), np.vstack([values, draws]))
@@ -150,16 +139,14 @@ class Curve(Result):
                 if kind == "loss":
                     barrier = self.barrier(quantity)
                     numbers[f"barrier/{quantity}"] = Estimate(barrier.value, barrier.low, barrier.high), unit
-                    if len(inside := barrier.gaps.dropna(subset=["gap"])):
-                        top = inside.loc[inside["gap"].idxmax()]
-                        numbers[f"gap/{quantity}"] = Estimate(top["gap"], top["low"], top["high"]), unit
+                    if barrier.largest_gap:
+                        numbers[f"gap/{quantity}"] = barrier.largest_gap[0], unit
                 elif kind == "strength":
-                    rho = self.spearman(quantity)
                     numbers[f"rise/{quantity}"] = self.difference(quantity), unit
-                    numbers[f"spearman/{quantity}"] = rho, ""
+                    numbers[f"spearman/{quantity}"] = self.spearman(quantity), ""
         return {
-            name: {"value": float(e.value), "low": float(e.low), "high": float(e.high), "unit": unit}
-            for name, (e, unit) in numbers.items()
+            name: {key: float(value) for key, value in vars(number).items()} | {"unit": unit}
+            for name, (number, unit) in numbers.items()
         }
 
     def same_texts(self, a: float, b: float) -> float:

@@ -1,5 +1,6 @@
 """Which figure each kind of result is drawn as. `lerpnb.plots` registers them, so that no result imports a figure."""
 
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -9,11 +10,7 @@ _PLOTS: dict[str, tuple[str, str]] = {}
 
 
 def register(result: str, module: str, function: str) -> None:
-    """Let `plot()` of a result, given by the name of its class, call a function of a module, imported on first use.
-
-    Example:
-        >>> register("Curve", "lerpnb.plots.curve", "plot_curve")
-    """
+    """Let `plot()` of a result, given by the name of its class, call a function of a module, imported on first use."""
     _PLOTS[result] = (module, function)
 
 
@@ -21,8 +18,7 @@ class Displayed:
     """A result that draws itself: `plot()` makes its figure, and a notebook shows that."""
 
     @property
-    def _figure(self) -> str:
-        """Under which name its figure is registered."""
+    def _figure(self) -> str:  # under which name its figure is registered
         return type(self).__name__
 
     def plot(self, *args: Any, **options: Any) -> Any:
@@ -31,8 +27,7 @@ class Displayed:
         return getattr(import_module(module), function)(self, *args, **options)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
-        try:
+        figure: dict = {}
+        with suppress(LerpError):  # there is nothing that this figure could show
             figure = self.plot()._repr_mimebundle_() if self._figure in _PLOTS else {}
-        except LerpError:  # there is nothing that this figure could show
-            figure = {}
         return {**figure, "text/plain": repr(self)}

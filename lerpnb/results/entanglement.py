@@ -54,8 +54,7 @@ class Entanglement:
         Raises:
             CurveError: `quantities` are not two that were measured, on as many items, or neither alpha moves its own.
         """
-        strengths = surface.of_kind("strength")
-        own = tuple(strengths if quantities is None else quantities)
+        own = tuple(surface.of_kind("strength") if quantities is None else quantities)
         if len(surface.axes) != 2:
             raise CurveError(f"Entanglement.of(surface): it is over {', '.join(surface.axes)}, expected two alphas.")
         (first, second), call = surface.axes, "Entanglement.of(quantities)"
@@ -65,11 +64,9 @@ class Entanglement:
                 f"Measured are: {', '.join(surface.quantities)}."
             )
         a, b = own
-        counts = [len(surface.frame.loc[surface.frame["quantity"] == q, "item_values"].iloc[0]) for q in own]
-        if counts[0] != counts[1]:
-            raise CurveError(
-                f"{call}: {a} has {counts[0]} items, {b} {counts[1]}.\nMeasure both on the same prompts, in one call."
-            )
+        n, m = (len(surface.frame.loc[surface.frame["quantity"] == q, "item_values"].iloc[0]) for q in own)
+        if n != m:
+            raise CurveError(f"{call}: {a} has {n} items, {b} {m}.\nMeasure both on the same prompts, in one call.")
         slopes = {(line, q): surface.slopes(q, line) for line in surface.axes for q in own}
         if slopes[first, a][0] == slopes[second, b][0] == 0:
             raise CurveError(f"{call}: neither alpha moves its own quantity, {a} and {b}.")
@@ -78,15 +75,13 @@ class Entanglement:
             value, draws = (
                 np.divide(*(sum(size(slopes[key][part]) for key in keys) for keys in (upper, lower))) for part in (0, 1)
             )
-            return estimate(value, draws, counts[0])
+            return estimate(value, draws, n)
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            shares = {
-                (line, q): estimated([(line, q)], [(other, q)], size=np.asarray)
-                for line, q, other in ((first, b, second), (second, a, first))
-            }
+            crossed = ((first, b, second), (second, a, first))
+            shares = {(line, q): estimated([(line, q)], [(other, q)], size=np.asarray) for line, q, other in crossed}
             total = estimated([(first, b), (second, a)], [(first, a), (second, b)])
-        effects = {line: {q: estimate(*slopes[line, q], counts[0]) for q in own} for line in surface.axes}
+        effects = {line: {q: estimate(*slopes[line, q], n) for q in own} for line in surface.axes}
         return cls(total, effects, shares)
 
     def to_frame(self) -> pd.DataFrame:
@@ -98,8 +93,6 @@ class Entanglement:
         said = [f"Entanglement {self.value}: cross effects over own effects"]
         for (line, quantity), share in self.shares.items():
             other = next(name for name in self.effects if name != line)
-            said.append(
-                f"  a unit of {line} moves {quantity} by {self.effects[line][quantity]}, a unit of {other} by "
-                f"{self.effects[other][quantity]}: {share} of it"
-            )
+            cross, own = self.effects[line][quantity], self.effects[other][quantity]
+            said.append(f"  a unit of {line} moves {quantity} by {cross}, a unit of {other} by {own}: {share} of it")
         return "\n".join(said)

@@ -58,10 +58,7 @@ class PolyharmonicSpline:
         """How badly left-out values are predicted, the power, the inverse, the weights, the roughness at each point."""
         terms = _terms(self._scaled, self._degree)
         size, extra = terms.shape
-        matrix = np.zeros((size + extra, size + extra))
-        matrix[:size, :size] = apart**power
-        matrix[:size, size:], matrix[size:, :size] = terms, terms.T
-        inverse = np.linalg.inv(matrix)
+        inverse = np.linalg.inv(np.block([[apart**power, terms], [terms.T, np.zeros((extra, extra))]]))
         weights = inverse[:, :size] @ f
         own = np.diag(inverse)[:size]
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -47,14 +47,11 @@ class Measurement:
         if values.ndim != 1:
             raise CurveError(f"Measurement(values): shape {values.shape}, expected (n_items,). Pass one float an item.")
         if weights.shape != values.shape:
-            raise CurveError(
-                f"Measurement(weights): shape {weights.shape} against values {values.shape}. Pass one weight an item."
-            )
-        if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
-            raise CurveError(
-                f"Measurement(weights): {bad:g} among them. A weight is finite and >= 0; 0 leaves an item out."
-            )
+            shapes = f"shape {weights.shape} against values {values.shape}"
+            raise CurveError(f"Measurement(weights): {shapes}. Pass one weight an item.")
+        if (odd := ~(np.isfinite(weights) & (weights >= 0))).any():
+            why = "A weight is finite and >= 0; 0 leaves an item out."
+            raise CurveError(f"Measurement(weights): {weights[odd][0]:g} among them. {why}")
         if self.transform not in ("", "exp"):
             raise CurveError(f"Measurement(transform): {self.transform!r}, expected '' or 'exp'.")
         object.__setattr__(self, "values", values)
@@ -73,26 +70,18 @@ def estimated(quantity: str, group: pd.DataFrame, call: str = "Curve.from_measur
     first, start = measures[0], places[0]
     for place, measure in zip(places, measures, strict=True):
         for what in ("unit", "items", "transform", "kind"):
-            if getattr(measure, what) != getattr(first, what):
-                raise CurveError(
-                    f"{call}: {quantity!r} has {what} {getattr(measure, what)!r} at {place} "
-                    f"against {getattr(first, what)!r} at {start}. Give it another name."
-                )
-        if len(measure.values) != len(first.values):
-            raise CurveError(
-                f"{call}: {quantity!r} has {len(measure.values)} {first.items} at {place} "
-                f"against {len(first.values)} at {start}. Measure the same items at every {' and '.join(keys)}."
-            )
-    rows = group[[*keys, "quantity"]].assign(
-        kind=first.kind or Quantity.named(quantity).kind,
-        value=[measure.value() for measure in measures],
-        n=[int((measure.weights > 0).sum()) for measure in measures],
-        unit=first.unit,
-        items=first.items,
-        transform=first.transform,
-        item_values=[measure.values for measure in measures],
-        item_weights=[measure.weights for measure in measures],
-    )
+            came, expected = getattr(measure, what), getattr(first, what)
+            if came != expected:
+                differ = f"has {what} {came!r} at {place} against {expected!r} at {start}"
+                raise CurveError(f"{call}: {quantity!r} {differ}. Give it another name.")
+        came, expected = len(measure.values), len(first.values)
+        if came != expected:
+            differ = f"has {came} {first.items} at {place} against {expected} at {start}"
+            raise CurveError(f"{call}: {quantity!r} {differ}. Measure the same items at every {' and '.join(keys)}.")
+    rows = group[[*keys, "quantity"]].assign(kind=first.kind or Quantity.named(quantity).kind)
+    rows = rows.assign(unit=first.unit, items=first.items, transform=first.transform)
+    rows["value"], rows["n"] = zip(*((m.value(), int((m.weights > 0).sum())) for m in measures), strict=True)
+    rows["item_values"], rows["item_weights"] = [m.values for m in measures], [m.weights for m in measures]
     _, draws, _ = resampled(rows)
     low, high = bootstrap.interval(rows["value"].to_numpy(), draws, rows["n"].to_numpy())
     return rows.assign(low=low, high=high)

@@ -16,11 +16,7 @@ FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
 
 # What every quantity at every coordinate has; a curve, a surface puts its coordinates before them.
 MEASURED = dict(quantity=TEXT, kind=TEXT, value=FLOAT, low=FLOAT, high=FLOAT, n=pa.int64(), unit=TEXT, items=TEXT)
-
-
 MEASURED |= dict(transform=TEXT, item_values=FLOATS, item_weights=FLOATS)
-
-
 AGAIN = "Evaluate again: finished points come from the store."
 
 
@@ -28,16 +24,10 @@ def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], metadata: 
     """Write a frame and its metadata into one file, whole or not at all, with a checksum over both.
 
     Pages have checksums of their own, which neither see a flipped bit in a column's name nor a file that was rewritten.
-
-    Args:
-        frame: it has the columns; lists of numbers are (n,) float64 arrays.
-        columns: name -> pyarrow's kind.
-        metadata: whatever JSON can hold.
-        path: the file; its folder exists.
     """
     words = json.dumps(metadata).encode()
-    metadata_of_file = {"lerpnb": words, "sha256": sha256(words + _content(frame, columns))}
-    schema = pa.schema(list(columns.items()), metadata=metadata_of_file)
+    digest = sha256(words + _content(frame, columns))
+    schema = pa.schema(list(columns.items()), metadata={"lerpnb": words, "sha256": digest})
     arrays = [pa.array(list(frame[name]), type=kind, from_pandas=False) for name, kind in columns.items()]
     write_table(pa.Table.from_arrays(arrays, schema=schema), path)
 
@@ -45,15 +35,8 @@ def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], metadata: 
 def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: str) -> tuple[pd.DataFrame, dict]:
     """The frame that `write_frame` wrote, equal to the last bit, and its metadata.
 
-    Args:
-        path: the file.
-        columns: what it has to have behind its coordinates, which may have any names; "kind" may be missing, as in the
-            files of version 0.1.
-        call: what an error names.
-        writer: the function that writes such a file, as an error names it.
-
-    Raises:
-        CurveError: the file is missing, damaged, or not lerpnb's.
+    It has `columns` behind its coordinates, which may have any names; "kind" may be missing, as in files of version
+    0.1. A CurveError names `call` and the `writer`: the file is missing, damaged, or not lerpnb's.
     """
     table = read_table(path, call, writer)
     words, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
@@ -75,11 +58,7 @@ def write_table(table: pa.Table, path: Path) -> str:
 
 
 def read_table(path: Path, call: str, writer: str) -> pa.Table:
-    """The table of a parquet file.
-
-    Raises:
-        CurveError: the file is missing or damaged.
-    """
+    """The table of a parquet file; a CurveError where it is missing or damaged."""
     if not path.is_file():
         raise CurveError(f"{call}: no file {path}. Pass the folder that {writer} wrote.")
     try:
@@ -89,11 +68,7 @@ def read_table(path: Path, call: str, writer: str) -> pa.Table:
 
 
 def checked_json(provenance: dict, call: str) -> dict:
-    """A copy through JSON.
-
-    Raises:
-        CurveError: JSON cannot hold it.
-    """
+    """A copy through JSON; a CurveError where JSON cannot hold it."""
     try:
         return json.loads(json.dumps(provenance))
     except (TypeError, ValueError) as error:

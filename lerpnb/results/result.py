@@ -13,37 +13,19 @@ import pandas as pd
 import pyarrow as pa
 
 from lerpnb.errors import CurveError
-from lerpnb.results import bootstrap
+from lerpnb.results import bootstrap, parquet
 from lerpnb.results import samples as samples_
 from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.display import Displayed
 from lerpnb.results.measurement import Measurement, estimated, resampled
-from lerpnb.results.parquet import (
-    AGAIN,
-    FLOAT,
-    MEASURED,
-    checked_json,
-    read_frame,
-    read_table,
-    sha256,
-    write_frame,
-    write_table,
-)
+from lerpnb.results.parquet import AGAIN, MEASURED
 from lerpnb.results.quantity import Quantity, with_kinds
 from lerpnb.utils.coordinates import coordinates
 from lerpnb.utils.text import listed
 
 
 class Result(Displayed):
-    """Quantities measured at points of one or several coordinates.
-
-    Attributes:
-        frame: a row a (point, quantity), sorted by point: the coordinates under their names, then quantity, kind,
-            value, low, high, n (items with weight), unit, items, transform and the items themselves, item_values and
-            item_weights ((n_items,) float64 arrays).
-        samples: a row a generated text: the coordinates, prompt_id, draw, prompt, continuation, n_tokens and scores.
-        provenance: whatever JSON can hold: checkpoints, hashes, dtype, device, seeds, times, versions, settings.
-    """
+    """Quantities measured at points of one or several coordinates; the attributes are those of `Curve`."""
 
     _files: ClassVar[tuple[str, str]]  # of the frame, of the samples
     _axes: ClassVar[tuple[str, ...]]  # in files of version 0.1
@@ -77,10 +59,10 @@ class Result(Displayed):
         if not rows:
             key = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
             raise CurveError(f"{call}: no points. Pass {{{key}: {{quantity: Measurement}}}}.")
-        frame = pd.DataFrame(rows)
-        parts = [estimated(quantity, group, call) for quantity, group in frame.groupby("quantity", sort=False)]
+        groups = pd.DataFrame(rows).groupby("quantity", sort=False)
+        parts = [estimated(quantity, group, call) for quantity, group in groups]
         frame = pd.concat(parts).sort_index().reset_index(drop=True)[[*axes, *MEASURED]]
-        return cls(frame, samples, checked_json(provenance or {}, f"{cls.__name__}.from_measures(provenance)"))
+        return cls(frame, samples, parquet.checked_json(provenance or {}, f"{cls.__name__}.from_measures(provenance)"))
 
     @property
     def quantities(self) -> list[str]:
@@ -107,11 +89,7 @@ class Result(Displayed):
         return rows["low"].to_numpy(), rows["high"].to_numpy()
 
     def quantity(self, name: str) -> Quantity:
-        """What a name stands for: its kind, its label, its unit.
-
-        Raises:
-            CurveError: no such quantity.
-        """
+        """What a name stands for: its kind, its label, its unit."""
         row = self._rows(name, f"{type(self).__name__}.quantity(name)").iloc[0]
         return Quantity.named(name, row["unit"], row["kind"])
 
@@ -128,11 +106,20 @@ class Result(Displayed):
         """Every value, a row a point, a column a quantity; NaN where it is NaN or was not measured."""
         return pd.DataFrame({quantity: self.value(quantity) for quantity in self.quantities}, index=self._points)
 
-    def _difference(self, quantity: str, start: Any, stop: Any) -> Estimate:
-        """value(stop) - value(start), with the interval of the paired difference."""
-        call = f"{type(self).__name__}.difference(start, stop)"
-        rows = self._rows(quantity, f"{type(self).__name__}.difference(quantity)")
-        values, draws, n_items = resampled(rows.iloc[[self._row_at(rows, point, call) for point in (start, stop)]])
+    def difference(self, quantity: str, start: Any, stop: Any) -> Estimate:
+        """value(stop) - value(start), in the quantity's unit, with the interval of the paired difference.
+
+        Args:
+            quantity: what is measured.
+            start, stop: measured points: an alpha, coordinates, or a checkpoint's name.
+
+        Raises:
+            CurveError: no such quantity or checkpoint, or it was not measured there.
+        """
+        call = f"{type(self).__name__}.difference"
+        rows = self._rows(quantity, f"{call}(quantity)")
+        at = [self._row_at(rows, point, f"{call}(start, stop)") for point in (start, stop)]
+        values, draws, n_items = resampled(rows.iloc[at])
         return bootstrap.estimate(values[1] - values[0], draws[:, 1] - draws[:, 0], n_items)
 
     def _row_at(self, rows: pd.DataFrame, point: Any, call: str) -> int:
@@ -140,17 +127,17 @@ class Result(Displayed):
         raise NotImplementedError
 
     def save(self, folder: str | Path) -> Path:
-        """Write values and samples into the folder (made if absent), each file whole or not at all.
+        """Write values, samples and provenance into the folder, made if absent, and return it.
 
-        Float64 to the last bit, provenance included; both files carry checksums. Returns the folder.
+        Each file is whole or not there, float64 to the last bit, with checksums.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         values, texts = (folder / name for name in self._files)
         samples = pa.Table.from_pandas(self.samples, preserve_index=False).replace_schema_metadata()
-        metadata = {"axes": self.axes, "samples": write_table(samples, texts), "provenance": self.provenance}
+        metadata = {"axes": self.axes, "samples": parquet.write_table(samples, texts), "provenance": self.provenance}
         # the values go last: their file is the mark that both are whole
-        write_frame(self.frame, dict.fromkeys(self.axes, FLOAT) | MEASURED, metadata, values)
+        parquet.write_frame(self.frame, dict.fromkeys(self.axes, parquet.FLOAT) | MEASURED, metadata, values)
         return folder
 
     @classmethod
@@ -162,14 +149,14 @@ class Result(Displayed):
         """
         values, texts = (Path(folder) / name for name in cls._files)
         call = f"{cls.__name__}.load(folder)", f"{cls.__name__}.save"
-        frame, metadata = read_frame(values, MEASURED, *call)
+        frame, metadata = parquet.read_frame(values, MEASURED, *call)
         if list(frame.columns[: frame.columns.get_loc("quantity")]) != list(metadata.get("axes", cls._axes)):
             raise CurveError(f"{call[0]}: {values} is damaged: its coordinates have other names. {AGAIN}")
         frame = with_kinds(frame)
         if "samples" not in metadata:  # a surface of version 0.1 had none
             return cls(frame, None, metadata["provenance"])
-        samples = read_table(texts, *call)
-        if sha256(texts.read_bytes()) != metadata["samples"]:
+        samples = parquet.read_table(texts, *call)
+        if parquet.sha256(texts.read_bytes()) != metadata["samples"]:
             raise CurveError(f"{call[0]}: {texts} is damaged, or was not saved with {values.name}. {AGAIN}")
         return cls(frame, samples.to_pandas(), metadata["provenance"])
 
@@ -194,24 +181,14 @@ class Result(Displayed):
             rows = self[quantity].set_index(list(self.axes))
             places = {name: point if len(point) > 1 else point[0] for name, point in self._landmarks()}
             named = [f"{Estimate(*rows.loc[point])} at {name}" for name, point in places.items() if point in rows.index]
-            named = named or [f"from {show_number(rows['value'].min())} to {show_number(rows['value'].max())}"]
+            named = named or [f"from {rows['value'].min():.4g} to {rows['value'].max():.4g}"]
             lines.append(f"  {quantity:<{width}}  {', '.join(named)} {self.unit(quantity)}".rstrip())
         return "\n".join(lines)
 
 
-def show_number(value: float) -> str:
-    return f"{value:.4g}"
-
-
 def checked_axes(axes: tuple[str, ...], call: str) -> None:
-    """Refuse a coordinate's name that a table of values or of samples has as a column.
-
-    Raises:
-        CurveError: it has.
-    """
+    """Refuse a coordinate's name that a table of values or of samples has as a column."""
     taken = [name for name in axes if name in MEASURED or name in samples_.COLUMNS]
     if taken or len(set(axes)) < len(axes):
-        raise CurveError(
-            f"{call}: {', '.join(axes)} cannot name coordinates: {listed(taken) or 'one'} is taken.\n"
-            "Give each another name."
-        )
+        what = f"{', '.join(axes)} cannot name coordinates: {listed(taken) or 'one'} is taken"
+        raise CurveError(f"{call}: {what}.\nGive each another name.")

@@ -16,8 +16,7 @@ COLUMNS = {"prompt_id": int, "draw": int, "prompt": str, "continuation": str, "n
 def checked(samples: pd.DataFrame | None, call: str, axes: tuple[str, ...] = ("alpha",)) -> pd.DataFrame:
     """The samples sorted by their coordinates, prompt_id and draw; None is a table without a row.
 
-    Raises:
-        CurveError: a column of `COLUMNS` is missing. Others, such as scores, are kept.
+    A missing column of `COLUMNS` is a CurveError; others, such as scores, are kept.
     """
     if samples is None or not len(samples.columns):
         kinds = dict.fromkeys(axes, float) | COLUMNS
@@ -30,11 +29,7 @@ def checked(samples: pd.DataFrame | None, call: str, axes: tuple[str, ...] = ("a
 
 
 def at(samples: pd.DataFrame, alpha: float, call: str) -> pd.DataFrame:
-    """The samples at one alpha.
-
-    Raises:
-        CurveError: there are none at all, or none at that alpha.
-    """
+    """The samples at one alpha; a CurveError where there are none."""
     known = np.unique(samples["alpha"].to_numpy(dtype=np.float64))
     if not len(known):
         raise CurveError(f"{call}: the curve has no samples. Evaluate an AttributeStrength probe.")
@@ -46,9 +41,8 @@ def same_texts(samples: pd.DataFrame, a: float, b: float, call: str) -> float:
     left, right = at(samples, a, call), at(samples, b, call)
     both = left.merge(right, on=["prompt_id", "draw"])
     if not len(both):
-        raise CurveError(
-            f"{call}: no (prompt, draw) was sampled at both {show(a)} and {show(b)}. Use the same prompts at both."
-        )
+        ends = f"{show(a)} and {show(b)}"
+        raise CurveError(f"{call}: no (prompt, draw) was sampled at both {ends}. Use the same prompts at both.")
     return float((both["continuation_x"] == both["continuation_y"]).mean())
 
 
@@ -58,10 +52,6 @@ def side_by_side(samples: pd.DataFrame, n: int, alphas: Iterable[float] | None, 
         known = np.unique(samples["alpha"].to_numpy(dtype=np.float64))
         wanted = (known[0], 0.0, 0.5, 1.0, known[-1]) if len(known) else (0.0,)
         alphas = sorted({float(known[np.abs(known - alpha).argmin()]) if len(known) else alpha for alpha in wanted})
-    columns = {
-        finite(alpha, call): at(samples, alpha, call)
-        .drop_duplicates("prompt_id")
-        .set_index(["prompt_id", "prompt"])["continuation"]
-        for alpha in alphas
-    }
+    chosen = {finite(alpha, call): at(samples, alpha, call).drop_duplicates("prompt_id") for alpha in alphas}
+    columns = {alpha: rows.set_index(["prompt_id", "prompt"])["continuation"] for alpha, rows in chosen.items()}
     return pd.concat(columns, axis=1, names=["alpha"]).sort_index().droplevel("prompt_id")[:n]

@@ -9,15 +9,10 @@ from lerpnb.results.display import Displayed
 
 @dataclass(frozen=True, eq=False)
 class Slice(Displayed):
-    """A cut through a surface: what is met on the straight way from a to b.
+    """A cut through a surface: what is met on the straight way from a to b, as the ends are called.
 
-    Attributes:
-        frame: a row a place: distance from a (Euclidean, in parameter space), x, y, value, and the estimated error of
-            that value, which is interpolated.
-        met: distance, value, low, high of the measured points on the way.
-        quantity, unit: what is measured.
-        a, b: what the ends are called.
-        interpolation: how the values in between are made.
+    frame: a row a place: distance from a (Euclidean, in parameter space), x, y, the interpolated value (by
+        `interpolation`) and its estimated error. met: distance, value, low, high of the measured points on the way.
     """
 
     frame: pd.DataFrame

@@ -4,7 +4,7 @@ The effects of a full grid are those of a full factorial experiment (Yates, *The
 Experiments*, 1937): the effect of one coordinate is its mean over all values of the others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,7 @@ Place = str | tuple[float, ...]
 class Surface(Result):
     """Quantities over several coordinates: what `evaluate` returns of a `Plane`, a `MultiLine` or a `Simplex`.
 
-    frame: a row a (point, quantity): the coordinates under their names (`axes`), then value, low, high, n (items with
-        weight), unit, items, transform and the items themselves, item_values and item_weights ((n_items,) float64).
-    samples: a row a generated text: the coordinates, prompt_id, draw, prompt, continuation, n_tokens and scores.
+    frame, samples: as a `Curve`'s, with the coordinates under their names (`axes`) in place of alpha.
     provenance: whatever JSON can hold; of a plane, "marks" holds the checkpoints' coordinates, {name: [x, y]}.
 
     Example:
@@ -58,28 +56,16 @@ class Surface(Result):
         provenance: dict | None = None,
         axes: tuple[str, ...] = ("x", "y"),
     ) -> "Surface":
-        """A surface from measures at each point; a quantity has the same items, in the same order, at every point.
-
-        Raises:
-            CurveError: no points, items that differ between points, a coordinate called as another column is, samples
-                without their columns, provenance that JSON cannot hold.
-            AlphaError: a coordinate that is no finite number.
-        """
+        """A surface from measures at each point: see `Curve.from_measures`. No coordinate is called as a column is."""
         return cls._of_points(points, tuple(axes), samples, provenance)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Surface":
-        """What `save` wrote, equal to the last bit.
-
-        Raises:
-            CurveError: a file is missing, damaged, not lerpnb's, or the two were not saved together.
-        """
+        """`Curve.load` of a surface."""
         older = Path(folder) / "crossing.parquet"
         if older.exists() and not (Path(folder) / cls._files[0]).exists():
-            raise CurveError(
-                f"Surface.load(folder): {older} is a crossing of version 0.1, which has no items: "
-                "evaluate the MultiLine again."
-            )
+            why = "is a crossing of version 0.1, which has no items: evaluate the MultiLine again"
+            raise CurveError(f"Surface.load(folder): {older} {why}.")
         return super().load(folder)
 
     @property
@@ -98,11 +84,7 @@ class Surface(Result):
         return tuple(tuple(np.unique(self.frame[axis]).tolist()) for axis in self.axes)
 
     def matrix(self, quantity: str) -> np.ndarray:
-        """Values of one quantity over the grid of `levels`, a dimension a coordinate; NaN where none was measured.
-
-        Raises:
-            CurveError: no such quantity.
-        """
+        """Values of one quantity over the grid of `levels`, a dimension a coordinate; NaN where none was measured."""
         rows = self._rows(quantity, "Surface.matrix(quantity)").set_index(list(self.axes))
         cells = pd.MultiIndex.from_product(self.levels, names=self.axes)
         return rows["value"].reindex(cells).to_numpy().reshape([len(values) for values in self.levels])
@@ -110,8 +92,8 @@ class Surface(Result):
     def effect(self, quantity: str, axis: str) -> Estimate:
         """How much a quantity rises with one coordinate, a unit of it: its main effect, with a 95 % interval.
 
-        The slope of the least-squares line through its values over that coordinate, at each value of the others, and
-        the mean of these. The interval is of a bootstrap over the items, the same at every point.
+        The slope of the least-squares line over that coordinate, at each value of the others, and the mean of these.
+        The interval is of a bootstrap over the items, the same at every point.
 
         Raises:
             CurveError: no such quantity or coordinate, fewer than two values of it, or a grid with a point missing.
@@ -126,8 +108,7 @@ class Surface(Result):
         rows = self._rows(quantity, call)
         if axis not in self.axes:
             raise CurveError(f"{call}: no coordinate {axis!r}. It has: {', '.join(self.axes)}.")
-        sizes = [len(values) for values in self.levels]
-        at = self.axes.index(axis)
+        sizes, at = [len(values) for values in self.levels], self.axes.index(axis)
         if sizes[at] < 2:
             raise CurveError(f"{call}: one value of {axis}. A slope takes two or more.")
         if len(rows) < np.prod(sizes):
@@ -135,11 +116,9 @@ class Surface(Result):
                 f"{call}: {quantity!r} was measured at {len(rows)} of the {np.prod(sizes)} points of the grid.\n"
                 "An effect takes all of them: evaluate it over a full grid."
             )
-        away = np.array(self.levels[at])
-        away = away - away.mean()
-        others = len(rows) // sizes[at]
+        away = np.array(self.levels[at]) - np.mean(self.levels[at])
         shape = [-1 if i == at else 1 for i in range(len(sizes))]
-        weights = np.broadcast_to(away.reshape(shape), sizes).ravel() / (away @ away * others)
+        weights = np.broadcast_to(away.reshape(shape), sizes).ravel() / (away @ away * (len(rows) // sizes[at]))
         values, draws, _ = resampled(rows)
         return float(weights @ values), draws @ weights
 
@@ -147,18 +126,6 @@ class Surface(Result):
         """What lies between the points: an interpolation that tells how far it may be off."""
         rows = self._rows(quantity, "Surface.spline(quantity)")
         return PolyharmonicSpline(rows[list(self.axes)].to_numpy(), rows["value"].to_numpy())
-
-    def difference(self, quantity: str, start: Place, stop: Place) -> Estimate:
-        """value(stop) - value(start), in the quantity's unit, with the interval of the paired difference.
-
-        Args:
-            quantity: what is measured.
-            start, stop: measured points: coordinates, or a checkpoint's name.
-
-        Raises:
-            CurveError: no such quantity or checkpoint, or it was not measured there.
-        """
-        return self._difference(quantity, start, stop)
 
     def slice(self, a: Place, b: Place, quantity: str | None = None, n: int = 101) -> Slice:
         """What is met on the straight way from a to b: values between the points, and the estimated error there.
@@ -176,15 +143,15 @@ class Surface(Result):
         start, stop = np.array(self.place(a, call)), np.array(self.place(b, call))
         length = float(np.linalg.norm(stop - start))
         if not length:
-            raise CurveError(f"{call}: a and b are the same place, {show(tuple(map(float, start)))}.")
+            raise CurveError(f"{call}: a and b are the same place, {_shown(start)}.")
         rows = self._rows(quantity, call)
         known = rows[list(self.axes)].to_numpy()
         low, high = known.min(0), known.max(0)
         for end in (start, stop):
             if (end < low - 1e-9 * length).any() or (end > high + 1e-9 * length).any():
-                window = show((float(low[0]), float(high[0]), float(low[1]), float(high[1])))
+                window = _shown((low[0], high[0], low[1], high[1]))
                 raise CurveError(
-                    f"{call}: {show(tuple(map(float, end)))} lies outside of what was measured, {window}.\n"
+                    f"{call}: {_shown(end)} lies outside of what was measured, {window}.\n"
                     "Evaluate over a larger window, such as plane.window(1.0)."
                 )
         spline, share = PolyharmonicSpline(known, rows["value"].to_numpy()), np.linspace(0, 1, n)
@@ -195,20 +162,12 @@ class Surface(Result):
         beside = np.linalg.norm(known - start - along[:, None] * (stop - start) / length, axis=1)
         on = (beside < 1e-6 * length) & (along > -1e-9 * length) & (along < (1 + 1e-9) * length)
         met = rows[on].assign(distance=along[on])[["distance", "value", "low", "high"]].sort_values("distance")
-        first, last = (
-            place if isinstance(place, str) else show(tuple(float(f"{number:.4g}") for number in place))
-            for place in (a, b)
-        )
-        met = met.reset_index(drop=True)
-        return Slice(frame, met, quantity, self.unit(quantity), first, last, interpolation(spline))
+        met, by = met.reset_index(drop=True), interpolation(spline)
+        first, last = (at if isinstance(at, str) else show(tuple(float(f"{x:.4g}") for x in at)) for at in (a, b))
+        return Slice(frame, met, quantity, self.unit(quantity), first, last, by)
 
     def place(self, at: Place, call: str = "Surface.place(at)") -> tuple[float, ...]:
-        """The coordinates of a checkpoint's name, or of a tuple of numbers.
-
-        Raises:
-            CurveError: no such checkpoint.
-            AlphaError: not a finite number a coordinate.
-        """
+        """The coordinates of a checkpoint's name (CurveError: no such), or of finite numbers (AlphaError: other)."""
         if isinstance(at, str):
             if at not in self.marks:
                 raise CurveError(f"{call}: no checkpoint {at!r}.\nIt has: {listed(self.marks)}.")
@@ -221,7 +180,7 @@ class Surface(Result):
         apart = np.linalg.norm(known - place, axis=1)
         size = float(np.ptp(known, axis=0).max()) or 1.0
         if apart.min() > 1e-9 * size:
-            near = show(tuple(map(float, known[apart.argmin()])))
+            near = _shown(known[apart.argmin()])
             raise CurveError(f"{call}: nothing was measured at {show(place)}. The nearest is {near}.")
         return int(apart.argmin())
 
@@ -235,3 +194,7 @@ class Surface(Result):
 
     def _landmarks(self) -> Iterator[tuple[str, tuple[float, ...]]]:
         yield from self.marks.items()
+
+
+def _shown(place: Iterable[float]) -> str:
+    return show(tuple(map(float, place)))

@@ -73,7 +73,7 @@ def test_what_cannot_be_trained_is_said_first(tiny_llama_pair, tmp_path):
     with pytest.raises(CheckpointError) as error:
         fine_tune(FineTuneConfig("none"), CORPUS, tmp_path / "full")
     assert str(error.value) == (
-        f"fine_tune(out={str(tmp_path / 'full')!r}): the folder is not empty.\nGive a new folder, or empty it."
+        f"fine_tune(out={str(tmp_path / 'full')!r}): it is not empty.\nGive a new folder, or empty it."
     )
     with pytest.raises(CheckpointError) as error:
         fine_tune(FineTuneConfig("none", task="translation"), CORPUS, tmp_path / "new")

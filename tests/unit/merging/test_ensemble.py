@@ -11,7 +11,8 @@ from lerpnb.evaluation.loop import evaluate
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.noise import draw_tokens
 from lerpnb.generation.sampling import sample
-from lerpnb.merging.ensemble import DExperts, ProbabilityEnsemble, nucleus
+from lerpnb.merging.dexperts import DExperts, nucleus
+from lerpnb.merging.probability_ensemble import ProbabilityEnsemble
 from lerpnb.paths.line import Line
 from lerpnb.probes.distance import WeightDistance
 from lerpnb.probes.loss import Loss
