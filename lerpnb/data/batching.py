@@ -45,6 +45,20 @@ def token_batches(
         start += len(group)
 
 
+def length_groups(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """The places of rows of these lengths, longest first, in groups of at most `max_tokens` when padded.
+
+    Example:
+        >>> list(length_groups([2, 5, 4], 8))
+        [[1], [2, 0]]
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        size = max(1, max_tokens // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]
+
+
 def pad(
     rows: Sequence[Sequence[int]], fill: int = 0, device: torch.device | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ from lerpnb.evaluation.adaptive_2d import AdaptiveSampler2D
 from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.evaluator import Evaluator, Point
 from lerpnb.paths.base import BasePath
-from lerpnb.probes.base import as_probe
+from lerpnb.probes.base import as_probe, prepared
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import Quantity
 from lerpnb.results.result import checked_axes
@@ -195,7 +195,7 @@ def ready(probes: Sequence[Any], path: BasePath) -> list:
             f"evaluate(path): the {type(path).__name__} has no tokenizer.\n"
             "Wrap live models: Checkpoint.from_model(model, tokenizer)."
         )
-    return [probe.prepare(path.base) if hasattr(probe, "prepare") else probe for probe in probes]
+    return [prepared(probe, path) for probe in probes]
 
 
 def as_cache(store: Cache | str | Path | None | bool) -> Cache | None:

@@ -77,3 +77,14 @@ def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a text that goes on: without the end-of-text token that some tokenizers append."""
     ids = tokenizer(text)["input_ids"]
     return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+
+
+def continued(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> tuple[list[int], int]:
+    """Token ids of a prompt and the text that goes on from it, and how many of them are the prompt's own.
+
+    Both are tokenized together, for the text may begin inside a word; the first token that the prompt alone does not
+    have in its place is the text's.
+    """
+    before, whole = context_ids(tokenizer, prompt), context_ids(tokenizer, prompt + text)
+    own = next((i for i, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
+    return (whole, min(own, len(whole))) if text else (before, len(before))

@@ -16,7 +16,7 @@ from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.evaluator import Evaluator
 from lerpnb.paths.base import BasePath, ScalarPath
 from lerpnb.paths.simplex import Simplex
-from lerpnb.probes.base import as_probe
+from lerpnb.probes.base import as_probe, prepared
 from lerpnb.utils.coordinates import number
 from lerpnb.utils.progress import track
 from lerpnb.utils.text import show
@@ -120,8 +120,7 @@ def greedy_soup(
     roles, sign = list(ingredients), 1 - 2 * higher_is_better
     single = len(roles) < 2  # a simplex has two corners or more
     means: BasePath = (ModelSoup if single else Simplex)(ingredients, base, **options)
-    probe = as_probe(probe)
-    evaluator = Evaluator(means, [probe.prepare(means.base) if hasattr(probe, "prepare") else probe], store)
+    evaluator = Evaluator(means, [prepared(as_probe(probe), means)], store)
 
     def cost(chosen: list[str]) -> float:
         weights = tuple(1.0 / len(chosen) if role in chosen else 0.0 for role in roles)

@@ -9,6 +9,7 @@ from .base import TextProbe as TextProbe
 from .classifier import Classifier as Classifier
 from .curvature import Sharpness as Sharpness
 from .distance import WeightDistance as WeightDistance
+from .kl import KL as KL
 from .loss import Loss as Loss
 from .seq2seq import Seq2SeqLoss as Seq2SeqLoss
 from .slopes import LossSlope as LossSlope
@@ -19,6 +20,7 @@ __all__ = [
     "AttributeStrength",
     "Classifier",
     "FunctionProbe",
+    "KL",
     "Loss",
     "LossSlope",
     "Probe",

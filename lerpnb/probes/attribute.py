@@ -16,7 +16,7 @@ from lerpnb.checkpoints.devices import pick_device
 from lerpnb.data.batching import pad
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
-from lerpnb.generation.continuations import Continuations, context_ids
+from lerpnb.generation.continuations import Continuations, continued
 from lerpnb.probes.base import by_prompt
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import sequence_nll
@@ -178,19 +178,16 @@ def continuation_perplexity(
     Where memory runs out the batches are halved, which is said.
     """
     halving = halving or ExecutableBatchSize("continuation_perplexity()")
-    rows: list[tuple[int, list[int]]] = []
+    rows: list[tuple[list[int], int]] = []
 
     def perplexities(group: Sequence[int]) -> list[float]:
-        ids, lengths = pad([rows[i][1] for i in group], device=model.device)
-        starts = torch.tensor([max(1, rows[i][0]) for i in group], device=model.device)
+        ids, lengths = pad([rows[i][0] for i in group], device=model.device)
+        starts = torch.tensor([max(1, rows[i][1]) for i in group], device=model.device)
         return sequence_nll(model, ids, lengths, starts).exp().tolist()
 
     for prompt, continuation in pairs:
-        # Together, for a continuation may begin inside a word.
-        before, whole = context_ids(tokenizer, prompt), context_ids(tokenizer, prompt + continuation)
-        shared = next((i for i, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
-        rows.append((shared, whole if continuation else before))
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
+        rows.append(continued(tokenizer, prompt, continuation))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
     values = [float("nan")] * len(rows)
     for start in range(0, len(order), batch):
         group = order[start : start + batch]

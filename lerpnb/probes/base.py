@@ -22,7 +22,8 @@ class Probe(Protocol):
     """Something measured at a point from the model itself, such as `Loss`.
 
     Two further methods are used where a probe has them: `subset()`, a cheap copy of it by which `evaluate` checks that
-    a point repeats, and `prepare(base)`, which returns the probe with the path's base at hand.
+    a point repeats, and `prepare(base)`, which returns the probe with the path's base at hand, or with that one of the
+    path's checkpoints that its `role` names.
 
     Example:
         >>> class HeadNorm:
@@ -192,6 +193,14 @@ def as_probe(thing: Any) -> Probe | TextProbe:
         "A probe is ln.Loss, ln.AttributeStrength, a function of (model, tokenizer), or an object with "
         "name, identity() and measure(model, tokenizer)."
     )
+
+
+def prepared(probe: Any, path: Any) -> Any:
+    """The probe as it is measured along a path: with the checkpoint of the path that it asks for, see `Probe`."""
+    if not hasattr(probe, "prepare"):
+        return probe
+    role = getattr(probe, "role", "base")
+    return probe.prepare(path.base if role == "base" else path.checkpoints.get(role))
 
 
 def source_of(function: Callable, name: str, unit: str) -> dict | None:
