@@ -14,7 +14,7 @@ from lerpnb.results import bootstrap
 from lerpnb.results import samples as samples_
 from lerpnb.results.barrier import Barrier
 from lerpnb.results.bootstrap import Estimate
-from lerpnb.results.measurement import Measurement, resampled
+from lerpnb.results.measurement import resampled
 from lerpnb.results.result import Result
 from lerpnb.utils.coordinates import nearest
 from lerpnb.utils.text import listed, show
@@ -28,6 +28,7 @@ class Curve(Result):
     samples: a row a generated text: alpha, prompt_id, draw, prompt, continuation, n_tokens and score columns.
     provenance: whatever JSON can hold: ends, hashes, dtype, device, seeds, times, versions, settings.
 
+    >>> from lerpnb.results.measurement import Measurement
     >>> points = {a: {"loss/x": Measurement([a * a, a * a + 2], unit="nats/token")} for a in (0.0, 0.5, 1.0)}
     >>> curve = Curve.from_measures(points)
     >>> curve.value("loss/x").tolist()
@@ -41,25 +42,6 @@ class Curve(Result):
     _files, _axes = ("curve.parquet", "samples.parquet"), ("alpha",)
 
     @classmethod
-    def from_measures(
-        cls,
-        points: dict[float, dict[str, Measurement]],
-        samples: pd.DataFrame | None = None,
-        provenance: dict | None = None,
-    ) -> "Curve":
-        """A curve from measures at each alpha; a quantity has the same items, in the same order, at every alpha.
-
-        Raises:
-            CurveError: no points, items that differ between alphas, samples without their columns, provenance that
-                JSON cannot hold.
-            AlphaError: an alpha that is no finite number.
-        """
-        by_place: dict[tuple[float, ...], dict[str, Measurement]] = {
-            (alpha,): measures for alpha, measures in points.items()
-        }
-        return cls._of_points(by_place, ("alpha",), samples, provenance)
-
-    @classmethod
     def concat(cls, curves: "Mapping[str, Curve | Mapping[str, Curve]]") -> "Curve":
         """Several curves as one, to be recorded: each quantity with its curve's name in brackets behind it.
 
@@ -67,6 +49,7 @@ class Curve(Result):
             curves: name -> curve, or name -> {state: curve}, of which the quantities get "(name, state)".
 
         Example:
+            >>> from lerpnb.results.measurement import Measurement
             >>> curve = Curve.from_measures({0.5: {"accuracy/x": Measurement([1.0, 0.0])}})
             >>> Curve.concat({"mask": {"mixed": curve}, "mean": curve}).quantities
             ['accuracy/x (mask, mixed)', 'accuracy/x (mean)']
@@ -128,6 +111,7 @@ class Curve(Result):
         with alpha over all alphas. What needs an alpha that was not measured is left out; a NaN stays a NaN.
 
         Example:
+            >>> from lerpnb.results.measurement import Measurement
             >>> points = {a: {"loss/x": Measurement([a * a, a * a], unit="nats/token")} for a in (0.0, 0.5, 1.0)}
             >>> Curve.from_measures(points).summary()["gap/loss/x"]
             {'value': -0.25, 'low': -0.25, 'high': -0.25, 'unit': 'nats/token'}
@@ -150,20 +134,14 @@ class Curve(Result):
         }
 
     def same_texts(self, a: float, b: float) -> float:
-        """Share, 0 to 1, of the (prompt, draw) pairs sampled at both alphas whose continuations are identical.
-
-        Raises:
-            CurveError: there are no samples, none at an alpha, or no pair at both.
-        """
+        """Share, 0 to 1, of the (prompt, draw) pairs sampled at both alphas whose continuations are identical; a
+        CurveError where there are none."""
         return samples_.same_texts(self.samples, a, b, "Curve.same_texts(a, b)")
 
     def side_by_side(self, n: int = 3, alphas: Iterable[float] | None = None) -> pd.DataFrame:
-        """First continuation of the first n prompts, a row a prompt, a column an alpha.
+        """First continuation of the first n prompts, a row a prompt, a column an alpha; CurveError where none is.
 
         alphas: None takes the lowest, 0, 0.5, 1 and the highest, or what was sampled nearest to them.
-
-        Raises:
-            CurveError: there are no samples, or none at an alpha.
         """
         return samples_.side_by_side(self.samples, n, alphas, "Curve.side_by_side(alphas)")
 

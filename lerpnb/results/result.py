@@ -1,10 +1,7 @@
-"""What a curve and a surface share: quantities over coordinates, with 95 % intervals, samples and provenance.
-
-Intervals come from the paired bootstrap (`bootstrap.py`) over the items, texts or prompts, that all points share.
-"""
+"""What a curve and a surface share: quantities over coordinates, with intervals, samples and provenance."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,7 +25,7 @@ class Result(Displayed):
     """Quantities measured at points of one or several coordinates; the attributes are those of `Curve`."""
 
     _files: ClassVar[tuple[str, str]]  # of the frame, of the samples
-    _axes: ClassVar[tuple[str, ...]]  # in files of version 0.1
+    _axes: ClassVar[tuple[str, ...]]  # where no others are given, and in files of version 0.1
 
     def __init__(self, frame: pd.DataFrame, samples: pd.DataFrame | None = None, provenance: dict | None = None):
         self.frame = frame
@@ -41,16 +38,28 @@ class Result(Displayed):
         return tuple(self.frame.columns[: self.frame.columns.get_loc("quantity")])
 
     @classmethod
-    def _of_points(
+    def from_measures(
         cls,
-        points: Mapping[tuple[float, ...], dict[str, Measurement]],
-        axes: tuple[str, ...],
-        samples: pd.DataFrame | None,
-        provenance: dict | None,
+        points: Mapping[Any, dict[str, Measurement]],
+        samples: pd.DataFrame | None = None,
+        provenance: dict | None = None,
+        axes: Iterable[str] | None = None,
     ) -> Self:
-        call = f"{cls.__name__}.from_measures(points)"
+        """A result from measures at each point, {point: {quantity: measurement}}.
+
+        Args:
+            points: by alpha, or by coordinates; a quantity has the same items, in the same order, at every point.
+            samples, provenance: see `Curve`.
+            axes: what the coordinates are called: by default alpha of a curve, x and y of a surface.
+
+        Raises:
+            CurveError: no points, items that differ between points, a coordinate called as another column is, samples
+                without their columns, provenance that JSON cannot hold.
+            AlphaError: a coordinate that is no finite number.
+        """
+        axes, call = tuple(axes or cls._axes), f"{cls.__name__}.from_measures(points)"
         checked_axes(axes, f"{cls.__name__}.from_measures(axes)")
-        places = {coordinates(point, axes, call): measures for point, measures in points.items()}
+        places = {coordinates((x,) if len(axes) == 1 else x, axes, call): measures for x, measures in points.items()}
         rows = [
             dict(zip(axes, place, strict=True)) | {"quantity": quantity, "measure": measure}
             for place in sorted(places)

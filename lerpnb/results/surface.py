@@ -4,7 +4,7 @@ The effects of a full grid are those of a full factorial experiment (Yates, *The
 Experiments*, 1937): the effect of one coordinate is its mean over all values of the others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from lerpnb.errors import CurveError
 from lerpnb.results import bootstrap
 from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.interpolant import PolyharmonicSpline, interpolation
-from lerpnb.results.measurement import Measurement, resampled
+from lerpnb.results.measurement import resampled
 from lerpnb.results.result import Result
 from lerpnb.results.slice import Slice
 from lerpnb.utils.coordinates import coordinates
@@ -30,6 +30,7 @@ class Surface(Result):
     provenance: whatever JSON can hold; of a plane, "marks" holds the checkpoints' coordinates, {name: [x, y]}.
 
     Example:
+        >>> from lerpnb.results.measurement import Measurement
         >>> points = {(x, y): {"loss/x": Measurement([x * x + y, x * x + y + 2])}
         ...           for x in (0.0, 1.0) for y in (0.0, 1.0)}
         >>> surface = Surface.from_measures(points, provenance={"marks": {"minus": [0, 0], "plus": [1, 0]}})
@@ -47,17 +48,6 @@ class Surface(Result):
     """
 
     _files, _axes = ("surface.parquet", "surface_samples.parquet"), ("x", "y")
-
-    @classmethod
-    def from_measures(
-        cls,
-        points: Mapping[tuple[float, ...], dict[str, Measurement]],
-        samples: pd.DataFrame | None = None,
-        provenance: dict | None = None,
-        axes: tuple[str, ...] = ("x", "y"),
-    ) -> "Surface":
-        """A surface from measures at each point: see `Curve.from_measures`. No coordinate is called as a column is."""
-        return cls._of_points(points, tuple(axes), samples, provenance)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Surface":
