@@ -47,16 +47,3 @@ def word_diff(texts: Sequence[Sequence[str]], ends: tuple[int, int]) -> list[lis
                 total += kind * np.array(changed(text, texts[j]), int)
         sums.append(total.tolist())
     return sums
-
-
-def ends(alphas: Sequence[float]) -> tuple[int, int]:
-    """Where minus and plus stand on a grid: at 0 and 1, else its first and last.
-
-    >>> ends([-1.0, 0.0, 0.5, 1.0]), ends([0.2, 0.4])
-    ((1, 3), (0, 1))
-    """
-    alphas = list(alphas)
-    return (
-        alphas.index(0.0) if 0.0 in alphas else 0,
-        alphas.index(1.0) if 1.0 in alphas else len(alphas) - 1,
-    )

@@ -8,9 +8,10 @@ import numpy as np
 
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.explorer.axes import FixedAxes
-from lerpnb.explorer.diff import ends, word_diff, words
+from lerpnb.explorer.diff import word_diff, words
 from lerpnb.explorer.engine import Bars, Page
 from lerpnb.generation.continuations import Continuations
+from lerpnb.plots.theme import ends
 from lerpnb.results.curve import Curve
 from lerpnb.utils.text import show
 

@@ -41,12 +41,12 @@ def static_figure(
     alt = f"Texts at {len(alphas)} alphas from {number(alphas[0])} to {number(alphas[-1])}, by a slider."
     heights = [BARS, table.height()] if labels else [table.height()]
     gap, top = AXIS + SLIDER, 70 if labels else 70 + SLIDER
-    specs = [[{}], [{"type": "table"}]][-len(heights) :]
-    fig = Figure.panels(heights, alt, gap=gap, top=top, bottom=10, left=70, specs=specs)
+    fig = Figure.panels(heights, alt, gap=gap, top=top, bottom=10, specs=[[{}], [{"type": "table"}]][-len(heights) :])
     inner = sum(heights) + gap * (len(heights) - 1)
     for label, values, color in zip(labels, p, theme.COLORS, strict=False):
         name = f"“{escaped(label.replace(' ', '␣'), 30)}”"
-        hover = [f"At alpha {number(a)}: {name} {number(v)}" for a, v in zip(alphas, _finite(values), strict=True)]
+        at = zip(map(number, alphas), (float("nan") if value is None else value for value in values), strict=True)
+        hover = [f"At alpha {alpha}: {name} {number(value)}" for alpha, value in at]
         style = dict(marker_color=color, hovertext=hover, hoverinfo="text", row=1, col=1)
         fig.add_bar(x=[number(a) for a in alphas], y=list(values), name=name, **style)
     fig.add_trace(table.trace(alphas[active]), row=len(heights), col=1)
@@ -57,22 +57,14 @@ def static_figure(
         marker = {"shapes[0].x0": i - 0.45, "shapes[0].x1": i + 0.45} if labels else {}
         steps.append(dict(method="update", label=number(alpha), args=[cells, marker, [len(fig.data) - 1]]))
     under = (BARS + AXIS if labels else -SLIDER) / inner
-    fig.update_layout(
-        barmode="stack",
-        bargap=0.25,
-        legend=dict(traceorder="normal", y=1 + 8 / inner),
-        sliders=[theme.slider(active, steps, 1 - under, 0.5 / len(alphas) if labels else 0)],
-    )
+    fig.add_slider(active, steps, 1 - under, 0.5 / len(alphas) if labels else 0)
+    fig.update_layout(barmode="stack", bargap=0.25, legend=dict(traceorder="normal", y=1 + 8 / inner))
     if labels:
         frame = dict(type="rect", y0=0, y1=1, yref="y domain", line=dict(color=theme.TEXT, width=1.5))
         fig.add_shape(x0=active - 0.45, x1=active + 0.45, **frame)
         fig.update_xaxes(title_text=theme.ALPHA, type="category", ticks="")
         fig.update_yaxes(title_text="next token, probability", rangemode="tozero", ticks="")
     return fig
-
-
-def _finite(values: Sequence) -> list[float]:
-    return [float("nan") if value is None else value for value in values]
 
 
 def _cells(prompt: str, texts: Sequence[str]) -> list[str]:

@@ -8,9 +8,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 for _result, _module, _function in (
     ("Curve", "curve", "plot_curve"),
-    ("Surface", "surface", "plot_contour"),
+    ("Surface", "contour", "plot_contour"),
     ("Grid", "heatmaps", "plot_heatmaps"),
-    ("Slice", "surface", "plot_slice"),
+    ("Slice", "slice", "plot_slice"),
     ("WeightDeltas", "deltas", "plot_deltas"),
     ("PathComparison", "tradeoff", "plot_tradeoff"),
     ("DirectionComparison", "directions", "plot_random_directions"),

@@ -1,4 +1,5 @@
 from .barriers import plot_barriers as plot_barriers
+from .contour import plot_contour as plot_contour
 from .curve import plot_curve as plot_curve
 from .curves import plot_curves as plot_curves
 from .deltas import plot_deltas as plot_deltas
@@ -7,10 +8,9 @@ from .heatmaps import plot_heatmaps as plot_heatmaps
 from .image import save_image as save_image
 from .items import plot_items as plot_items
 from .runs import plot_runs as plot_runs
+from .slice import plot_slice as plot_slice
 from .slopes import plot_slopes as plot_slopes
-from .surface import plot_contour as plot_contour
-from .surface import plot_slice as plot_slice
-from .surface import plot_surface_3d as plot_surface_3d
+from .surface_3d import plot_surface_3d as plot_surface_3d
 from .texts import plot_texts as plot_texts
 from .theme import template as template
 from .tradeoff import plot_tradeoff as plot_tradeoff

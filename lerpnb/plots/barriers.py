@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, number, rounded
+from lerpnb.plots.theme import escaped, number
 from lerpnb.results.barrier import Barrier
 
 PANEL = 230  # pixels
@@ -49,11 +49,10 @@ def plot_barriers(
     for row, (title, names) in enumerate(panels, start=1):
         for name in names:
             _add(fig, name, barriers[name], row, list(barriers).index(name))
-        fig.add_hline(0, row=row, col=1, line=dict(color=theme.TEXT, dash="dot", width=1))
-        if tolerance:
-            fig.add_hline(tolerance, row=row, col=1, line=dict(color=theme.TEXT, dash="dash", width=1))
+        for height, dash in ((0, "dot"), (tolerance, "dash"))[: 2 if tolerance else 1]:
+            fig.add_hline(height, row=row, col=1, line=dict(color=theme.TEXT, dash=dash, width=1))
         fig.update_yaxes(title_text=title, row=row, col=1)
-    fig.mark_alphas(0.0, 1.0, rows=len(panels))
+    fig.mark_alphas(0.0, 1.0)
     return fig
 
 
@@ -79,24 +78,14 @@ def _panels(barriers: Mapping[str, Barrier], broken: Collection[str]) -> list[tu
 
 
 def _add(fig: Figure, name: str, barrier: Barrier, row: int, place: int) -> None:
-    gaps, (color, symbol, _) = barrier.gaps, theme.style(place)
-    alphas, values, low, high = (
-        np.concatenate([[0.0], gaps[column].to_numpy(), [1.0 if column == "alpha" else 0.0]])
-        for column in ("alpha", "gap", "low", "high")
-    )
+    (color, symbol, _), name = theme.style(place), escaped(name)
+    ends = pd.DataFrame({"alpha": [0.0, 1.0], "gap": 0.0, "low": 0.0, "high": 0.0})
+    rows = pd.concat([ends[:1], barrier.gaps, ends[1:]]).rename(columns={"gap": "value"})
     hover = [
-        f"{escaped(name)}<br>at alpha {number(a)}: {number(v)} {escaped(barrier.unit)} from the chord<br>"
-        f"(95 % interval {number(lo)} to {number(hi)})"
-        for a, v, lo, hi in zip(alphas, values, low, high, strict=True)
+        f"{name}<br>at alpha {number(at.alpha)}: {number(at.value)} {escaped(barrier.unit)} from the chord<br>"
+        f"(95 % interval {theme.interval(at)})"
+        for at in rows.itertuples()
     ]
-    bars = dict(type="data", symmetric=False, thickness=1, width=3, color=theme.faint(color, 0.6))
-    fig.add_series(
-        alphas,
-        values,
-        color,
-        hover,
-        name=escaped(name),
-        marker=dict(size=8, symbol=symbol),
-        error_y=dict(array=rounded(high - values), arrayminus=rounded(values - low), **bars),
-        row=row,
-    )
+    bars = theme.error_bars(rows, thickness=1, width=3, color=theme.faint(color, 0.6))
+    look = dict(marker=dict(size=8, symbol=symbol), error_y=bars, row=row)
+    fig.add_series(rows["alpha"], rows["value"], color, hover, name=name, **look)

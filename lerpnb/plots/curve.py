@@ -27,6 +27,10 @@ class _Line:
     color: str
     symbol: str
 
+    @property
+    def place(self) -> dict[str, Any]:
+        return dict(legendgroup=self.quantity, secondary_y=self.right)
+
 
 def plot_curve(curve: Curve) -> Figure:
     """Loss (left axis) and attribute strength (right axis) over alpha, with 95 % bands and a slider over sample texts.
@@ -41,7 +45,7 @@ def plot_curve(curve: Curve) -> Figure:
     ['loss/x, 95 % interval', 'loss/x', 'here']
     """
     lines = _lines(curve)
-    right = [line for line in lines if line.right]
+    left, right = ([line for line in lines if line.right is side] for side in (False, True))
     scores = [line.quantity for line in lines if line.quantity in curve.samples]
     table = TextTable.of(curve.samples, curve.alphas, scores[0] if scores else None)
     gaps = any(not np.isfinite(line.rows["value"]).all() for line in lines)
@@ -49,21 +53,32 @@ def plot_curve(curve: Curve) -> Figure:
     parts = 2 if table.columns else 1
     fig = Figure.panels(
         [PLOT, table.height()][:parts],
-        _alt(curve, lines),
+        f"Over {len(curve.alphas)} alphas: {'; '.join(f'{x.quantity} {theme.from_to(x.rows)}' for x in lines)}.",
         theme.facts(curve.provenance),
-        gap=under,
-        top=70,
-        bottom=10 if table.columns else 10 + under,
-        left=70,
-        right=70 if right else 30,
+        **dict(gap=under, top=70, bottom=10 if table.columns else 10 + under, right=70 if right else 30),
         specs=[[{"secondary_y": bool(right)}], [{"type": "table"}]][:parts],
     )
     paper = PLOT + (under + table.height() if table.columns else 0)
     for line in lines:
-        _add_band(fig, line)
+        band, edge = (line.rows[c] for c in ("alpha", "low", "high")), dict(width=1, color=faint(line.color, 0.3))
+        fig.add_band(*band, line.color, name=f"{escaped(line.quantity)}, 95 % interval", line=edge, **line.place)
     for line in lines:
-        _add_line(fig, line)
-    _lay_out(fig, curve, lines)
+        fig.add_series(
+            line.rows["alpha"],
+            line.rows["value"],
+            line.color,
+            [_sentence(row) for row in line.rows.itertuples()],
+            name=escaped(line.quantity) + (" (right axis)" if line.right else ""),
+            line=dict(width=2.5, dash="dash" if line.right else "solid"),
+            marker=dict(size=7, symbol=line.symbol),
+            **line.place,
+        )
+    fig.mark_alphas(curve.alphas[0], curve.alphas[-1], theme.landmarks(curve.provenance))
+    fig.update_layout(xaxis_domain=[0, 1], yaxis_title_text=_title(left))
+    if right:
+        fig.update_layout(yaxis2=dict(title_text=_title(right), showgrid=False))
+        if all((line.rows["unit"] == "probability").all() for line in right):
+            fig.update_layout(yaxis2=dict(tickmode="linear", tick0=0, dtick=0.2, range=[-0.03, 1.03]))
     if gaps:
         _add_crosses(fig, lines, 1 - (PLOT + AXIS) / paper)
     _add_here(fig, curve, lines, table, 1 - (PLOT + AXIS + NOTE * gaps) / paper)
@@ -76,33 +91,9 @@ def _lines(curve: Curve) -> list[_Line]:
     if not (left or right):
         left = [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
     rows = dict(iter(curve.frame.groupby("quantity")))
-    cool = [_Line(q, rows[q], False, *theme.cool(i)) for i, q in enumerate(left)]
     warm = [(theme.WARM[i % 2], theme.SYMBOLS[(i + 2) % 4]) for i in range(len(right))]
+    cool = [_Line(q, rows[q], False, *theme.cool(i)) for i, q in enumerate(left)]
     return cool + [_Line(q, rows[q], bool(left), *look) for q, look in zip(right, warm, strict=True)]
-
-
-def _place(line: _Line) -> dict[str, Any]:
-    return dict(legendgroup=line.quantity, secondary_y=line.right)
-
-
-def _add_band(fig: Figure, line: _Line) -> None:
-    band = line.rows["alpha"], line.rows["low"], line.rows["high"]
-    edge = dict(width=1, color=faint(line.color, 0.3))
-    name = f"{escaped(line.quantity)}, 95 % interval"
-    fig.add_band(*band, line.color, name=name, line=edge, **_place(line))
-
-
-def _add_line(fig: Figure, line: _Line) -> None:
-    fig.add_series(
-        line.rows["alpha"],
-        line.rows["value"],
-        line.color,
-        [_sentence(row) for row in line.rows.itertuples()],
-        name=escaped(line.quantity) + (" (right axis)" if line.right else ""),
-        line=dict(width=2.5, dash="dash" if line.right else "solid"),
-        marker=dict(size=7, symbol=line.symbol),
-        **_place(line),
-    )
 
 
 def _sentence(row) -> str:
@@ -110,10 +101,10 @@ def _sentence(row) -> str:
     of = Quantity.named(row.quantity, kind=row.kind)
     subject = {"loss": f"the loss on {of.label}", "strength": f"the strength of {of.label}"}.get(of.kind, row.quantity)
     unit = "as a mean probability" if row.unit == "probability" else theme.unit_label(row.unit)
-    interval = f"95 % interval {number(row.low)} to {number(row.high)} over {row.n} {row.items}"
-    spread = interval if np.isfinite(row.low) else f"no interval, from {row.n} {row.items}"
+    known = np.isfinite(row.low)
+    spread = f"95 % interval {theme.interval(row)} over" if known else "no interval, from"
     start = f"At alpha {number(row.alpha)}, {escaped(subject)}<br>is {number(row.value)} {unit}".rstrip()
-    return f"{start}<br>({escaped(spread)})."
+    return f"{start}<br>({escaped(f'{spread} {row.n} {row.items}')})."
 
 
 def _add_crosses(fig: Figure, lines: list[_Line], top: float) -> None:
@@ -126,29 +117,11 @@ def _add_crosses(fig: Figure, lines: list[_Line], top: float) -> None:
             x.append(row.alpha)
             colors.append(line.color)
             notes.append(f"{escaped(line.quantity)} is {number(row.value)} at alpha {number(row.alpha)}")
-    fig.add_scatter(
-        x=rounded(x),
-        y=y,
-        yaxis="y3",
-        name="not a finite number",
-        mode="markers",
-        marker=dict(symbol="x", size=11, color=colors),
-        cliponaxis=False,
-        hovertext=[f"{note}." for note in notes],
-        hoverinfo="text",
-    )
+    look = dict(mode="markers", marker=dict(symbol="x", size=11, color=colors), cliponaxis=False, hoverinfo="text")
+    hover = [f"{note}." for note in notes]
+    fig.add_scatter(x=rounded(x), y=y, yaxis="y3", name="not a finite number", hovertext=hover, **look)
     fig.update_layout(yaxis3=dict(overlaying="y", range=[0, 1], visible=False, fixedrange=True))
-    fig.add_annotation(text=f"✕ {listed(notes)}", xref="paper", x=0, xanchor="left", yref="paper", y=top, yanchor="top")
-
-
-def _lay_out(fig: Figure, curve: Curve, lines: list[_Line]) -> None:
-    fig.mark_alphas(float(curve.alphas[0]), float(curve.alphas[-1]), theme.landmarks(curve.provenance))
-    right = [line for line in lines if line.right]
-    fig.update_layout(xaxis_domain=[0, 1], yaxis_title_text=_title([line for line in lines if not line.right]))
-    if right:
-        fig.update_layout(yaxis2=dict(title_text=_title(right), showgrid=False))
-        if all((line.rows["unit"] == "probability").all() for line in right):
-            fig.update_layout(yaxis2=dict(tickmode="linear", tick0=0, dtick=0.2, range=[-0.03, 1.03]))
+    fig.add_note(f"✕ {listed(notes)}", "left", top, yanchor="top")
 
 
 def _title(lines: list[_Line]) -> str:
@@ -157,55 +130,40 @@ def _title(lines: list[_Line]) -> str:
     return theme.title(listed(kinds), theme.unit_label(lines[0].rows["unit"].iloc[0]))
 
 
-def _alt(curve: Curve, lines: list[_Line]) -> str:
-    """The figure in words, for who cannot see it."""
-    parts = []
-    for line in lines:
-        first, last = line.rows.iloc[0], line.rows.iloc[-1]
-        parts.append(
-            f"{line.quantity} from {number(first['value'])} at alpha {number(first['alpha'])} "
-            f"to {number(last['value'])} at alpha {number(last['alpha'])}"
-        )
-    return f"Over {len(curve.alphas)} alphas: {'; '.join(parts)}."
-
-
 def _add_here(fig: Figure, curve: Curve, lines: list[_Line], table: TextTable, top: float) -> None:
     """Diamonds and the table of texts at one alpha, and the slider whose steps update both: no frames, no kernel."""
     alphas = [float(alpha) for alpha in curve.alphas]
     active = int(np.abs(curve.alphas - 0.5).argmin())
-    heights = {line.quantity: rounded(curve.value(line.quantity)) for line in lines}
+    heights = [rounded(curve.value(line.quantity)) for line in lines]
     readouts = _readouts(lines)
     moving = list(range(len(fig.data), len(fig.data) + len(lines) + bool(table.columns)))
     steps = []
     for i, alpha in enumerate(alphas):
-        step: dict[str, Any] = dict(
-            x=[rounded([alpha]) for _ in lines], y=[[heights[line.quantity][i]] for line in lines]
-        )
+        step: dict[str, Any] = dict(x=[rounded([alpha]) for _ in lines], y=[[height[i]] for height in heights])
         if table.columns:
             step = {name: [*column, None] for name, column in step.items()}
             step["header.values"] = [None] * len(lines) + [table.header(alpha)]
             step["cells.values"] = [None] * len(lines) + [table.columns[alpha]]
         note = {f"annotations[{len(fig.layout.annotations)}].text": readouts[i]}
         steps.append(dict(method="update", label=number(alpha), args=[step, note, moving]))
-    for line in lines:
-        marker = dict(symbol="diamond", size=14, color=line.color, line=dict(width=1.5, color="white"))
-        look: dict[str, Any] = dict(name="here", mode="markers", marker=marker, showlegend=False)
-        fig.add_series([alphas[active]], [heights[line.quantity][active]], line.color, **look, **_place(line))
+    for line, height in zip(lines, heights, strict=True):
+        look = dict(name="here", mode="markers", marker=theme.diamond(line.color), showlegend=False) | line.place
+        fig.add_series([alphas[active]], [height[active]], line.color, **look)
     if table.columns:
         fig.add_trace(table.trace(alphas[active]), row=2, col=1).update_traces(domain_x=[0, 1], selector="table")
     if len(alphas) > 1:
-        corner = dict(xref="paper", x=1, xanchor="right", yref="paper", y=top, yanchor="top", yshift=-2)
-        fig.add_annotation(text=readouts[active], **corner)
-        fig.update_layout(sliders=[theme.slider(active, steps, top, 0.027)])
+        fig.add_note(readouts[active], "right", top, yanchor="top", yshift=-2)
+        fig.add_slider(active, steps, top, 0.027)
 
 
 def _readouts(lines: list[_Line]) -> list[str]:
     """The lines' values at each alpha, by their names; by their colors where the names have no room."""
-    values = [[number(value) for value in line.rows["value"]] for line in lines]
-    names = [escaped(line.quantity) for line in lines]
-    colors = [f'<span style="color:{line.color}">◆</span>' for line in lines]
-    named, colored = (
-        [listed(map(" ".join, zip(heads, column, strict=True))) for column in zip(*values, strict=True)]
-        for heads in (names, colors)
-    )
-    return named if max(len(html.unescape(text)) for text in named) <= READOUT else colored
+    columns = list(zip(*([number(value) for value in line.rows["value"]] for line in lines), strict=True))
+    for heads in (
+        [escaped(line.quantity) for line in lines],
+        [f'<span style="color:{line.color}">◆</span>' for line in lines],
+    ):
+        texts = [listed(map(" ".join, zip(heads, column, strict=True))) for column in columns]
+        if max(len(html.unescape(text)) for text in texts) <= READOUT:
+            break
+    return texts

@@ -50,19 +50,15 @@ def plot_curves(
     for row, (quantity, title) in enumerate(panels.items(), start=1):
         shown = {key: curve for key, curve in flat.items() if quantity in curve.quantities}
         for (method, state), curve in shown.items():
-            place = list(curves).index(method)
-            color, symbol, _ = theme.style(place)
+            place, dash = list(curves).index(method), theme.DASHES[states.index(state) % 4]
             width = 2.0 + 2.5 * (len(curves) - 1 - place)  # a line that lies on another does not hide it
-            look = dict(
-                name=f"{method}, {state}", color=color, symbol=symbol, dash=theme.DASHES[states.index(state) % 4]
-            )
-            _add(fig, curve, quantity, row, coordinate, width=width, **look)
+            _add(fig, curve, quantity, row, coordinate, f"{method}, {state}", theme.style(place), dash, width)
         unit = next(iter(shown.values())).unit(quantity)
         text = theme.title(escaped(title), theme.unit_label(unit), between="<br>")
         span = [-0.04, 1.04] if unit in ("share", "probability") else None
         fig.update_yaxes(title_text=text, title_standoff=12, nticks=7, range=span, row=row, col=1)
     alphas = np.concatenate([curve.alphas for curve in flat.values()])
-    fig.mark_alphas(float(alphas.min()), float(alphas.max()), (), len(panels), escaped(coordinate))
+    fig.mark_alphas(alphas.min(), alphas.max(), (), escaped(coordinate))
     return fig
 
 
@@ -72,38 +68,25 @@ def _add(
     quantity: str,
     row: int,
     coordinate: str,
-    *,
     name: str,
-    color: str,
-    symbol: str,
+    style: tuple[str, str, str],
     dash: str,
     width: float,
 ) -> None:
-    rows = curve.frame[curve.frame["quantity"] == quantity]
-    where: dict[str, Any] = dict(row=row, legendgroup=escaped(name))
-    band = rows["alpha"], rows["low"], rows["high"]
-    fig.add_band(*band, color, 0.1, name=f"{escaped(name)}, 95 % interval", **where)
+    rows, (color, symbol, _), name = curve.frame[curve.frame["quantity"] == quantity], style, escaped(name)
+    where: dict[str, Any] = dict(row=row, legendgroup=name)
+    fig.add_band(rows["alpha"], rows["low"], rows["high"], color, 0.1, name=f"{name}, 95 % interval", **where)
     across = escaped(coordinate.partition(" (")[0])
     hover = [
-        f"{escaped(name)}: at {across} {number(at.alpha)}<br>{escaped(quantity)} is {number(at.value)}<br>"
-        f"(95 % interval {number(at.low)} to {number(at.high)} over {at.n} {escaped(at.items)})"
+        f"{name}: at {across} {number(at.alpha)}<br>{escaped(quantity)} is {number(at.value)}<br>"
+        f"(95 % interval {theme.interval(at)} over {at.n} {escaped(at.items)})"
         for at in rows.itertuples()
     ]
-    fig.add_series(
-        rows["alpha"],
-        rows["value"],
-        color,
-        hover,
-        name=escaped(name),
-        showlegend=row == 1,
-        line=dict(width=width, dash=dash),
-        marker=dict(size=5 + width, symbol=symbol),
-        **where,
-    )
+    look = dict(line=dict(width=width, dash=dash), marker=dict(size=5 + width, symbol=symbol), showlegend=row == 1)
+    fig.add_series(rows["alpha"], rows["value"], color, hover, name=name, **look, **where)
 
 
 def _alt(flat: Mapping[tuple, Curve], panels: Mapping[str, str], coordinate: str) -> str:
-    """The figure in words, for who cannot see it."""
     lines = []
     for quantity, title in panels.items():
         parts = []

@@ -1,5 +1,7 @@
 """The weight deltas of both fine-tuned models by layer and kind of tensor, as heat maps."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -35,52 +37,33 @@ def plot_deltas(deltas: WeightDeltas) -> Figure:
             "plus": "plus from base: |plus − base| / |base|",
             "cosine": "cosine of the two deltas",
         }
-    body = ROW * len(kinds)
-    fig = Figure.panels(
-        [body] * len(titles),
-        _alt(frame, list(titles)),
-        gap=TITLE,
-        top=40,
-        left=110,
-        right=20,
-        subplot_titles=list(titles.values()),
-    )
+    body, columns, places = ROW * len(kinds), list(titles), list(range(len(layers)))
+    look = dict(gap=TITLE, top=40, left=110, right=20, subplot_titles=list(titles.values()))
+    fig = Figure.panels([body] * len(titles), _alt(frame, columns), **look)
     fig.update_annotations(x=0, xanchor="left", yshift=3, font=None)
-    for row, column in enumerate(titles, start=1):
+    for row, column in enumerate(columns, start=1):
         table = frame.pivot(index="kind", columns="layer", values=column).reindex(index=kinds, columns=layers)
-        fig.add_heatmap(
-            x=list(range(len(layers))),
-            y=kinds,
-            z=[theme.rounded(cells) for cells in table.to_numpy(float)],
-            coloraxis="coloraxis2" if column == "cosine" else "coloraxis",
-            xgap=1,
-            ygap=1,
-            hovertext=[[_sentence(kind, layer, column, table.loc[kind, layer]) for layer in layers] for kind in kinds],
-            hoverinfo="text",
-            hoverongaps=False,
-            row=row,
-            col=1,
-        )
-    _lay_out(fig, frame, layers, list(titles), body)
-    return fig
-
-
-def _lay_out(fig: Figure, frame: pd.DataFrame, layers: list[str], columns: list[str], body: int) -> None:
+        hover = [[_sentence(kind, layer, column, table.loc[kind, layer]) for layer in layers] for kind in kinds]
+        axis = "coloraxis2" if column == "cosine" else "coloraxis"
+        cells = [theme.rounded(cells) for cells in table.to_numpy(float)]
+        fig.add_heatmap(x=places, y=kinds, z=cells, hovertext=hover, coloraxis=axis, row=row, col=1)
     every = next(step for step in (1, 2, 5, 10, 20, 50) if len(layers) / step <= 16)
     shown = [i for i, layer in enumerate(layers) if not layer.isdigit() or int(layer) % every == 0]
-    ticks = dict(tickmode="array", tickvals=shown, ticktext=[layers[i] for i in shown])
-    fig.update_xaxes(range=[-0.5, len(layers) - 0.5], showgrid=False, showline=False, ticks="", **ticks)
+    bare: dict[str, Any] = dict(showgrid=False, showline=False, ticks="")
+    fig.update_xaxes(tickmode="array", tickvals=shown, ticktext=[layers[i] for i in shown], **bare)
+    fig.update_xaxes(range=[-0.5, len(layers) - 0.5]).update_yaxes(ticklabelstandoff=4, automargin=True, **bare)
     fig.update_xaxes(title_text="layer (in: before the first, out: behind the last)", row=len(columns), col=1)
-    fig.update_yaxes(showgrid=False, showline=False, ticks="", ticklabelstandoff=4, automargin=True)
     sizes = [column for column in columns if column != "cosine"]
     high = float(np.nanmax(frame[sizes].to_numpy(float), initial=0)) or 1.0
     tall, paper = (n * body + (n - 1) * TITLE for n in (len(sizes), len(columns)))
-    bar = dict(ypad=0, lenmode="pixels", nticks=5, yanchor="middle", x=1.01, **theme.COLORBAR)
-    place = dict(len=min(tall, 220), y=1 - tall / 2 / paper)
-    fig.update_layout(coloraxis=dict(colorscale=theme.SEQUENTIAL, cmin=0, cmax=high, colorbar=bar | place))
+    bar = dict(ypad=0, lenmode="pixels", nticks=5, yanchor="middle", x=1.01)
+    fig.update_layout(
+        coloraxis=dict(cmin=0, cmax=high, colorbar=bar | dict(len=min(tall, 220), y=1 - tall / 2 / paper))
+    )
     if "cosine" in columns:
-        place = dict(len=body, y=body / 2 / paper)
-        fig.update_layout(coloraxis2=dict(colorscale=theme.DIVERGING, cmin=-1, cmax=1, colorbar=bar | place))
+        alike = dict(colorscale=theme.DIVERGING, cmin=-1, cmax=1, colorbar=bar | dict(len=body, y=body / 2 / paper))
+        fig.update_layout(coloraxis2=alike)
+    return fig
 
 
 def _sentence(kind: str, layer: str, column: str, value: float) -> str:

@@ -1,5 +1,7 @@
 """The curve along a line beside those along random directions of its length, on one figure."""
 
+from typing import Any
+
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import faint, number
@@ -26,35 +28,23 @@ def plot_random_directions(comparison: DirectionComparison, quantity: str | None
         [(4.0, 5.0), (4.0, 6.0), (4.0, 4.1)]
     """
     line, others = comparison.line, comparison.others
-    quantity = line.quantities[0] if quantity is None else quantity
+    quantity = quantity or line.quantities[0]
     rows, unit = line[quantity], theme.unit_label(line.unit(quantity))
-    fig = Figure.panels([380], _alt(comparison, quantity), theme.facts(line.provenance), left=70)
-    for i, other in enumerate(others):
-        fig.add_series(
-            other[quantity]["alpha"],
-            other[quantity]["value"],
-            theme.VERMILION,
-            [
-                f"random direction {i + 1}, {number(at.alpha)} lengths away:<br>{number(at.value)} {unit}"
-                for at in other[quantity].itertuples()
-            ],
-            name=f"{len(others)} random directions of the same length",
-            legendgroup="random",
-            showlegend=i == 0,
-            mode="lines",
-            line=dict(color=faint(theme.VERMILION, 0.6), width=1.2),
-        )
-    fig.add_series(
-        rows["alpha"],
-        rows["value"],
-        theme.BLUE,
-        [f"the line, at alpha {number(at.alpha)}:<br>{number(at.value)} {unit}" for at in rows.itertuples()],
-        name="the line from minus to plus",
-        line=dict(width=3.5),
-        marker=dict(size=8),
-    )
+    fig = Figure.panels([380], _alt(comparison, quantity), theme.facts(line.provenance))
+    look: dict[str, Any] = dict(mode="lines", line=dict(color=faint(theme.VERMILION, 0.6), width=1.2))
+    look |= dict(name=f"{len(others)} random directions of the same length", legendgroup="random")
+    for i, other in enumerate(others, start=1):
+        found = other[quantity]
+        hover = [
+            f"random direction {i}, {number(at.alpha)} lengths away:<br>{number(at.value)} {unit}"
+            for at in found.itertuples()
+        ]
+        fig.add_series(found["alpha"], found["value"], theme.VERMILION, hover, showlegend=i == 1, **look)
+    hover = [f"the line, at alpha {number(at.alpha)}:<br>{number(at.value)} {unit}" for at in rows.itertuples()]
+    look = dict(name="the line from minus to plus", line=dict(width=3.5), marker=dict(size=8))
+    fig.add_series(rows["alpha"], rows["value"], theme.BLUE, hover, **look)
     across = "alpha on the line; on the others distance from minus, in lengths of the line"
-    fig.mark_alphas(float(rows["alpha"].min()), float(rows["alpha"].max()), title=across)
+    fig.mark_alphas(rows["alpha"].min(), rows["alpha"].max(), title=across)
     return fig.update_yaxes(title_text=theme.quantity_title(quantity, line.unit(quantity)))
 
 

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 
 from lerpnb.plots.theme import ALPHA, LANDMARKS, SHADE, TEXT, Landmarks, faint, rounded
+
+Values = Iterable[float | None]
 
 # Not responsive: in JupyterLab a responsive figure collapses at the first step of its slider.
 CONFIG = dict(showSendToCloud=False, displaylogo=False, typesetMath=False, responsive=False)
@@ -22,7 +25,7 @@ class Figure(go.Figure):
     @classmethod
     def blank(cls, height: int, alt: str, facts: dict | None = None, **margin: int) -> "Figure":
         """An empty figure; alt: the figure in words; facts: what a page's footer says of it; margin: t, b, l, r."""
-        meta = dict(alt=alt, **(dict(facts=facts) if facts else {}))
+        meta = dict(alt=alt) | (dict(facts=facts) if facts else {})
         return cls(layout=dict(template="lerpnb", height=height, meta=meta, margin=margin))
 
     @classmethod
@@ -35,7 +38,7 @@ class Figure(go.Figure):
         gap: int = 46,
         top: int = 60,
         bottom: int = 62,
-        left: int = 76,
+        left: int = 70,
         right: int = 30,
         **subplots: Any,
     ) -> "Figure":
@@ -48,12 +51,7 @@ class Figure(go.Figure):
         return fig.update_layout(legend_y=1 + 24 / inner)
 
     def add_series(
-        self,
-        x: Iterable[float | None],
-        y: Iterable[float | None],
-        color: str,
-        hover: Sequence[str] | None = None,
-        **scatter: Any,
+        self, x: Values, y: Values, color: str, hover: Sequence[str] | None = None, **scatter: Any
     ) -> "Figure":
         """Points of one color joined by a line; hover: a text for each, None for none."""
         label: dict[str, Any] = dict(hoverinfo="skip")
@@ -65,51 +63,48 @@ class Figure(go.Figure):
         return self.add_scatter(x=rounded(x), y=rounded(y), **look, **where)
 
     def add_band(
-        self,
-        x: Iterable[float],
-        low: Iterable[float],
-        high: Iterable[float],
-        color: str,
-        opacity: float = 0.12,
-        **scatter: Any,
+        self, x: Values, low: Values, high: Values, color: str, opacity: float = 0.12, **scatter: Any
     ) -> "Figure":
         """An interval at each x as a shaded band, one polygon between two gaps."""
         across, down, up = rounded(x), rounded(low), rounded(high)
-        known = [None not in ends for ends in zip(down, up, strict=True)]
-        band_x: list[float | None] = []
-        band_y: list[float | None] = []
-        for start in [i for i, ok in enumerate(known) if ok and not (i and known[i - 1])]:
-            stop = next((i for i in range(start, len(known)) if not known[i]), len(known))
-            band_x += across[start:stop] + across[start:stop][::-1] + [across[start], None]
-            band_y += up[start:stop] + down[start:stop][::-1] + [up[start], None]
-        look: dict[str, Any] = dict(
-            mode="lines", fill="toself", fillcolor=faint(color, opacity), line=dict(width=0), showlegend=False
+        band: list[tuple[float | None, float | None]] = []
+        for known, group in groupby(zip(across, down, up, strict=True), lambda at: None not in at[1:]):
+            if known:
+                run = list(group)
+                upper, lower = [(at, high) for at, _, high in run], [(at, low) for at, low, _ in run]
+                band += [*upper, *lower[::-1], upper[0], (None, None)]
+        look: dict[str, Any] = dict(mode="lines", fill="toself", fillcolor=faint(color, opacity), line=dict(width=0))
+        return self.add_series(
+            [at for at, _ in band], [y for _, y in band], color, **dict(showlegend=False, **look) | scatter
         )
-        return self.add_series(band_x, band_y, color, **(look | scatter))
 
-    def mark_alphas(
-        self,
-        low: float,
-        high: float,
-        landmarks: Landmarks = LANDMARKS,
-        rows: int = 1,
-        title: str = ALPHA,
-    ) -> None:
-        """Let the x axis of all rows go over alphas from low to high: its title below the last row, a line at each
-        checkpoint, and what lies beyond 0 and 1 shaded where both are checkpoints."""
+    def add_note(self, text: str, side: str, y: float = 1, yref: str = "paper", **place: Any) -> None:
+        """A line of text at the left or the right edge of the plot, above the height y."""
+        where = dict(xref="paper", x=int(side == "right"), xanchor=side, yref=yref, y=y) | place
+        self.add_annotation(text=text, **dict(yanchor="bottom") | where)
+
+    def add_slider(self, active: int, steps: list[dict], top: float, inset: float) -> None:
+        """A slider over alphas; inset, a share of the width, puts its knob under the axis's own alpha."""
+        self.update_layout(sliders=[dict(active=active, steps=steps, x=inset, len=1 - 2 * inset, y=top)])
+
+    def mark_alphas(self, low: float, high: float, landmarks: Landmarks = LANDMARKS, title: str = ALPHA) -> None:
+        """Let all x axes go over alphas from low to high: the title below the last one, a line at each checkpoint, and
+        what lies beyond 0 and 1 shaded where both are checkpoints."""
+        low, high = float(low), float(high)
         pad = 0.04 * (high - low) or 0.5
         start, stop = low - pad, high + pad
-        self.update_xaxes(range=[start, stop]).update_xaxes(title_text=title, row=rows, col=1)
+        axes = list(self.update_xaxes(range=[start, stop]).select_xaxes())
+        axes[-1].title.text = title
         above = dict(yref="paper", y=1, yanchor="bottom")
         for alpha, name in landmarks:
             if low <= alpha <= high:
-                self._span("vline", rows, x=alpha, line=dict(color=TEXT, dash="dot", width=2))
+                self._span("vline", len(axes), x=alpha, line=dict(color=TEXT, dash="dot", width=2))
                 self.add_annotation(x=alpha, text=f"<b>{name}</b>", **above)
-        whole_line = {0, 1} <= {alpha for alpha, _ in landmarks}
-        beyond = [(start, min(0, stop), "left")] if low < 0 and whole_line else []
-        beyond += [(max(1, start), stop, "right")] if high > 1 and whole_line else []
-        for x0, x1, side in beyond:
-            self._span("vrect", rows, x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below")
+        if not {0, 1} <= {alpha for alpha, _ in landmarks}:
+            return
+        sides = [(start, min(0, stop), "left")] * (low < 0) + [(max(1, start), stop, "right")] * (high > 1)
+        for x0, x1, side in sides:
+            self._span("vrect", len(axes), x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below")
             if x1 - x0 > 0.25 * (stop - start):
                 # At the outer edge: on a phone a word in the middle would touch the checkpoint's name.
                 self.add_annotation(x=x0 if side == "left" else x1, xanchor=side, text="beyond", **above)

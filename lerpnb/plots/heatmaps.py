@@ -60,29 +60,15 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
             y=list(range(len(up))),
             z=[rounded(row) for row in cells],
             text=[["NaN" if np.isnan(value) else f"{value:.2f}" for value in row] for row in cells],
-            texttemplate="%{text}",
-            textfont=dict(size=12),
-            coloraxis="coloraxis",
-            xgap=1,
-            ygap=1,
             hovertext=[[_sentence(surface, quantity, rows.loc[(a, b)]) for a in across] for b in up],
-            hoverinfo="text",
-            hoverongaps=False,
-            row=1,
-            col=col,
+            **dict(texttemplate="%{text}", textfont=dict(size=12), coloraxis="coloraxis", row=1, col=col),
         )
-        _add_frame(fig, surface, col)
+        if all(end in grid for grid in surface.levels for end in (0.0, 1.0)):  # the square between the ends
+            (x0, x1), (y0, y1) = ((grid.index(0.0), grid.index(1.0)) for grid in surface.levels)
+            sides = dict(x0=x0 - 0.5, x1=x1 + 0.5, y0=y0 - 0.5, y1=y1 + 0.5)
+            fig.add_shape(type="rect", line=dict(color=theme.TEXT, width=3, dash="dot"), row=1, col=col, **sides)
     _lay_out(fig, surface, shown, units[0])
     return fig
-
-
-def _add_frame(fig: Figure, surface: Surface, col: int) -> None:
-    """The square between the ends, where both 0 and 1 of both lines were measured."""
-    if not all(end in grid for grid in surface.levels for end in (0.0, 1.0)):
-        return
-    (x0, x1), (y0, y1) = ((grid.index(0.0), grid.index(1.0)) for grid in surface.levels)
-    sides = dict(x0=x0 - 0.5, x1=x1 + 0.5, y0=y0 - 0.5, y1=y1 + 0.5)
-    fig.add_shape(type="rect", line=dict(color=theme.TEXT, width=3, dash="dot"), row=1, col=col, **sides)
 
 
 def _lay_out(fig: Figure, surface: Surface, shown: tuple[str, ...], unit: str) -> None:
@@ -99,16 +85,15 @@ def _lay_out(fig: Figure, surface: Surface, shown: tuple[str, ...], unit: str) -
     values = np.concatenate([surface.matrix(quantity).ravel() for quantity in shown])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    bar = dict(title=dict(text=unit, side="right"), nticks=6, ypad=0, **theme.COLORBAR)
-    fig.update_layout(coloraxis=dict(colorscale=theme.SEQUENTIAL, cmin=low, cmax=high, colorbar=bar))
+    bar = dict(title=dict(text=unit, side="right"), nticks=6, ypad=0)
+    fig.update_layout(coloraxis=dict(cmin=low, cmax=high, colorbar=bar))
 
 
 def _sentence(surface: Surface, quantity: str, row) -> str:
     """At sentiment 0.5 and voice 1, strength/positive is 0.57 (0.5 to 0.63)."""
     *_, a, b = row.name
     where = " and ".join(f"{escaped(n, 40)} {number(v)}" for n, v in zip(surface.axes, (a, b), strict=True))
-    interval = f" ({number(row['low'])} to {number(row['high'])})" if np.isfinite(row["low"]) else ""
-    return f"At {where}:<br>{escaped(quantity, 60)} {number(row['value'])}{interval}"
+    return f"At {where}:<br>{escaped(quantity, 60)} {theme.with_interval(row)}"
 
 
 def _alt(surface: Surface, quantities: tuple[str, ...]) -> str:

@@ -56,26 +56,24 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
         raise CurveError(f"plot_items(curve, {quantity!r}): one alpha. A change needs two or more.")
     if not np.isfinite(values).any():
         raise CurveError(f"plot_items(curve, {quantity!r}): no finite value to draw.")
-    start = int(np.flatnonzero(alphas == 0)[0]) if (alphas == 0).any() else 0
-    stop = int(np.flatnonzero(alphas == 1)[0]) if (alphas == 1).any() else len(alphas) - 1
+    start, stop = theme.ends(alphas)
     change = values - values[start]
-    rise = change[stop] if stop != start else change[-1]
+    rise = change[stop]
     size = np.nanmax(np.where(np.isfinite(change), np.abs(change), 0), axis=0)
     drawn = np.sort(np.argsort(-size, kind="stable")[:MAX_ITEMS])
     summary = _summary(alphas, start, stop, rise)
     alt = f"{quantity} of {values.shape[1]} {rows['items'].iloc[0]} over {len(alphas)} alphas: {summary}."
-    fig = Figure.panels([PANEL, PANEL], alt, theme.facts(curve.provenance), left=70)
+    fig = Figure.panels([PANEL, PANEL], alt, theme.facts(curve.provenance))
     _add_bands(fig, alphas, values)
     for row, lines in ((1, values), (2, change)):
         for i in drawn:
             _add_item(fig, row, alphas, lines[:, i], names[i], rise[i], unit)
-    fig.mark_alphas(float(alphas[0]), float(alphas[-1]), theme.landmarks(curve.provenance), rows=2)
+    fig.mark_alphas(alphas[0], alphas[-1], theme.landmarks(curve.provenance))
     kind = escaped(curve.quantity(quantity).kind)
     fig.update_yaxes(title_text=theme.title(kind, theme.unit_label(unit)), row=1, col=1)
     fig.update_yaxes(title_text=f"change since alpha {show(alphas[start])}", row=2, col=1)
     kept = f"the {MAX_ITEMS} that change most; " if len(drawn) < values.shape[1] else ""
-    corner = dict(xref="paper", x=0, xanchor="left", yref="y2 domain", y=1, yanchor="bottom", yshift=6)
-    fig.add_annotation(text=f"{escaped(quantity)}: {kept}{summary}", **corner)
+    fig.add_note(f"{escaped(quantity)}: {kept}{summary}", "left", yref="y2 domain", yshift=6)
     return fig
 
 
@@ -128,20 +126,15 @@ def _add_item(fig: Figure, row: int, alphas: np.ndarray, values: np.ndarray, nam
         alphas,
         values,
         color,
-        name=name,
         hovertemplate=f"<b>%{{fullData.name}}</b><br>at alpha %{{x}}, {change}%{{y:.4g}} {theme.unit_label(unit)}"
         "<extra></extra>",
-        hoverinfo="text",
-        hoverlabel=dict(bordercolor=color),
-        mode="lines",
-        line=dict(color=faint(color, 0.45), width=1),
-        showlegend=False,
-        row=row,
+        **dict(name=name, hoverinfo="text", hoverlabel=dict(bordercolor=color), row=row),
+        **dict(mode="lines", line=dict(color=faint(color, 0.45), width=1), showlegend=False),
     )
 
 
 def _summary(alphas: np.ndarray, start: int, stop: int, rise: np.ndarray) -> str:
     """orange: 40 of 64 rise from alpha 0 to 1; blue: 24 fall"""
     up, known = int((rise > 0).sum()), int(np.isfinite(rise).sum())
-    first, last = number(alphas[start]), number(alphas[stop if stop != start else -1])
+    first, last = number(alphas[start]), number(alphas[stop])
     return f"orange: {up} of {known} rise from alpha {first} to {last}; blue: {int((rise < 0).sum())} fall"

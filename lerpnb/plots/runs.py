@@ -35,61 +35,44 @@ def plot_runs(comparison: RunComparison) -> Figure:
         >>> [trace.name for trace in fig.data if trace.showlegend is not False]
         ['seed 0', 'seed 1']
     """
-    curves, table = comparison.curves, comparison.to_frame()
-    attribute, fluency = comparison.attribute, comparison.fluency
+    curves, best = comparison.curves, comparison.to_frame()["best alpha"]
     quantities = list(dict.fromkeys(curves["quantity"]))
-    panels = [list(dict.fromkeys(curves.loc[curves["kind"] == "loss", "quantity"])), [attribute], [fluency]]
-    panels = [kept for panel in panels if (kept := [q for q in panel if q in quantities])] or [quantities[:1]]
+    losses = list(dict.fromkeys(curves.loc[curves["kind"] == "loss", "quantity"]))
+    panels = [[q for q in panel if q in quantities] for panel in (losses, [comparison.attribute], [comparison.fluency])]
+    panels = [panel for panel in panels if panel] or [quantities[:1]]
     top = 60 + 22 * (len(comparison.labels) // 3 + 1)
-    fig = Figure.panels([PANEL] * len(panels), _alt(comparison), gap=50, top=top, left=80)
+    alt = listed(f"{label}: best alpha {number(best[name])}" for name, label in comparison.labels.items())
+    alt = f"Curves of {len(comparison.labels)} runs over alpha. {alt}."
+    fig = Figure.panels([PANEL] * len(panels), alt, gap=50, top=top, left=80)
     for i, (name, label) in enumerate(comparison.labels.items()):
-        curve, first = curves[curves["run"] == name], True
-        for row, panel in enumerate(panels, start=1):
-            for quantity, dash in _dashes(panel).items():
-                rows = curve[curve["quantity"] == quantity]
-                if len(rows):
-                    _add(fig, rows, label, row, dash, first, len(comparison.labels) <= BANDS, i)
-                    first = False
-            if attribute in panel and np.isfinite(best := table.loc[name, "best alpha"]):
-                _add_best(fig, best, table.loc[name, attribute], label, row, i)
+        curve, (color, symbol, _), label = curves[curves["run"] == name], theme.style(i), escaped(label)
+        shown = [(row, q, dash) for row, panel in enumerate(panels, start=1) for q, dash in _dashes(panel).items()]
+        shown = [at for at in shown if (curve["quantity"] == at[1]).any()]
+        for row, quantity, dash in shown:
+            rows, where = curve[curve["quantity"] == quantity], dict(row=row, legendgroup=label)
+            if len(comparison.labels) <= BANDS:
+                fig.add_band(rows["alpha"], rows["low"], rows["high"], color, 0.1, **where)
+            hover = [
+                f"{label}<br>{escaped(at.quantity)} at alpha {number(at.alpha)} is {number(at.value)}<br>"
+                f"(95 % interval {theme.interval(at)})"
+                for at in rows.itertuples()
+            ]
+            look = dict(line=dict(dash=dash), marker=dict(size=6, symbol=symbol), **where)
+            look["showlegend"] = quantity == shown[0][1]
+            fig.add_series(rows["alpha"], rows["value"], color, hover, name=label, **look)
+            if quantity == comparison.attribute and np.isfinite(best[name]):
+                value = comparison.to_frame().loc[name, quantity]
+                hover = [f"{label}<br>best alpha {number(best[name])}: {number(value)}"]
+                look = dict(mode="markers", marker=theme.diamond(color), showlegend=False, **where)
+                fig.add_series([best[name]], [value], color, hover, name="best alpha", **look)
     for row, panel in enumerate(panels, start=1):
         _lay_out(fig, curves, panel, row, last=row == len(panels))
-    fig.mark_alphas(float(curves["alpha"].min()), float(curves["alpha"].max()), rows=len(panels))
+    fig.mark_alphas(curves["alpha"].min(), curves["alpha"].max())
     return fig
 
 
 def _dashes(panel: list[str]) -> dict[str, str]:
     return dict(zip(panel, theme.DASHES * len(panel), strict=False))
-
-
-def _add(fig: Figure, rows: pd.DataFrame, label: str, row: int, dash: str, first: bool, band: bool, place: int) -> None:
-    color, symbol, _ = theme.style(place)
-    where = dict(row=row, legendgroup=escaped(label))
-    if band:
-        fig.add_band(rows["alpha"], rows["low"], rows["high"], color, 0.1, **where)
-    hover = [
-        f"{escaped(label)}<br>{escaped(at.quantity)} at alpha {number(at.alpha)} is {number(at.value)}<br>"
-        f"(95 % interval {number(at.low)} to {number(at.high)})"
-        for at in rows.itertuples()
-    ]
-    look = dict(line=dict(dash=dash), marker=dict(size=6, symbol=symbol), showlegend=first)
-    fig.add_series(rows["alpha"], rows["value"], color, hover, name=escaped(label), **look, **where)
-
-
-def _add_best(fig: Figure, alpha: float, value: float, label: str, row: int, place: int) -> None:
-    color, *_ = theme.style(place)
-    fig.add_series(
-        [alpha],
-        [value],
-        color,
-        [f"{escaped(label)}<br>best alpha {number(alpha)}: {number(value)}"],
-        name="best alpha",
-        mode="markers",
-        marker=dict(symbol="diamond", size=14, color=color, line=dict(width=1.5, color="white")),
-        legendgroup=escaped(label),
-        showlegend=False,
-        row=row,
-    )
 
 
 def _lay_out(fig: Figure, curves: pd.DataFrame, panel: list[str], row: int, last: bool) -> None:
@@ -100,14 +83,5 @@ def _lay_out(fig: Figure, curves: pd.DataFrame, panel: list[str], row: int, last
     fig.update_yaxes(title_text=theme.title(escaped(title), words, between="<br>"), row=row, col=1)
     if len(panel) > 1:
         dashes = "   ".join(f"{escaped(quantity)} {dash}" for quantity, dash in _dashes(panel).items())
-        corner = dict(xref="paper", x=1, xanchor="right", y=0, yanchor="top", yshift=-28 if last else -6, font_size=12)
-        fig.add_annotation(text=dashes, yref=f"y{row if row > 1 else ''} domain", **corner)
-
-
-def _alt(comparison: RunComparison) -> str:
-    """The figure in words, for who cannot see it."""
-    best = (
-        f"{label}: best alpha {number(comparison.to_frame().loc[name, 'best alpha'])}"
-        for name, label in comparison.labels.items()
-    )
-    return f"Curves of {len(comparison.labels)} runs over alpha. {listed(best)}."
+        axis, shift = f"y{row if row > 1 else ''} domain", -28 if last else -6
+        fig.add_note(dashes, "right", 0, axis, yanchor="top", yshift=shift, font_size=12)

@@ -46,13 +46,13 @@ def plot_slopes(curve: Curve) -> Figure:
         )
     below = [name for name in names if f"curvature/{name}" in curve.quantities]
     heights = [UPPER, LOWER] if below else [UPPER]
-    fig = Figure.panels(heights, _alt(curve, names, below), theme.facts(curve.provenance))
-    for name in names:
-        _add_loss(fig, curve, name, names.index(name))
+    fig = Figure.panels(heights, _alt(curve, names, below), theme.facts(curve.provenance), left=76)
+    for i, name in enumerate(names):
+        _add_loss(fig, curve, name, i)
     for name in below:
         _add_second(fig, curve, name, names.index(name))
     alphas = curve["loss/" + names[0]]["alpha"]
-    fig.mark_alphas(float(alphas.iloc[0]), float(alphas.iloc[-1]), rows=len(heights))
+    fig.mark_alphas(alphas.iloc[0], alphas.iloc[-1])
     fig.update_yaxes(title_text="loss, nats per token", row=1, col=1)
     if below:
         fig.update_yaxes(title_text="second derivative,<br>nats per token per alpha²", row=2, col=1)
@@ -61,15 +61,15 @@ def plot_slopes(curve: Curve) -> Figure:
 
 
 def _add_loss(fig: Figure, curve: Curve, name: str, i: int) -> None:
-    rows, steep = curve[f"loss/{name}"], curve[f"slope/{name}"].set_index("alpha")
-    x, y = rows["alpha"].to_numpy(), rows["value"].to_numpy()
-    slope = steep["value"].reindex(x).to_numpy()
+    rows = curve[f"loss/{name}"]
+    steep = curve[f"slope/{name}"].set_index("alpha").reindex(rows["alpha"]).reset_index()
+    x, y, slope = (column.to_numpy() for column in (rows["alpha"], rows["value"], steep["value"]))
     (color, symbol), label = theme.cool(i), f"loss/{escaped(name)}"
     unit = theme.unit_label(curve.unit(f"loss/{name}"))
     hover = [
-        f"At alpha {number(a)}, the loss on {escaped(name)} is {number(v)} {unit}<br>and changes by "
-        f"{number(s)} per unit of alpha<br>(95 % interval {number(low)} to {number(high)})."
-        for a, v, s, low, high in zip(x, y, slope, steep["low"].reindex(x), steep["high"].reindex(x), strict=True)
+        f"At alpha {number(at.alpha)}, the loss on {escaped(name)} is {number(value)} {unit}<br>and changes by "
+        f"{number(at.value)} per unit of alpha<br>(95 % interval {theme.interval(at)})."
+        for value, at in zip(y, steep.itertuples(), strict=True)
     ]
     group: dict[str, Any] = dict(legendgroup=escaped(name))
     marker = dict(size=8, symbol=symbol, color=color)
@@ -78,8 +78,9 @@ def _add_loss(fig: Figure, curve: Curve, name: str, i: int) -> None:
     thin, thick = dict(color=faint(color, 0.55), width=1.5), dict(width=3.5)
     fig.add_series(*_cubics(x, y, slope), color, name=f"{label}, cubic between", line=thin, **quiet)
     reach = REACH * (np.diff(x).min() if len(x) > 1 else 1.0)
-    ends = np.stack([x - reach, x + reach, np.full_like(x, np.nan)], 1).ravel()
-    heights = np.stack([y - reach * slope, y + reach * slope, np.full_like(x, np.nan)], 1).ravel()
+    gap = np.full_like(x, np.nan)
+    ends = np.stack([x - reach, x + reach, gap], 1).ravel()
+    heights = np.stack([y - reach * slope, y + reach * slope, gap], 1).ravel()
     fig.add_series(ends, heights, color, name=f"{label}, tangents", line=thick, **quiet)
 
 
@@ -105,21 +106,14 @@ def _add_second(fig: Figure, curve: Curve, name: str, i: int) -> None:
     fig.add_band(*band, color, name=f"{label}, 95 % interval", line=edge, **where)
     hover = [
         f"At alpha {number(r.alpha)}, the second derivative on {escaped(name)}<br>is {number(r.value)}"
-        + (f" (95 % interval {number(r.low)} to {number(r.high)})." if np.isfinite(r.low) else ".")
+        + (f" (95 % interval {theme.interval(r)})." if np.isfinite(r.low) else ".")
         for r in rows.itertuples()
     ]
     fig.add_series(rows["alpha"], rows["value"], color, hover, name=label, marker=dict(size=7, symbol=symbol), **where)
 
 
 def _alt(curve: Curve, names: list[str], below: list[str]) -> str:
-    parts = []
-    for name in names:
-        slope = curve[f"slope/{name}"]
-        first, last = slope.iloc[0], slope.iloc[-1]
-        parts.append(
-            f"the slope of loss/{name} from {number(first['value'])} at alpha {number(first['alpha'])} "
-            f"to {number(last['value'])} at alpha {number(last['alpha'])}"
-        )
+    parts = [f"the slope of loss/{name} {theme.from_to(curve[f'slope/{name}'])}" for name in names]
     for name in below:
         values = curve[f"curvature/{name}"]["value"]
         parts.append(f"its second derivative on {name} between {number(values.min())} and {number(values.max())}")

@@ -68,12 +68,9 @@ def folded(words: Sequence[tuple[str, str]]) -> str:
     rest, lines = list(words), []
     text = " ".join(word for word, _ in words)
     for line in textwrap.wrap(text, LETTERS, break_long_words=False, break_on_hyphens=False):
-        n = len(line.split())
-        groups = [
-            (tag, escape(" ".join(word for word, _ in group))) for tag, group in groupby(rest[:n], lambda w: w[1])
-        ]
-        lines.append(" ".join(f"<{tag}>{part}</{tag}>" if tag else part for tag, part in groups))
-        rest = rest[n:]
+        now, rest = rest[: len(line.split())], rest[len(line.split()) :]
+        parts = [(tag, escape(" ".join(word for word, _ in run))) for tag, run in groupby(now, lambda word: word[1])]
+        lines.append(" ".join(f"<{tag}>{part}</{tag}>" if tag else part for tag, part in parts))
     return "<br>".join(lines)
 
 

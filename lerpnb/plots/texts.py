@@ -17,8 +17,6 @@ from lerpnb.utils.text import plain
 
 LETTERS = 400  # of a text
 CELL = "text-align: left; vertical-align: top; padding: 5px 8px; min-width: 7.5em; max-width: 24em; "
-
-
 CELL += f"overflow-wrap: anywhere; white-space: normal; border-bottom: 1px solid {FAINT}"
 
 

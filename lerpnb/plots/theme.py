@@ -6,8 +6,10 @@ page and 4.3 to 1 against JupyterLab's dark one, so that one figure serves both.
 
 import html
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 
@@ -20,19 +22,17 @@ COOL, WARM = (BLUE, GREEN, SKY, PURPLE), (VERMILION, ORANGE)  # of a left and a 
 SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dot", "dash", "dashdot")
 
-TEXT, FAINT, SHADE, CLEAR, INK = (
+TEXT, INK, CLEAR, FAINT, SHADE = (
     "#787878",
+    "#222222",
+    "rgba(0,0,0,0)",
     "rgba(128,128,128,0.25)",
     "rgba(128,128,128,0.12)",
-    "rgba(0,0,0,0)",
-    "#222222",
 )
 
 # From little to much, and from apart to alike: both keep their order for color-blind eyes, and in print.
 SEQUENTIAL = [[0, "#FDE9B8"], [0.25, "#F3B05A"], [0.5, "#D9702F"], [0.75, "#A03A3F"], [1, "#5B1A53"]]
 DIVERGING = [[0, "#B5470B"], [0.25, "#E9A06B"], [0.5, "#EFEDE8"], [0.75, "#79B3DD"], [1, "#0F5A94"]]
-COLORBAR = dict(thickness=12, outlinewidth=0)
-
 UNITS = {
     "nats/token": "nats per token",
     "nats/text": "nats per text",
@@ -43,8 +43,10 @@ UNITS = {
 }
 
 ALPHA = "alpha (no unit)"
+Landmarks = Sequence[tuple[float, str]]
+LANDMARKS: Landmarks = ((0, "minus"), (1, "plus"))  # of a line: the checkpoints and their alphas
 
-
+_COLORS = dict(colorscale=SEQUENTIAL, colorbar=dict(thickness=12, outlinewidth=0))
 _AXIS = dict(gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, linecolor=FAINT, showline=True)
 
 template = go.layout.Template(
@@ -60,12 +62,25 @@ template = go.layout.Template(
         xaxis=dict(title=dict(standoff=6, font=dict(size=14)), **_AXIS),
         yaxis=dict(title=dict(font=dict(size=14)), **_AXIS),
         annotationdefaults=dict(showarrow=False),
-    )
+        coloraxis=_COLORS,
+        sliderdefaults=dict(
+            yanchor="top",
+            pad=dict(t=0, b=0),
+            currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
+            font=dict(size=12),
+            **dict(bgcolor=FAINT, activebgcolor=TEXT, bordercolor=TEXT, tickcolor=FAINT),
+            minorticklen=0,
+            transition=dict(duration=0),
+        ),
+    ),
+    data=dict(
+        contour=[_COLORS],
+        surface=[_COLORS],
+        scatter=[dict(marker_colorbar=_COLORS["colorbar"])],
+        heatmap=[dict(xgap=1, ygap=1, hoverinfo="text", hoverongaps=False)],
+    ),
 )
-
 plotly.io.templates["lerpnb"] = template
-Landmarks = Sequence[tuple[float, str]]
-LANDMARKS: Landmarks = ((0, "minus"), (1, "plus"))  # of a line: the checkpoints and their alphas
 
 
 def style(i: int) -> tuple[str, str, str]:
@@ -156,6 +171,45 @@ def number(value: float) -> str:
     return "NaN" if np.isnan(value) else f"{value:.4g}".replace("-", "−")
 
 
+def interval(row) -> str:
+    """The 95 % interval of a row of a frame, "0.5 to 0.63"."""
+    return f"{number(row.low)} to {number(row.high)}"
+
+
+def with_interval(row) -> str:
+    """A row's value, and its interval where it has one: "0.57 (0.5 to 0.63)"."""
+    return number(row.value) + (f" ({interval(row)})" if np.isfinite(row.low) else "")
+
+
+def from_to(rows: pd.DataFrame) -> str:
+    """The first and the last value of a curve in words, for alt texts: "from 4 at alpha 0 to 5 at alpha 1"."""
+    first, last = (f"{number(at.value)} at alpha {number(at.alpha)}" for at in rows.iloc[[0, -1]].itertuples())
+    return f"from {first} to {last}"
+
+
+def error_bars(rows: pd.DataFrame, **look: Any) -> dict | None:
+    """The 95 % intervals of rows as thin bars; None where there are none."""
+    if not np.isfinite(rows["low"]).any():
+        return None
+    up, down = rows["high"] - rows["value"], rows["value"] - rows["low"]
+    return dict(type="data", symmetric=False, array=rounded(up), arrayminus=rounded(down), **look)
+
+
+def ends(alphas: Iterable[float]) -> tuple[int, int]:
+    """Where minus and plus stand on a grid: at 0 and 1, else its first and last.
+
+    >>> ends([-1.0, 0.0, 0.5, 1.0]), ends([0.2, 0.4])
+    ((1, 3), (0, 1))
+    """
+    grid = list(alphas)
+    return grid.index(0.0) if 0.0 in grid else 0, grid.index(1.0) if 1.0 in grid else len(grid) - 1
+
+
+def diamond(color: str) -> dict:
+    """The marker of the one alpha that is pointed out."""
+    return dict(symbol="diamond", size=14, color=color, line=dict(width=1.5, color="white"))
+
+
 def faint(color: str, opacity: float) -> str:
     """A #rrggbb color as rgba.
 
@@ -164,24 +218,3 @@ def faint(color: str, opacity: float) -> str:
     """
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
-
-
-def slider(active: int, steps: list[dict], top: float, inset: float) -> dict:
-    """A plotly slider over alphas; `inset`, a share of the width, puts its knob under the axis's own alpha."""
-    return dict(
-        active=active,
-        steps=steps,
-        x=inset,
-        len=1 - 2 * inset,
-        y=top,
-        yanchor="top",
-        pad=dict(t=0, b=0),
-        currentvalue=dict(prefix="alpha = ", font=dict(size=15), offset=12),
-        font=dict(size=12),
-        bgcolor=FAINT,
-        activebgcolor=TEXT,
-        bordercolor=TEXT,
-        tickcolor=FAINT,
-        minorticklen=0,
-        transition=dict(duration=0),
-    )

@@ -10,7 +10,7 @@ from lerpnb import Checkpoint, Line
 from lerpnb.errors import AlphaError, LerpError, ProbeError
 from lerpnb.explorer import engine as engines
 from lerpnb.explorer.background import ONE_AT_A_TIME, BackgroundJob
-from lerpnb.explorer.diff import AFTER, BEFORE, MINUS, PLUS, changed, ends, word_diff, words
+from lerpnb.explorer.diff import AFTER, BEFORE, MINUS, PLUS, changed, word_diff, words
 from lerpnb.explorer.engine import UNUSABLE, Engine
 from lerpnb.explorer.explorer import explore
 from lerpnb.explorer.messages import curve_lines
@@ -18,6 +18,7 @@ from lerpnb.explorer.static_figure import static_figure
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample
 from lerpnb.paths.multiline import MultiLine
+from lerpnb.plots.theme import ends
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.surface import plot_contour, plot_slice, plot_surface_3d
+from lerpnb.plots.contour import plot_contour
+from lerpnb.plots.slice import plot_slice
+from lerpnb.plots.surface_3d import plot_surface_3d
 from lerpnb.results.measurement import Measurement
 from lerpnb.results.surface import Surface
 
