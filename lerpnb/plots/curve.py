@@ -60,8 +60,9 @@ def plot_curve(curve: Curve) -> Figure:
     )
     paper = PLOT + (under + table.height() if table.columns else 0)
     for line in lines:
-        band, edge = (line.rows[c] for c in ("alpha", "low", "high")), dict(width=1, color=faint(line.color, 0.3))
-        fig.add_band(*band, line.color, name=f"{escaped(line.quantity)}, 95 % interval", line=edge, **line.place)
+        rows, edge = line.rows, dict(width=1, color=faint(line.color, 0.3))
+        look: dict[str, Any] = dict(name=f"{escaped(line.quantity)}, 95 % interval", line=edge, **line.place)
+        fig.add_band(rows["alpha"], rows["low"], rows["high"], line.color, **look)
     for line in lines:
         fig.add_series(
             line.rows["alpha"],
@@ -147,7 +148,9 @@ def _add_here(fig: Figure, curve: Curve, lines: list[_Line], table: TextTable, t
         note = {f"annotations[{len(fig.layout.annotations)}].text": readouts[i]}
         steps.append(dict(method="update", label=number(alpha), args=[step, note, moving]))
     for line, height in zip(lines, heights, strict=True):
-        look = dict(name="here", mode="markers", marker=theme.diamond(line.color), showlegend=False) | line.place
+        look: dict[str, Any] = (
+            dict(name="here", mode="markers", marker=theme.diamond(line.color), showlegend=False) | line.place
+        )
         fig.add_series([alphas[active]], [height[active]], line.color, **look)
     if table.columns:
         fig.add_trace(table.trace(alphas[active]), row=2, col=1).update_traces(domain_x=[0, 1], selector="table")

@@ -38,7 +38,7 @@ def plot_deltas(deltas: WeightDeltas) -> Figure:
             "cosine": "cosine of the two deltas",
         }
     body, columns, places = ROW * len(kinds), list(titles), list(range(len(layers)))
-    look = dict(gap=TITLE, top=40, left=110, right=20, subplot_titles=list(titles.values()))
+    look: dict[str, Any] = dict(gap=TITLE, top=40, left=110, right=20, subplot_titles=list(titles.values()))
     fig = Figure.panels([body] * len(titles), _alt(frame, columns), **look)
     fig.update_annotations(x=0, xanchor="left", yshift=3, font=None)
     for row, column in enumerate(columns, start=1):

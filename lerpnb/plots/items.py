@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -122,15 +123,10 @@ def _add_bands(fig: Figure, alphas: np.ndarray, values: np.ndarray) -> None:
 def _add_item(fig: Figure, row: int, alphas: np.ndarray, values: np.ndarray, name: str, rise: float, unit: str) -> None:
     color = theme.TEXT if not np.isfinite(rise) else theme.VERMILION if rise > 0 else theme.BLUE
     change = "change " if row == 2 else ""
-    fig.add_series(
-        alphas,
-        values,
-        color,
-        hovertemplate=f"<b>%{{fullData.name}}</b><br>at alpha %{{x}}, {change}%{{y:.4g}} {theme.unit_label(unit)}"
-        "<extra></extra>",
-        **dict(name=name, hoverinfo="text", hoverlabel=dict(bordercolor=color), row=row),
-        **dict(mode="lines", line=dict(color=faint(color, 0.45), width=1), showlegend=False),
-    )
+    label = f"<b>%{{fullData.name}}</b><br>at alpha %{{x}}, {change}%{{y:.4g}} {theme.unit_label(unit)}<extra></extra>"
+    look: dict[str, Any] = dict(hovertemplate=label, hoverinfo="text", hoverlabel=dict(bordercolor=color))
+    look |= dict(mode="lines", line=dict(color=faint(color, 0.45), width=1), showlegend=False)
+    fig.add_series(alphas, values, color, name=name, row=row, **look)
 
 
 def _summary(alphas: np.ndarray, start: int, stop: int, rise: np.ndarray) -> str:
