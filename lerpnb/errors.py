@@ -1,8 +1,4 @@
-"""The exceptions that lerpnb raises on purpose. This module imports nothing of lerpnb.
-
-Every message names the call and the argument, what came against what was expected (three names at
-most), and the way out.
-"""
+"""The exceptions that lerpnb raises on purpose. A message names the call, what came, what was expected, the way out."""
 
 
 class LerpError(Exception):

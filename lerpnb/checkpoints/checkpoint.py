@@ -4,7 +4,7 @@ import copy
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from lerpnb.checkpoints.compatibility import network, refuse_not_finite, tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.lora import DenseView, LowRank, Weight, add_adapter, merge, under_empty_head
-from lerpnb.checkpoints.memory import admit_untied, move, shared_copy, ties, untie
+from lerpnb.checkpoints.memory import admit_untied, move, named_tensors, shared_copy, ties, untie
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.saving import read_folder
 from lerpnb.errors import CheckpointError
@@ -31,8 +31,8 @@ class Checkpoint:
         tokenizer: a transformers tokenizer, or None.
         base: the base of an adapter, else None; tensors that the adapter leaves alone are the base's own storage.
         tied: {alias: name} of parameters that are one parameter under two names.
-        weights: {name: float32 tensor, or `LowRank`}: what is held. Each parameter once, under its first name, then the
-            float buffers. An adapter's plain LoRA stays low-rank.
+        weights: {name: float32 tensor, or `LowRank` for an adapter's plain LoRA}: each parameter once, under its first
+            name, then the float buffers.
         tensors: the same as dense tensors; those of low-rank weights are made anew each time they are asked for.
         buffers: {name: tensor}: the integer and bool buffers.
 
@@ -52,10 +52,10 @@ class Checkpoint:
     ):
         self.metadata, self.tokenizer, self.base = metadata, tokenizer, base
         self._bare, self._low = model, low or {}  # where a weight is low-rank, the bare model has its base's tensor
-        self.tied = ties(model)
-        self.weights: dict[str, Weight] = {n: self._low.get(n, t) for n, t in _named(model) if t.is_floating_point()}
+        self.tied, named = ties(model), named_tensors(model)
+        self.weights: dict[str, Weight] = {n: self._low.get(n, t) for n, t in named.items() if t.is_floating_point()}
         self.tensors = DenseView(self.weights)
-        self.buffers = {n: t for n, t in _named(model) if not t.is_floating_point()}
+        self.buffers = {n: t for n, t in named.items() if not t.is_floating_point()}
 
     @classmethod
     def load(
@@ -130,8 +130,7 @@ class Checkpoint:
             untie(shared)
             shared, low = merge(shared, call)
         admit_untied(shared)
-        shapes = {parameter: tuple(value.shape) for parameter, value in shared.named_parameters()}
-        made = cls(CheckpointMetadata(name, None, shared.config, shapes, frozenset(kinds)), shared, tokenizer, low=low)
+        made = cls(CheckpointMetadata.of_model(name, shared, frozenset(kinds)), shared, tokenizer, low=low)
         refuse_not_finite(made.tensors, call)
         return made
 
@@ -168,8 +167,8 @@ class Checkpoint:
     @property
     def labels(self) -> tuple[str, ...]:
         """What a classifier's logits are called, in their order; empty for what is none."""
-        named = "Classification" in self.architecture
-        return tuple(self.config.id2label[i] for i in range(self.config.num_labels)) if named else ()
+        n = self.config.num_labels if "Classification" in self.architecture else 0
+        return tuple(self.config.id2label[i] for i in range(n))
 
     @property
     def n_parameters(self) -> int:
@@ -178,10 +177,7 @@ class Checkpoint:
 
     @property
     def filters(self) -> dict[str, int]:
-        """{name of each matrix: the dimension that counts its filters, the weights into one neuron}.
-
-        It is 0, but 1 in a `Conv1D`, whose weight lies as (in, out). Biases, norms and buffers are left out.
-        """
+        """{name of each matrix: the dimension that counts filters, the weights into one neuron: 0, or 1 in Conv1D}."""
         from transformers.pytorch_utils import Conv1D
 
         turned = {id(module.weight) for module in self._bare.modules() if isinstance(module, Conv1D)}
@@ -192,7 +188,7 @@ class Checkpoint:
         """Hash over the names, dtypes, shapes and bytes of all tensors and buffers."""
         digest = hashlib.sha256()
         for name in sorted([*self.weights, *self.buffers]):
-            tensor = self.tensors[name] if name in self.weights else self.buffers[name]
+            tensor = self.buffers[name] if name in self.buffers else self.tensors[name]
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -237,16 +233,14 @@ class Checkpoint:
         return live
 
     def to(self, device: str | torch.device | Mapping[str, torch.device], moved: dict | None = None) -> "Checkpoint":
-        """This checkpoint where it is on that device already, else one with copies there.
+        """This checkpoint where it is on that device (or each tensor on its own) already, else one with copies there.
 
-        Args:
-            device: a device for all, or for each tensor by name.
-            moved: pass one dict for all checkpoints that share tensors, and they still do.
+        Checkpoints that share tensors still do when they are moved with one dict `moved`.
         """
         if not isinstance(device, Mapping):
             device = dict.fromkeys([*self.weights, *self.buffers], pick_device(device))
         moved = {} if moved is None else moved
-        copied = move(self._bare, lambda name: device.get(name, torch.device("cpu")), moved)
+        copied = move(self._bare, device, moved)
         if all(a.data_ptr() == b.data_ptr() for a, b in zip(copied.parameters(), self._bare.parameters(), strict=True)):
             return self
         low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
@@ -264,9 +258,6 @@ class Checkpoint:
 
         The head and the labels are `of`'s. The head is the very same memory, so no path between the two changes it. A
         head that this checkpoint has is left out. Neither of the two is changed.
-
-        Args:
-            of: whose head it is; what is inside a head, transformers calls the base model.
 
         Raises:
             MismatchError: bodies of another class, shape, vocabulary or configuration.
@@ -291,7 +282,7 @@ class Checkpoint:
         low = {n: weight for n, weight in weights.items() if isinstance(weight, LowRank)}
         for n, tensor in [*shared.named_parameters(), *shared.named_buffers()]:
             if n in weights:
-                tensor.data = weight.base if isinstance(weight := weights[n], LowRank) else weight
+                tensor.data = low[n].base if n in low else weights[n]
         metadata = replace(self.metadata, name=name, folder=None)
         return Checkpoint(metadata, shared, self.tokenizer, self.base, low)
 
@@ -301,9 +292,3 @@ class Checkpoint:
 
 
 ModelSource = Checkpoint | nn.Module | str | Path  # a checkpoint, a live transformers model, or a name
-
-
-def _named(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
-    """Each parameter once under its first name, detached, then each buffer."""
-    yield from ((name, parameter.detach()) for name, parameter in model.named_parameters())
-    yield from model.named_buffers()

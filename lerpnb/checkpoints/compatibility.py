@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lerpnb.errors import CheckpointError, MismatchError
@@ -39,11 +39,7 @@ def tokenizer_text(tokenizer: Any) -> str:
 
 
 def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
-    """Refuse float tensors with NaN or infinite values.
-
-    Raises:
-        CheckpointError: which tensors, and how many values.
-    """
+    """Refuse float tensors with NaN or infinite values, and say which."""
     odd = []
     for name, tensor in tensors.items():
         if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # takes no memory
@@ -64,13 +60,19 @@ class CompatibilityCheck:
         self.call, self.first, self.second = call, first, second
 
     def _refuse(self, what: str, lines: list[str], way_out: str) -> None:
-        raise MismatchError(f"{self.call}: {what}\n{few(lines)}\n{way_out}")
+        """An error with what differs, if anything does."""
+        if lines:
+            raise MismatchError(f"{self.call}: {what}\n{few(lines)}\n{way_out}")
 
     def _both(self, what: str, a: Any, b: Any) -> str:
         return f"{what}: {self.first} {a}, {self.second} {b}"
 
+    def _differing(self, a: Mapping, b: Mapping, keys: Iterable, what: str = "{}") -> list[str]:
+        """A line for each of the keys under which the two have something else."""
+        odd = [key for key in keys if a.get(key) != b.get(key)]
+        return [self._both(what.format(key), a.get(key, "absent"), b.get(key, "absent")) for key in odd]
+
     def architectures(self, a: str, b: str) -> None:
-        """Refuse two architectures."""
         if a != b:
             self._refuse("other architectures.", [self._both("architecture", a, b)], ONE_BASE)
 
@@ -92,34 +94,31 @@ class CompatibilityCheck:
         """Refuse tensors that one of two lacks or that have another shape."""
         a, b = ends
         names = [name for name in {**a, **b} if not only_common or (name in a and name in b)]
-        odd = [name for name in names if a.get(name) != b.get(name)]
-        if not odd:
-            return
+        lines = self._differing(a, b, names)
         way_out = ONE_BASE
         if vocabulary[0] != vocabulary[1]:
-            way_out = (
-                self._both("The vocabulary was resized", *vocabulary)
-                + f".\nBring both to one size first: model.resize_token_embeddings({min(vocabulary)})."
-            )
-        lines = [self._both(name, a.get(name, "absent"), b.get(name, "absent")) for name in odd]
-        verb = "does" if len(odd) == 1 else "do"
-        self._refuse(f"{len(odd)} of {len(names)} tensors {verb} not match.", lines, way_out)
+            way_out = self._both("The vocabulary was resized", *vocabulary)
+            way_out += f".\nBring both to one size first: model.resize_token_embeddings({min(vocabulary)})."
+        verb = "does" if len(lines) == 1 else "do"
+        self._refuse(f"{len(lines)} of {len(names)} tensors {verb} not match.", lines, way_out)
 
     def configs(self, a: Any, b: Any) -> None:
         """Refuse configurations that would make two different networks of the same tensors (say, rope_theta)."""
         a, b = network(a), network(b)
-        odd = [field for field in sorted({**a, **b}) if a.get(field) != b.get(field)]
-        lines = [self._both(field, a.get(field, "absent"), b.get(field, "absent")) for field in odd]
-        if lines:
-            self._refuse("their configurations differ.", lines, "One live model can follow only one. " + ONE_BASE)
+        lines = self._differing(a, b, sorted({**a, **b}))
+        self._refuse("their configurations differ.", lines, "One live model can follow only one. " + ONE_BASE)
 
     def tokenizers(self, a: Any, b: Any) -> None:
         """Refuse tokenizers that give one text different ids, or end a text with another token."""
         if a is None or b is None or a is b:
             return
-        lines = self._vocabularies(a.get_vocab(), b.get_vocab())
+        ids = a.get_vocab(), b.get_vocab()
+        odd = {token for token, _ in ids[0].items() ^ ids[1].items()}
+        odd_tokens = sorted(odd, key=lambda token: (min(e[token] for e in ids if token in e), token))
+        lines = self._differing(ids[0], ids[1], odd_tokens, "token {!r}")
         if not lines:
-            lines = self._merges(_merges(a), _merges(b))
+            rules = [dict(enumerate(map(repr, _merges(end)), 1)) for end in (a, b)]
+            lines = self._differing(rules[0], rules[1], rules[0] | rules[1], "merge {}")[:1]
         roles = ("bos_token", "eos_token", "unk_token")  # not the padding: training chooses it, and it is masked
         values = [(role, getattr(a, role, None), getattr(b, role, None)) for role in roles]
         lines += [self._both(role, repr(x), repr(y)) for role, x, y in values if str(x) != str(y)]
@@ -128,20 +127,8 @@ class CompatibilityCheck:
         lines += [f"{token!r}: special in {where[token in _special(b)]} only" for token in special]
         if not lines and (ids := (a(PROBE)["input_ids"], b(PROBE)["input_ids"]))[0] != ids[1]:
             lines = [f"{PROBE[:20]!r}...: {len(ids[0])} ids in {self.first}, {len(ids[1])} in {self.second}, not equal"]
-        if lines:
-            way_out = "Save both with the tokenizer of their base: tokenizer.save_pretrained(folder)."
-            self._refuse("their tokenizers differ.", lines, way_out)
-
-    def _vocabularies(self, a: dict[str, int], b: dict[str, int]) -> list[str]:
-        odd = [token for token in {**a, **b} if a.get(token) != b.get(token)]
-        odd.sort(key=lambda token: (min(end[token] for end in (a, b) if token in end), token))
-        return [self._both(f"token {t!r}", a.get(t, "absent"), b.get(t, "absent")) for t in odd]
-
-    def _merges(self, a: list, b: list) -> list[str]:
-        if a == b:
-            return []
-        at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-        return [f"merge {at + 1}: {self.first} {_pick(a, at)}, {self.second} {_pick(b, at)}"]
+        way_out = "Save both with the tokenizer of their base: tokenizer.save_pretrained(folder)."
+        self._refuse("their tokenizers differ.", lines, way_out)
 
     def integer_buffers(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         """Refuse integer or bool buffers with other values: between the ends neither is right."""
@@ -152,16 +139,12 @@ class CompatibilityCheck:
                 lines.append(self._both(name, *shapes))
             elif differing := int((a[name] != b[name].to(a[name].device)).sum()):
                 lines.append(f"{name}: {differing:,} of {a[name].numel():,} values differ")
-        if lines:
-            self._refuse("integer buffers differ, and they cannot be mixed.", lines, ONE_BASE)
+        self._refuse("integer buffers differ, and they cannot be mixed.", lines, ONE_BASE)
 
     def bases(self, a: str, b: str) -> None:
         """Refuse two adapters of different bases; called when their weights were seen to differ."""
-        self._refuse(
-            "two adapters of different bases.",
-            [f"{self.first}: {a}", f"{self.second}: {b}"],
-            ONE_BASE + " If both names mean the same weights, pass base=...",
-        )
+        way_out = ONE_BASE + " If both names mean the same weights, pass base=..."
+        self._refuse("two adapters of different bases.", [f"{self.first}: {a}", f"{self.second}: {b}"], way_out)
 
 
 def _merges(tokenizer: Any) -> list:
@@ -171,7 +154,3 @@ def _merges(tokenizer: Any) -> list:
 
 def _special(tokenizer: Any) -> list[str]:
     return [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-
-
-def _pick(merges: list, at: int) -> str:
-    return repr(merges[at]) if at < len(merges) else "absent"

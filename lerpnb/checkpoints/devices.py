@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
+from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError, LerpError
 
@@ -33,9 +34,6 @@ class DeviceOptions(TypedDict, total=False):
 def checked_options(options: DeviceOptions, call: str) -> DeviceOptions:
     """The options, if there are no others among them.
 
-    Raises:
-        TypeError: an argument that is none of `DeviceOptions`.
-
     Example:
         >>> checked_options({"devise": "cpu"}, "Line")
         Traceback (most recent call last):
@@ -52,19 +50,15 @@ def checked_options(options: DeviceOptions, call: str) -> DeviceOptions:
 def writable_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """{name: the memory of each parameter and float buffer of a live model}, to be written to in place.
 
-    What accelerate offloaded to the host's memory is taken from there. Tied parameters are one, under their first name.
-
-    Raises:
-        CheckpointError: a tensor that is on disk or nowhere.
+    What accelerate offloaded to the host's memory is taken from there; a `CheckpointError` for what is on disk. Tied
+    parameters are one, under their first name.
     """
-    named = {name: parameter.detach() for name, parameter in model.named_parameters()}  # .data would count writes apart
-    named |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    named = {name: tensor for name, tensor in named_tensors(model).items() if tensor.is_floating_point()}
     if not any(hasattr(module, "_hf_hook") for module in model.modules()):
         return named
     held = {name: _offloaded(model, name, tensor) if tensor.is_meta else tensor for name, tensor in named.items()}
     tensors = {name: tensor for name, tensor in held.items() if tensor is not None}
-    lost = sorted(name for name in held if name not in tensors)
-    if lost:
+    if lost := sorted(held.keys() - tensors):
         raise CheckpointError(
             f"writable_tensors(model): {len(lost)} of {len(held)} tensors are offloaded to disk.\n"
             f"They cannot be mixed in place: {', '.join(lost[:3])}.\n"
@@ -88,15 +82,10 @@ def _offloaded(model: nn.Module, name: str, tensor: torch.Tensor) -> torch.Tenso
 
 
 def spread(model: Any, device_map: str | Mapping[str, Any]) -> Any:
-    """Spread a live model over devices, by accelerate: its hooks move the activations.
+    """Spread a live model over devices, in place, by accelerate: its hooks move the activations.
 
-    Args:
-        model: a transformers model in the host's memory; its parameters are moved.
-        device_map: {module's name: device}, or "auto" for as much as fits on each device, as transformers has it.
-
-    Raises:
-        CheckpointError: no device_map, a module for the disk, one without a device, or the embeddings offloaded.
-        LerpError: a device that this machine lacks.
+    The device_map is {module's name: device}, or "auto" for as much as fits on each device, as transformers has it. The
+    disk, a module without a device and embeddings on the host are refused.
     """
     from accelerate import dispatch_model, infer_auto_device_map
     from accelerate.utils import get_balanced_memory
@@ -107,8 +96,7 @@ def spread(model: Any, device_map: str | Mapping[str, Any]) -> Any:
         device_map = infer_auto_device_map(model, memory, no_split_module_classes=whole)
     if not isinstance(device_map, Mapping):
         raise CheckpointError(f'spread(device_map={device_map!r}): expected "auto" or {{module: device}}.')
-    if "disk" in device_map.values():
-        names = [name for name, device in device_map.items() if device == "disk"]
+    if names := [name for name, device in device_map.items() if device == "disk"]:
         raise CheckpointError(
             f"spread(device_map): the disk is to hold {len(names)} of its modules: {', '.join(names[:3])}.\n"
             "A path writes to every weight at every point: the live model needs the memory of the devices and the host."
@@ -132,11 +120,7 @@ def spread(model: Any, device_map: str | Mapping[str, Any]) -> Any:
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
-    """The device of that name; "auto" takes cuda, then mps, then cpu.
-
-    Raises:
-        LerpError: no such device, or not on this machine.
-    """
+    """The device of that name, if this machine has it; "auto" takes cuda, then mps, then cpu."""
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     kinds = ["cuda"] * bool(cards) + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
     if str(name) == "auto":

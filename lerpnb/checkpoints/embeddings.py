@@ -76,8 +76,7 @@ def purify_embeddings(fine_tuned: Checkpoint, pretrained: Checkpoint, tokens: It
     clean[chosen] = before[chosen].to(after.device)
     shared = shared_copy(fine_tuned.model)
     shared.get_input_embeddings().weight.data = clean
-    shapes = {name: tuple(tensor.shape) for name, tensor in shared.named_parameters()}
-    metadata = CheckpointMetadata(f"{fine_tuned.name}, purified", None, shared.config, shapes, fine_tuned.stored_dtypes)
+    metadata = CheckpointMetadata.of_model(f"{fine_tuned.name}, purified", shared, fine_tuned.stored_dtypes)
     return Checkpoint(metadata, shared, fine_tuned.tokenizer)
 
 

@@ -12,10 +12,6 @@ def model_folder(name: str | Path) -> Path:
     """The folder or file that a model's name means, as `assets.resolve` has it, but a GGUF file as a folder.
 
     It is converted once, to safetensors of the dequantized weights in `assets.cache_dir()`.
-
-    Raises:
-        AssetError: the name leads nowhere.
-        CheckpointError: only code of the file's folder could load it.
     """
     path = assets.resolve(name)
     if path.suffix != ".gguf":

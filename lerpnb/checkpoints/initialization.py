@@ -71,31 +71,16 @@ def small_model(
 
     def make(to: Path) -> None:
         words = _tokenizer(texts, vocabulary)
-        ids = dict(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
+        ids: dict[str, Any] = dict(vocab_size=len(words))
+        ids |= dict(eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
         if task == "causal":
-            config: Any = GPT2Config(
-                n_embd=width,
-                n_layer=layers,
-                n_head=heads,
-                n_positions=positions,
-                resid_pdrop=0.0,
-                embd_pdrop=0.0,
-                attn_pdrop=0.0,
-                bos_token_id=words.eos_token_id,
-                **ids,
-            )
+            ids |= dict(n_embd=width, n_layer=layers, n_head=heads, n_positions=positions)
+            ids |= dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=words.eos_token_id)
+            _save_untrained(transformers.GPT2LMHeadModel, GPT2Config(**ids), words, to, seed)
         else:
-            config = T5Config(
-                d_model=width,
-                d_kv=width // heads,
-                d_ff=4 * width,
-                num_layers=layers,
-                num_heads=heads,
-                dropout_rate=0.0,
-                **ids | {"decoder_start_token_id": words.pad_token_id},
-            )
-        kind = transformers.GPT2LMHeadModel if task == "causal" else transformers.T5ForConditionalGeneration
-        _save_untrained(kind, config, words, to, seed)
+            ids |= dict(d_model=width, d_kv=width // heads, d_ff=4 * width, num_layers=layers, num_heads=heads)
+            ids |= dict(dropout_rate=0.0, decoder_start_token_id=words.pad_token_id)
+            _save_untrained(transformers.T5ForConditionalGeneration, T5Config(**ids), words, to, seed)
 
     return _once(key | sizes, make, folder)
 
@@ -149,13 +134,9 @@ def _once(key: dict, make: Callable[[Path], Any], folder: str | Path) -> Path:
 def _tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PADDING, END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator(texts, trainer)
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    rules: dict[str, Any] = dict(vocab_size=vocabulary, special_tokens=[PADDING, END], initial_alphabet=letters)
+    raw.train_from_iterator(texts, trainers.BpeTrainer(**rules, show_progress=False))
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=END, pad_token=PADDING)
 
 

@@ -31,11 +31,6 @@ def load_checkpoints(
 
     Returns:
         role -> checkpoint, and the base or None: all mixable, with the same ties.
-
-    Raises:
-        AssetError: a name leads nowhere.
-        CheckpointError: a checkpoint cannot be read.
-        MismatchError: they cannot be mixed.
     """
     given = {role: _wrapped(source) for role, source in sources.items()}
     given_base = None if base is None else _wrapped(base)
@@ -84,17 +79,7 @@ def load_checkpoints(
 def check_mixable(
     minus: Checkpoint, plus: Checkpoint, call: str = "Line(minus, plus)", names: tuple[str, str] = ("minus", "plus")
 ) -> tuple[Checkpoint, Checkpoint]:
-    """Check that two checkpoints can be mixed, and return them with the same ties (see `same_ties`).
-
-    Args:
-        minus: one of the two.
-        plus: the other.
-        call: what the first line of an error names.
-        names: what an error calls the two.
-
-    Raises:
-        MismatchError: other architecture, bases, tensors, shapes, configuration, tokenizer or integer buffers.
-    """
+    """Check that two checkpoints, which an error calls by `names`, can be mixed; returns them with the same ties."""
     check = CompatibilityCheck(call, *names)
     minus, plus = _compare_tensors(minus, plus, check)
     check.tokenizers(minus.tokenizer, plus.tokenizer)

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,11 +58,9 @@ class LowRank:
 
     @torch.no_grad()
     def tensor(self, out: torch.Tensor | None = None, scratch: torch.Tensor | None = None) -> torch.Tensor:
-        """The dense tensor, bit for bit what peft's merge gives.
+        """The dense tensor, bit for bit what peft's merge gives; in `out`, of base's shape and dtype, if given.
 
-        Args:
-            out: where to put it, of base's shape and dtype; None takes new memory.
-            scratch: a flat tensor of numel() numbers or more, used where transposed; None takes new memory.
+        `scratch` is a flat tensor of numel() numbers or more, used where transposed; None takes new memory.
         """
         out = torch.empty_like(self.base) if out is None else out
         if self.transposed:  # peft multiplies first and transposes then: another order may round otherwise
@@ -106,11 +105,7 @@ def under_empty_head(base: Any, metadata: CheckpointMetadata) -> Any:
     """The base as an adapter needs it: a bare encoder gets an empty head where the adapter is a classifier's.
 
     The head is zeros, so that to the base alone all labels are equally likely; peft puts the adapter's in place. The
-    labels are those of the configuration in the adapter's folder. Anything else is returned as it is.
-
-    Args:
-        base: a float32 model; it is not changed, and its tensors are shared.
-        metadata: the adapter's.
+    labels are those of the configuration in the adapter's folder. The base's tensors are shared.
     """
     if read_json(metadata.files / "adapter_config.json").get("task_type") != "SEQ_CLS" or base.base_model is not base:
         return base
@@ -125,11 +120,11 @@ def under_empty_head(base: Any, metadata: CheckpointMetadata) -> Any:
     with quiet(), torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
     setattr(model, model.base_model_prefix, shared_copy(base))
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None and parameter.is_meta:
-                zeros = torch.zeros_like(parameter, device=_device(base))
-                module._parameters[name] = nn.Parameter(zeros, requires_grad=False)
+    for name, parameter in list(model.named_parameters()):
+        if parameter.is_meta:
+            place, _, key = name.rpartition(".")
+            zeros = nn.Parameter(torch.zeros_like(parameter, device=_device(base)), requires_grad=False)
+            setattr(model.get_submodule(place), key, zeros)
     return model.eval()
 
 
@@ -139,11 +134,6 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
     Plain LoRA on Linear, Conv1D and Embedding layers (rank and alpha patterns and rsLoRA included) stays low-rank: the
     model has the base's own tensor there. All else (DoRA, trained biases, modules_to_save) is peft's own dense `merge`.
     A tensor that the adapter leaves alone is the base's own storage.
-
-    Args:
-        base: a float32 model; it is not changed.
-        folder: the adapter's folder.
-        call: what the first line of an error names.
 
     Returns:
         The model, and {parameter's name: the low-rank weight that stands there in truth}.
@@ -162,26 +152,19 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
             _refuse_other_layers(config, base, call)
             # Empty factors, so that neither memory nor the global random state is spent on values to be replaced.
             wrapped = PeftModel(shared, config, low_cpu_mem_usage=True)
-            loaded = wrapped.load_adapter(
-                str(folder), "default", torch_device=str(_device(base)), low_cpu_mem_usage=True
-            )
+            device = str(_device(base))
+            loaded = wrapped.load_adapter(str(folder), "default", torch_device=device, low_cpu_mem_usage=True)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(
-            f"{call}: the adapter does not fit its base.\n{few(_reasons(error))}\n{NAME_BASE}"
-        ) from error
+        raise _misfit(call, _reasons(error)) from error
     odd = [f"{_plain(key)}: not in the adapter" for key in loaded.missing_keys]
     odd += [f"{_plain(key)}: not in the base" for key in loaded.unexpected_keys]
     if odd:
-        raise CheckpointError(f"{call}: the adapter does not fit its base.\n{few(odd)}\n{NAME_BASE}")
+        raise _misfit(call, odd)
     return merge(wrapped, call)
 
 
 def merge(wrapped: Any, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
-    """What `add_adapter` returns, of a PeftModel whose tensors are another's: its active adapters, ties that held kept.
-
-    Raises:
-        CheckpointError: NaN or infinite factors, or peft cannot merge it.
-    """
+    """What `add_adapter` returns, of a PeftModel whose tensors are another's: its active adapters; ties stay."""
     for parameter in wrapped.parameters():
         parameter.data = parameter.data.float()  # what was stored in bfloat16 would round what it is merged into
     refuse_not_finite({_plain(name): parameter for name, parameter in wrapped.named_parameters()}, call)
@@ -203,16 +186,13 @@ def _take_plain_lora(wrapped: Any) -> dict[nn.Module, LowRank]:
     """Put the bare layer back wherever one plain LoRA is on it: {that layer: its weight with the LoRA}."""
     from peft.tuners.lora import Embedding, Linear
 
-    places = [
-        (name, layer)
-        for name, layer in wrapped.named_modules(remove_duplicate=False)
-        if type(layer) in (Linear, Embedding)
-    ]
-    shared = [id(layer) for _, layer in places]
+    named = wrapped.named_modules(remove_duplicate=False)
+    places = [(name, layer) for name, layer in named if type(layer) in (Linear, Embedding)]
+    times = Counter(id(layer) for _, layer in places)
     taken = {}
     for name, layer in places:
         bare, low = layer.base_layer, _plain_lora(layer)
-        if low is not None and shared.count(id(layer)) == 1:
+        if low is not None and times[id(layer)] == 1:
             parent, _, key = name.rpartition(".")
             setattr(wrapped.get_submodule(parent), key, bare)
             taken[bare] = low
@@ -228,26 +208,27 @@ def _plain_lora(layer: Any) -> LowRank | None:
     active = [name for name in layer.active_adapters if name in downs]
     if len(active) != 1 or layer.merged or layer.disable_adapters:
         return None
-    if type(layer.base_layer) not in (nn.Linear, nn.Embedding, Conv1D):
+    name = active[0]
+    known = type(layer.base_layer) in (nn.Linear, nn.Embedding, Conv1D)
+    if not known or name in layer.lora_variant or layer.lora_bias[name]:
         return None
-    if active[0] in layer.lora_variant or layer.lora_bias[active[0]]:
-        return None
-    name, weight = active[0], layer.base_layer.weight.detach()
     if is_embedding:
         up, down = layer.lora_embedding_B[name], layer.lora_embedding_A[name]
     else:
         up, down = layer.lora_B[name].weight, layer.lora_A[name].weight
-    return LowRank(weight, up.detach(), down.detach(), layer.scaling[name], is_embedding or layer.fan_in_fan_out)
+    base, transposed = layer.base_layer.weight.detach(), is_embedding or layer.fan_in_fan_out
+    return LowRank(base, up.detach(), down.detach(), layer.scaling[name], transposed)
 
 
 def _refuse_other_layers(config: Any, base: nn.Module, call: str) -> None:
     targets = config.target_modules
     names = [f".{name}" for name, _ in base.named_modules()]
     if not isinstance(targets, str) and targets and not any(n.endswith(f".{t}") for t in targets for n in names):
-        raise CheckpointError(
-            f"{call}: the adapter does not fit its base.\n"
-            f"{few([f'{target}: no such layer in the base' for target in sorted(targets)])}\n{NAME_BASE}"
-        )
+        raise _misfit(call, [f"{target}: no such layer in the base" for target in sorted(targets)])
+
+
+def _misfit(call: str, lines: list[str]) -> CheckpointError:
+    return CheckpointError(f"{call}: the adapter does not fit its base.\n{few(lines)}\n{NAME_BASE}")
 
 
 def _plain(name: str) -> str:

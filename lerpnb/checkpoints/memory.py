@@ -1,7 +1,7 @@
 """Memory: models that share tensors, and parameters that are tied."""
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -18,10 +18,8 @@ def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> Any:
     Parameters (and float16 or bfloat16 buffers) of another dtype become copies. The model is not changed.
     """
     memo: dict[int, torch.Tensor] = {}
-    for parameter in model.parameters():
-        data = parameter.detach()
-        data = data.to(dtype) if data.is_floating_point() else data
-        memo[id(parameter)] = nn.Parameter(data, requires_grad=False)
+    for p in model.parameters():
+        memo[id(p)] = nn.Parameter(p.detach().to(dtype if p.is_floating_point() else p.dtype), requires_grad=False)
     for buffer in model.buffers():
         data = buffer.detach()
         memo[id(buffer)] = data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
@@ -32,18 +30,20 @@ def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> Any:
     return shared
 
 
-def move(model: nn.Module, where: Callable[[str], torch.device], moved: dict) -> nn.Module:
-    """A copy of a frozen float32 model with each tensor on the device that `where` has for its name.
+def move(model: nn.Module, where: Mapping[str, torch.device], moved: dict) -> nn.Module:
+    """A copy of a frozen model with each tensor on the device that `where` has for its name, else the CPU.
 
     A tensor stays the model's own where it is there already. `moved` remembers the others by their memory, so that
     models that share tensors still do when they are moved with one dict.
     """
+
+    def there(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        return move_tensor(tensor.detach(), where.get(name, torch.device("cpu")), moved)
+
     memo: dict[int, torch.Tensor] = {
-        id(parameter): nn.Parameter(move_tensor(parameter.detach(), where(name), moved), requires_grad=False)
-        for name, parameter in model.named_parameters()
+        id(p): nn.Parameter(there(name, p), requires_grad=False) for name, p in model.named_parameters()
     }
-    memo |= {id(buffer): move_tensor(buffer, where(name), moved) for name, buffer in model.named_buffers()}
-    return copy.deepcopy(model, memo)
+    return copy.deepcopy(model, memo | {id(buffer): there(name, buffer) for name, buffer in model.named_buffers()})
 
 
 def move_tensor(tensor: torch.Tensor, device: torch.device, moved: dict) -> torch.Tensor:
@@ -54,6 +54,11 @@ def move_tensor(tensor: torch.Tensor, device: torch.device, moved: dict) -> torc
     if key not in moved:
         moved[key] = tensor, tensor.to(device)  # with the first one, else its memory could be another's by then
     return moved[key][1]
+
+
+def named_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Each parameter once under its first name, detached (`.data` would count writes apart), then each buffer."""
+    return {name: p.detach() for name, p in model.named_parameters()} | dict(model.named_buffers())
 
 
 def ties(model: nn.Module) -> dict[str, str]:

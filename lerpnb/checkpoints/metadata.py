@@ -49,11 +49,7 @@ class CheckpointMetadata:
 
     @classmethod
     def read(cls, name: str | Path, base: "CheckpointMetadata | str | Path | None" = None) -> "CheckpointMetadata":
-        """Read the metadata of a checkpoint or an adapter.
-
-        Args:
-            name: any name that `assets.resolve` knows.
-            base: the base of an adapter; None takes the one named in its adapter_config.json.
+        """Read the metadata of a checkpoint, or of an adapter on a base, by default the one that it names.
 
         Raises:
             AssetError: the name leads nowhere.
@@ -79,6 +75,11 @@ class CheckpointMetadata:
             )
         return cls(str(name), folder, config, shapes, dtypes)
 
+    @classmethod
+    def of_model(cls, name: str, model: Any, dtypes: frozenset[str]) -> "CheckpointMetadata":
+        """That of a live model."""
+        return cls(name, None, model.config, {n: tuple(p.shape) for n, p in model.named_parameters()}, dtypes)
+
     @property
     def files(self) -> Path:
         """The folder of a checkpoint that was read from files."""
@@ -95,9 +96,9 @@ class CheckpointMetadata:
         call = f"Checkpoint.load({self.name!r})"
         try:
             return load_pretrained(AutoTokenizer, self.folder, call)
-        except CheckpointError:
-            raise
         except Exception as error:
+            if isinstance(error, CheckpointError):
+                raise
             raise CheckpointError(
                 f"{call}: its tokenizer does not load: {first_line(error)}\n"
                 "Save it again beside the model: tokenizer.save_pretrained(folder)."

@@ -7,26 +7,17 @@ from typing import Any
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
 
-MODEL_FILES, TOKENIZER_FILES = ("config.json",), ("tokenizer_config.json", "config.json")
-
 
 def load_pretrained(loader: Any, folder: Path, call: str, **settings: Any) -> Any:
-    """`loader.from_pretrained(folder)`, from local files, without the folder's own code.
+    """`loader.from_pretrained(folder, **settings)`, from local files; a `CheckpointError` where those need own code.
 
     By default transformers asks on the terminal whether to run the code that an `auto_map` names, and waits.
-
-    Args:
-        loader: a class of transformers, such as `AutoConfig`.
-        folder: what save_pretrained wrote.
-        call: what the first line of an error names.
-        settings: further arguments of `from_pretrained`.
-
-    Raises:
-        CheckpointError: only code of the folder could load it.
     """
-    files = TOKENIZER_FILES if loader.__name__ == "AutoTokenizer" else MODEL_FILES
-    if loader.__name__ == "AutoTokenizer" and _needs_own_tokenizer(folder):
-        raise _refusal(folder, files, call)
+    files = ["config.json"]
+    if loader.__name__ == "AutoTokenizer":
+        files.insert(0, "tokenizer_config.json")
+        if _needs_own_tokenizer(folder):
+            raise _refusal(folder, files, call)
     try:
         with quiet():
             return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
@@ -48,20 +39,15 @@ def _needs_own_tokenizer(folder: Path) -> bool:
     return not any(hasattr(transformers, name) for name in (kind, kind.removesuffix("Fast"), f"{kind}Fast"))
 
 
-def _refusal(folder: Path, files: tuple[str, ...], call: str) -> CheckpointError:
+def _refusal(folder: Path, files: list[str], call: str) -> CheckpointError:
     auto_maps = {file: _settings(folder / file).get("auto_map") for file in files}
     file = next((file for file in files if auto_maps[file]), files[0])
+    values = found.values() if isinstance(found := auto_maps[file], dict) else [found]
+    names = [str(name) for value in values for name in (value if isinstance(value, list) else [value]) if name]
     return CheckpointError(
-        f"{call}: {file} asks for code of the checkpoint's own ({_classes(auto_maps[file])}).\n"
+        f"{call}: {file} asks for code of the checkpoint's own ({', '.join(dict.fromkeys(names))}).\n"
         "Code inside a checkpoint is never run: take one whose classes transformers has, or save it with those."
     )
-
-
-def _classes(auto_map: Any) -> str:
-    """What an `auto_map` names: "x.Config, x.Model"."""
-    values = auto_map.values() if isinstance(auto_map, dict) else [auto_map]
-    names = [name for value in values for name in (value if isinstance(value, list) else [value]) if name]
-    return ", ".join(dict.fromkeys(map(str, names)))
 
 
 def _settings(file: Path) -> dict:

@@ -20,14 +20,7 @@ def read_folder(folder: Path, call: str) -> nn.Module:
 
     It is of the class that its configuration names (`architectures`): a language model, a classifier, a bare encoder;
     where it names none that transformers has, a causal language model. Weights stored as float32 safetensors stay in
-    their memory-mapped files; others become float32 copies.
-
-    Args:
-        folder: what save_pretrained wrote.
-        call: what the first line of an error names.
-
-    Raises:
-        CheckpointError: transformers cannot load it, or its tensors are not those of the model.
+    their memory-mapped files; others become float32 copies. Tensors that are not the model's are refused.
     """
     from transformers import AutoModelForCausalLM
 
@@ -81,25 +74,18 @@ def write_folder(
     card: str = "",
     overwrite: bool = False,
 ) -> Path:
-    """Write safetensors shards, configuration, generation configuration, tokenizer and model card.
+    """Write safetensors shards, configuration, generation configuration, tokenizer and model card; returns the folder.
 
     Everything goes to a temporary folder beside `to`, which is then renamed: `to` is whole or untouched. The model is
     not changed, nor its configuration.
 
     Args:
-        model: a live transformers model.
-        tokenizer: its tokenizer, or None.
-        to: the folder to make.
-        dtype: the dtype of the saved weights, say `"bfloat16"`; None keeps the model's.
+        dtype: of the saved weights, say `"bfloat16"`; None keeps the model's.
         card: the text of README.md; empty writes none.
         overwrite: replace a model folder, once the new one is whole; any other folder that holds something is kept.
 
-    Returns:
-        The folder, as a path.
-
     Raises:
-        CheckpointError: the folder holds something and `overwrite` is not given, or holds no model, no such dtype, or
-            the disk refuses.
+        CheckpointError: the folder holds something else or `overwrite` is not given, no such dtype, a full disk.
     """
     to = Path(to).expanduser()
     call = f"write_folder(to={str(to)!r})"

@@ -8,11 +8,7 @@ BLOCK = 2**20  # numbers that are multiplied at once, so that a float64 copy sta
 
 
 def dot(a: torch.Tensor, b: torch.Tensor, *, dtype: torch.dtype | None = torch.float64, block: int = BLOCK) -> float:
-    """The inner product of two tensors of one shape, over all their numbers.
-
-    Args:
-        dtype: in which each block is multiplied; None takes the tensors' own. Blocks are added in float64.
-        block: how many numbers a block has.
+    """The inner product of two tensors of one shape: blocks in a dtype (None: their own), added in float64.
 
     Example:
         >>> dot(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
@@ -36,11 +32,8 @@ def dot_by_rows(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def inner(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
     """The inner product of two directions over all tensors; one that either lacks is zero there."""
-    total = 0.0
-    for name, tensor in one.items():
-        if name in other:
-            total += dot(tensor, tensor if other is one else other[name])
-    return total
+    # Once for a square: what is asked of a view may be made anew each time.
+    return sum((dot(t, t if other is one else other[name]) for name, t in one.items() if name in other), 0.0)
 
 
 def norm(direction: Mapping[str, torch.Tensor]) -> float:

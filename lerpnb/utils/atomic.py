@@ -38,10 +38,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, keep: str | None = None) -> Iterator[Path]:
     """Yield a path for a new folder beside `path`; what is made there takes its place when the block ends well.
 
-    Args:
-        path: the folder; its parent is made if absent.
-        keep: a file that marks a whole folder. Where another process has put one there meanwhile, that one stays;
-            without `keep` the new folder replaces whatever is there.
+    `keep` is a file that marks a whole folder: where another process has put one there meanwhile, that one stays.
+    Without it the new folder replaces whatever is there.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "greeting"
@@ -56,13 +54,10 @@ def atomic_folder(path: Path, keep: str | None = None) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        if keep is None:
-            replace_folder(temporary, path)
-            return
         try:
-            os.replace(temporary, path)
+            (os.replace if keep else replace_folder)(temporary, path)
         except OSError:
-            if not (path / keep).is_file():  # else another process was faster
+            if not keep or not (path / keep).is_file():  # else another process was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -71,6 +66,7 @@ def atomic_folder(path: Path, keep: str | None = None) -> Iterator[Path]:
 def replace_folder(new: Path, path: Path) -> None:
     """Put the folder `new` in place of `path`, which is set aside until then; of two at once the later stays."""
     aside: list[Path] = []
+    placed = False
     try:
         for attempt in range(TRIES):
             aside.append(path.with_name(f".{path.name}.old-{uuid.uuid4().hex[:8]}"))
@@ -78,15 +74,16 @@ def replace_folder(new: Path, path: Path) -> None:
                 os.replace(path, aside[-1])
             try:
                 os.replace(new, path)
+                placed = True
                 return
             except OSError as error:  # another process may have put its own there in between
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == TRIES - 1:
                     raise
     finally:
         last = next((old for old in reversed(aside) if old.exists()), None)
-        if last and not path.exists():
+        if last and not placed and not path.exists():
             with suppress(OSError):
                 os.replace(last, path)
-        if path.exists():
+        if placed or path.exists():
             for old in aside:
                 shutil.rmtree(old, ignore_errors=True)

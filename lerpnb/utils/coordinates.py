@@ -8,14 +8,12 @@ from lerpnb.errors import AlphaError, CurveError
 from lerpnb.utils.text import show
 
 LARGEST = float(np.finfo(np.float32).max)  # weights are mixed in float32
+COARSE = 5  # points along each side of the lattice that comes first
+Window = tuple[float, float, float, float]  # x from, x to, y from, y to
 
 
 def finite(alpha: float, call: str = "alpha") -> float:
-    """The alpha as a float, -0.0 as 0.0.
-
-    Raises:
-        AlphaError: it is not a finite number.
-    """
+    """The alpha as a float, -0.0 as 0.0; an `AlphaError` where it is not a finite number."""
     try:
         number = float(alpha) + 0.0
     except (TypeError, ValueError):
@@ -25,12 +23,15 @@ def finite(alpha: float, call: str = "alpha") -> float:
     return number
 
 
-def nearest(known: np.ndarray, alpha: float, call: str) -> int:
-    """Index of an alpha among (n,) known ones, up to rounding: 0.3 finds 0.30000000000000004.
+def number(alpha: float, call: str) -> float:
+    """As `finite`, but a text or a bool is no number either."""
+    if isinstance(alpha, (str, bool, np.bool_)):
+        raise AlphaError(f"{call}: {alpha!r} is not a finite number. Pass one, such as 0.5.")
+    return finite(alpha, call)
 
-    Raises:
-        CurveError: none of them is within 1e-9.
-    """
+
+def nearest(known: np.ndarray, alpha: float, call: str) -> int:
+    """Index of an alpha among (n,) known ones, within 1e-9: 0.3 finds 0.30000000000000004."""
     index = int(np.abs(known - finite(alpha, call)).argmin())
     if abs(known[index] - alpha) > 1e-9:
         raise CurveError(f"{call}: nothing at alpha {show(alpha)}. The nearest is {show(known[index])}.")
@@ -79,23 +80,8 @@ def alpha_grid(lo: float, hi: float, n: int) -> np.ndarray:
     return grid
 
 
-def number(alpha: float, call: str) -> float:
-    """The alpha as a finite float; a text or a bool is none.
-
-    Raises:
-        AlphaError: it is anything else.
-    """
-    if isinstance(alpha, (str, bool, np.bool_)):
-        raise AlphaError(f"{call}: {alpha!r} is not a finite number. Pass one, such as 0.5.")
-    return finite(alpha, call)
-
-
 def distinct(points: list, call: str) -> list:
-    """The points, if there are some and each is there once.
-
-    Raises:
-        AlphaError: it is otherwise.
-    """
+    """The points, if there are some and each is there once."""
     if not points:
         raise AlphaError(f"{call}: no points.\nPass some, such as ln.alpha_grid(-1, 2, 13) or plane.grid(5).")
     twice = [show(point) for point in sorted(set(points)) if points.count(point) > 1]
@@ -104,22 +90,13 @@ def distinct(points: list, call: str) -> list:
     return points
 
 
-COARSE = 5  # points along each side of the lattice that comes first
-Window = tuple[float, float, float, float]  # x from, x to, y from, y to
-
-
 def checked_window(window: Window, call: str) -> Window:
-    """The window as four floats.
-
-    Raises:
-        AlphaError: not four finite numbers, or no extent.
-    """
+    """The window as four floats, each first one below its second."""
     try:
-        x0, x1, y0, y1 = (number(end, call) for end in window)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, AlphaError):
-            raise
+        x0, x1, y0, y1 = window
+    except (TypeError, ValueError):
         raise AlphaError(f"{call}: got {window!r}.\nIt takes four numbers: x from, x to, y from, y to.") from None
+    x0, x1, y0, y1 = (number(end, call) for end in (x0, x1, y0, y1))
     if not (x0 < x1 and y0 < y1):
         raise AlphaError(f"{call}: got {show((x0, x1, y0, y1))}, expected x from below x to, y from below y to.")
     return x0, x1, y0, y1
@@ -131,22 +108,16 @@ def lattice(window: Window, n: int) -> list[tuple[float, float]]:
     >>> lattice((0, 1, 0, 2), 2)
     [(0.0, 0.0), (1.0, 0.0), (0.0, 2.0), (1.0, 2.0)]
     """
-    x0, x1, y0, y1 = window
-    xs, ys = (np.linspace(low, high, n) for low, high in ((x0, x1), (y0, y1)))
-    # Nine decimals of the extent: the same points again, whatever the last bits of a window are.
-    xs, ys = (np.round(ends, _decimals(ends)) + 0.0 for ends in (xs, ys))
-    return [(float(x), float(y)) for y in ys for x in xs]
 
+    def even(low: float, high: float) -> list[float]:
+        # Nine decimals of the extent: the same points again, whatever the last bits of a window are.
+        return (np.round(np.linspace(low, high, n), 9 - int(np.floor(np.log10(high - low)))) + 0.0).tolist()
 
-def _decimals(ends: np.ndarray) -> int:
-    return 9 - int(np.floor(np.log10(ends[-1] - ends[0])))
+    return [(x, y) for y in even(*window[2:]) for x in even(*window[:2])]
 
 
 def coordinates(at: Any, names: tuple[str, ...], call: str) -> tuple[float, ...]:
     """A coordinate as a tuple of finite numbers, one a name.
-
-    Raises:
-        AlphaError: it is anything else.
 
     >>> coordinates([0, 1], ("a", "b"), "at(alphas)")
     (0.0, 1.0)
@@ -162,11 +133,7 @@ def coordinates(at: Any, names: tuple[str, ...], call: str) -> tuple[float, ...]
 
 
 def pair(at: Any, call: str) -> tuple[float, float]:
-    """A point as two floats.
-
-    Raises:
-        AlphaError: it is anything else.
-    """
+    """A point as two floats."""
     try:
         x, y = at
     except (TypeError, ValueError):

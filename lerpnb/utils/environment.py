@@ -1,5 +1,5 @@
 """Environment variables by which a batch run tells its kernel where to report and to record."""
 
-DEVICE = "LERPNB_DEVICE"  # environment variable: the file that tells, at the kernel's end, what torch computed on
-FILE = "LERPNB_PROGRESS"  # environment variable: the file that a batch run keeps current
-RUN_DIR = "LERPNB_RUN_DIR"  # environment variable: the folder into which a batch run's notebook records
+DEVICE = "LERPNB_DEVICE"  # the file that tells, at the kernel's end, what torch computed on
+FILE = "LERPNB_PROGRESS"  # the file that a batch run keeps current
+RUN_DIR = "LERPNB_RUN_DIR"  # the folder into which a batch run's notebook records

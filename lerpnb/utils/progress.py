@@ -1,7 +1,4 @@
-"""Progress of work that takes time: a bar where a person watches, a small file where a batch run is watched.
-
-It knows tqdm and the standard library only.
-"""
+"""Progress of work that takes time: a bar where a person watches, a small file where a batch run is watched."""
 
 import contextlib
 import json
@@ -35,22 +32,16 @@ def track(iterable: Iterable[Item], total: int | None = None, label: str = "") -
     At a live kernel or terminal: a plain bar with the time left, for work of over three seconds. In a batch run: no bar
     in the notebook; the file that `LERPNB_PROGRESS` names holds {label, done, total, started, now} (times in seconds
     since 1970), replaced at most twice a second and removed at the end, when one line is printed. Inside another
-    `track` nothing is shown: the outermost work is what a person waits for.
-
-    Args:
-        iterable: what to go through; a break or an exception in the loop ends the bar too.
-        total: number of items, where the iterable has no length.
-        label: what the work is, in a word.
+    `track` nothing is shown. `total` is the number of items, where the iterable has no length.
 
     >>> [n * n for n in track(range(3), label="squares")]
     [0, 1, 4]
     """
     global _outermost_is_running
-    if _outermost_is_running:
+    if _outermost_is_running:  # what a person waits for
         yield from iterable
         return
-    if total is None and isinstance(iterable, Sized):
-        total = len(iterable)
+    total = len(iterable) if total is None and isinstance(iterable, Sized) else total
     _outermost_is_running = True
     try:
         yield from _reported(iterable, total, label) if is_batch() else _drawn(iterable, total, label)
@@ -75,41 +66,25 @@ def time_text(seconds: float) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """A length of time that a person wrote, in seconds: `2h`, `1h30m`, `90 min`, `45s` or plain seconds.
+    """A length of time that a person wrote, in seconds; a `ValueError` where it is none.
 
     >>> [seconds_of(text) for text in ("2h", "1h30m", "90 min", "0.5")]
     [7200.0, 5400.0, 5400.0, 0.5]
-
-    Raises:
-        ValueError: it is no such text.
     """
     import pandas as pd
 
-    try:
-        seconds = float(text)  # which pandas would take for nanoseconds
-    except ValueError:
-        try:
-            seconds = pd.Timedelta(text).total_seconds()
-        except ValueError:
-            seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{text!r} is no length of time; write it as 2h, 90m, 1h30m or as seconds.")
-    return seconds
+    for read in (float, lambda text: pd.Timedelta(text).total_seconds()):  # pandas takes a plain number for nanoseconds
+        with contextlib.suppress(ValueError):
+            if 0 <= (seconds := read(text)) < math.inf:
+                return seconds
+    raise ValueError(f"{text!r} is no length of time; write it as 2h, 90m, 1h30m or as seconds.")
 
 
 def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    in_kernel = hasattr(shell, "kernel")
     # A kernel has no terminal, but its front end redraws a line of stdout; tqdm.auto would leave a frozen widget.
-    yield from tqdm(
-        iterable,
-        desc=label or None,
-        total=total,
-        delay=DELAY,
-        mininterval=EVERY,
-        file=sys.stdout if in_kernel else sys.stderr,
-        disable=False if in_kernel else None,
-    )
+    where = dict(file=sys.stdout, disable=False) if hasattr(shell, "kernel") else dict(file=sys.stderr, disable=None)
+    yield from tqdm(iterable, desc=label or None, total=total, delay=DELAY, mininterval=EVERY, **where)
 
 
 def _reported(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:

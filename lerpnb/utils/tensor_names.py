@@ -17,6 +17,8 @@ RULES = {
     "head": r"lm_head|embed_out|output_projection|\bscore\b",
 }
 
+LAYER = r"\.(?:layers|h|blocks?|layer)\.(\d+)\."
+
 
 def place_of(name: str) -> tuple[str, str]:
     """Layer and kind of a tensor: the layer's number, or "in" before the layers and "out" behind them.
@@ -27,12 +29,10 @@ def place_of(name: str) -> tuple[str, str]:
         >>> place_of("model.embed_tokens.weight"), place_of("model.norm.weight"), place_of("lm_head.weight")
         (('in', 'embeddings'), ('out', 'norms'), ('out', 'head'))
     """
-    layer = re.search(r"\.(?:layers|h|blocks?|layer)\.(\d+)\.", f".{name}")
+    layer = re.search(LAYER, f".{name}")
     inner = name[layer.end() - 1 :] if layer else name
     kind = next((kind for kind, rule in RULES.items() if re.search(rule, inner, re.I)), "other")
-    if layer:
-        return layer[1], kind
-    return ("in" if kind == "embeddings" else "out"), kind
+    return layer[1] if layer else "in" if kind == "embeddings" else "out", kind
 
 
 def block_of(name: str) -> str:
@@ -42,7 +42,6 @@ def block_of(name: str) -> str:
         >>> [block_of(n) for n in ("model.layers.3.mlp.up_proj.weight", "model.embed_tokens.weight", "lm_head.weight")]
         ['layer 3', 'embeddings', 'rest']
     """
-    layer = re.search(r"\.(?:layers|h|blocks|layer)\.(\d+)\.", f".{name}")
-    if layer:
-        return f"layer {layer.group(1)}"
+    if layer := re.search(LAYER, f".{name}"):
+        return f"layer {layer[1]}"
     return "embeddings" if re.search(r"embed|\bwte\b|\bwpe\b", name) else "rest"

@@ -151,27 +151,6 @@ def test_an_interrupt_keeps_the_old_folder(tiny, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
-def test_an_interrupt_between_the_two_renames_brings_the_old_folder_back(tiny, tmp_path, monkeypatch):
-    import os
-
-    to = write_folder(tiny.llama(), None, tmp_path / "model")
-    before = {file.name: file.read_bytes() for file in to.iterdir()}
-    replace, calls = os.replace, []
-
-    def interrupted(source, target):
-        calls.append(source)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_folder(tiny.llama(seed=1), None, to, overwrite=True)
-    assert len(calls) == 3
-    assert {file.name: file.read_bytes() for file in to.iterdir()} == before
-    assert [file.name for file in tmp_path.iterdir()] == ["model"]
-
-
 def test_no_path_of_this_machine_is_written(tiny, tiny_llama_pair, tmp_path):
     minus = Checkpoint.load(tiny_llama_pair.minus)
     to = write_folder(minus.new_model(), minus.tokenizer, tmp_path / "model")
