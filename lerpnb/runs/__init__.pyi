@@ -6,12 +6,4 @@ from .sweeps.scheduler import sweep as sweep
 from .table import read_curves as read_curves
 from .table import read_runs as read_runs
 
-__all__ = [
-    "compare_runs",
-    "read_curves",
-    "read_runs",
-    "record",
-    "run",
-    "sweep",
-    "write_report",
-]
+__all__ = ["compare_runs", "read_curves", "read_runs", "record", "run", "sweep", "write_report"]

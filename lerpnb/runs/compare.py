@@ -1,5 +1,6 @@
 """Comparing runs: many curves on one figure and in one table, read from run folders. No torch is needed."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -84,8 +85,8 @@ def _labels(runs: pd.DataFrame, differ: list[str]) -> dict[str, str]:
     for name, row in runs.iterrows():
         words = ", ".join(f"{key} {show(row[key]) if isinstance(row[key], float) else row[key]}" for key in differ)
         labels[name] = words or str(name)
-    twice = [label for label in labels.values() if list(labels.values()).count(label) > 1]
-    return {name: f"{name}: {label}" if label in twice else label for name, label in labels.items()}
+    count = Counter(labels.values())
+    return {name: f"{name}: {label}" if count[label] > 1 else label for name, label in labels.items()}
 
 
 def _value(curve: pd.DataFrame, quantity: str, alpha: float) -> float:

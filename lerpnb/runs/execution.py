@@ -25,9 +25,9 @@ from lerpnb.runs import staging as stages
 from lerpnb.runs.kernel import run_cells
 from lerpnb.runs.monitor import KernelMonitor
 from lerpnb.runs.report.sanitize import redact
-from lerpnb.runs.spec import RunSpec, prepare, source_hash
+from lerpnb.runs.spec import RunSpec, prepare, read_notebook, source_hash
 from lerpnb.runs.staging import Staging, say
-from lerpnb.utils.atomic import atomic_file, replace_folder
+from lerpnb.utils.atomic import replace_folder, write_whole
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
 FROM_CURVE = ("device", "dtype", "seeds", "hashes", "ends", "settings")  # of a curve's provenance, for run.json
@@ -68,8 +68,8 @@ def run(
     lerpnb.errors.RunError: run("02_interpolate"): no parameter 'n_point'. Did you mean 'n_points'?
     It takes: minus, plus, ...
     """
-    limits = {"time_limit": time_limit, "memory_limit": memory_limit}
-    spec = prepare(notebook, parameters, name, to, environment=environment, **limits)
+    options = {"time_limit": time_limit, "memory_limit": memory_limit, "environment": environment or {}}
+    spec = prepare(notebook, parameters, name, to, **options)
     staging = stage(spec)
     execute(spec, staging)
     return publish(staging)
@@ -117,8 +117,8 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
         RunError: the notebook failed, or its page; or the disk refuses.
         KeyboardInterrupt, SystemExit: the run was ended from outside.
     """
-    call, failed = staging.spec.call, staging.failed
-    error = staging.facts["error"]
+    call, failed, error = staging.spec.call, staging.failed, staging.facts["error"]
+    done = "What was done until then is in"
     try:
         error = _finish(staging.folder, staging.target, staging.facts)
         if before:
@@ -130,22 +130,17 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
         replace_folder(staging.folder, failed if error else staging.target)
     except OSError as trouble:  # a full disk, say: what was done stays where it is
         first = f"{error['why'].rstrip('.')}; then " if error else ""
-        raise RunError(
-            f"{call}: {first}cannot write the run: {trouble.strerror}.\n"
-            f"What was done until then is in {staging.folder}."
-        ) from trouble
+        why = f"{call}: {first}cannot write the run: {trouble.strerror}."
+        raise RunError(f"{why}\n{done} {staging.folder}.") from trouble
     if not error:
         if staging.earlier_failure and failed.exists() and failed.stat().st_ino == staging.earlier_failure:
             shutil.rmtree(failed, ignore_errors=True)  # an earlier attempt, which this run has made good
         return staging.target
     if error["kind"] in ("Interrupted", "Terminated"):
-        say(f"{call}: {error['why']}\nWhat was done until then is in {failed}.")
-    if error["kind"] == "Interrupted":
-        raise KeyboardInterrupt
-    if error["kind"] == "Terminated":
-        raise SystemExit(128 + signal.Signals[error["signal"]])
+        say(f"{call}: {error['why']}\n{done} {failed}.")
+        raise KeyboardInterrupt if "signal" not in error else SystemExit(128 + signal.Signals[error["signal"]])
     where = f"cell [{error['cell']}] failed: " if error["cell"] else ""
-    raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\nWhat was done until then is in {failed}.")
+    raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\n{done} {failed}.")
 
 
 def _recover(folder: Path) -> None:
@@ -170,24 +165,22 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any] |
     from lerpnb.runs.report.exporter import render
     from lerpnb.runs.report.images import with_images
 
-    places = {str(work): str(folder)}
+    places, notebook = {str(work): str(folder)}, work / "executed.ipynb"
     try:
-        notebook = work / "executed.ipynb"
-        node = nbformat.read(notebook, as_version=4)
+        node = read_notebook(notebook)
         facts["notebook"]["sha256"] = source_hash(node)  # of what ran
         node = with_images(redact(node, places))
-        node.metadata.setdefault("papermill", {}).update(
-            input_path=facts["notebook"]["name"], output_path=notebook.name
-        )
-        _write(notebook, nbformat.writes(node))
-        provenance: dict[str, Any] = {}
+        paths = {"input_path": facts["notebook"]["name"], "output_path": notebook.name}
+        node.metadata.setdefault("papermill", {}).update(paths)
+        write_whole(notebook, nbformat.writes(node))
+        with suppress(OSError, ValueError):  # what the kernel noted at its end; a curve knows better
+            facts |= json.loads((work / ".device.json").read_text(encoding="utf-8"))
         if (work / "curve.parquet").exists():
             curve = Curve.load(work)
-            provenance = curve.provenance
             facts["summary"] = curve.summary()
-        facts |= _device(work) | {key: provenance[key] for key in FROM_CURVE if key in provenance}
+            facts |= {key: curve.provenance[key] for key in FROM_CURVE if key in curve.provenance}
         if not facts["error"]:
-            _write(work / "report.html", render(node, facts, work))
+            write_whole(work / "report.html", render(node, facts, work))
     except Exception as error:
         if not facts["error"]:
             facts["error"] = {"cell": None, "kind": type(error).__name__, "why": f"{type(error).__name__}: {error}"}
@@ -195,21 +188,9 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any] |
     for leftover in (*work.glob(".*.tmp"), work / ".progress.json", work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
     plain = json.loads(json.dumps(redact(facts, places)), parse_constant=str)  # NaN is no JSON
-    _write(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / stages.RUNNING).unlink(missing_ok=True)
     return facts["error"]
-
-
-def _write(file: Path, text: str) -> None:
-    with atomic_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _device(work: Path) -> dict[str, Any]:
-    """The device that the kernel computed on, as it noted at its end; a curve knows better."""
-    with suppress(OSError, ValueError):
-        return dict(json.loads((work / ".device.json").read_text(encoding="utf-8")))
-    return {}
 
 
 def _clock(seconds: float) -> str:

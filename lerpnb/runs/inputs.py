@@ -28,62 +28,42 @@ MANY = 1000  # files of a folder that is hashed; a larger one is a place, not an
 
 
 def located(values: dict[str, Any], inputs: set[str], folder: Path, call: str) -> dict[str, Any]:
-    """The values, in which each input that is a file is a path that leads to it from the notebook's folder.
+    """The values; of those named in `inputs` (an `InputPath` or a list of them), each file as a path that leads to it.
 
-    Where the kernel stands, in `folder`, a name means what `assets.resolve` says. A relative path that leads nowhere
-    from there, but does from the working folder, is made absolute.
-
-    Args:
-        values: name -> value of parameters.
-        inputs: the names of those that are an `InputPath`, or a list of them.
-        folder: the notebook's.
-        call: what an error names.
-
-    Raises:
-        RunError: an input that can only be a path leads nowhere.
+    Where the kernel stands, in the notebook's `folder`, a name means what `assets.resolve` says. A relative path that
+    leads nowhere from there, but does from the working folder, is made absolute. One that can only be a path and leads
+    nowhere is a RunError.
     """
-    locate = {name: functools.partial(_locate, name, folder, call) for name in inputs}
-    return {name: _each(value, locate[name]) if name in inputs else value for name, value in values.items()}
+
+    def each(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [each(name, item) for item in value]
+        return _locate(name, folder, call, value) if isinstance(value, str) else value
+
+    return {name: each(name, value) if name in inputs else value for name, value in values.items()}
 
 
 def contents(inputs: dict[str, Any], folder: Path) -> dict[str, str]:
-    """sha256 of every file, folder and built-in that an input names, by the parameter's name.
+    """sha256 of every file, folder (its files' names and contents) and built-in that an input names, by its name.
 
-    Of a folder: its files' names and contents. Folders of more than a thousand files are left out.
-
-    Args:
-        inputs: name -> value of the parameters that are an `InputPath`, or a list of them.
-        folder: the notebook's.
+    `folder` is the notebook's. Folders of more than a thousand files are left out.
 
     >>> contents({"prompts": "data/prompts.txt", "base": "gpt2"}, Path("notebooks")).keys()
     dict_keys(['prompts'])
     """
     hashes = {}
     for name, value in inputs.items():
-        digests: list[str] = []
-
-        def note(text: str, digests: list[str] = digests) -> None:
-            with suppress(OSError):
-                path = _built_in(text) or (_find(text, folder) if text else None)
-                if path and (digest := _digest(path)):
-                    digests.append(digest)
-
-        _each(value, note)
+        digests = [digest for text in _texts(value) if (digest := _digest_of(text, folder))]
         if digests:
             hashes[name] = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
     return hashes
 
 
 def fingerprint(source_hash: str, parameters: dict[str, Any], files: dict[str, str]) -> str:
-    """A run's identity: sha256 of a notebook's source, all its parameters, and the contents of its inputs.
+    """A run's identity: sha256 of a notebook's `source_hash`, all its parameters, and the `contents` of its inputs.
 
     Runs of one identity are expected to give the same numbers. lerpnb's own version is no part of it: delete a run to
     have it made again.
-
-    Args:
-        source_hash: of the notebook's cells, see `spec.source_hash`.
-        parameters: every one of them, defaults too.
-        files: what `contents` gives for them.
 
     >>> first = fingerprint("ab", {"n": 1}, {})
     >>> first == fingerprint("ab", {"n": 1}, {}), first == fingerprint("ab", {"n": 2}, {})
@@ -138,6 +118,21 @@ def _built_in(text: str) -> Path | None:
     return Path(spec.origin).parent / inside if spec and spec.origin else None
 
 
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _digest_of(text: str, folder: Path) -> str | None:
+    with suppress(OSError):
+        path = _built_in(text) or (_find(text, folder) if text else None)
+        return _digest(path) if path else None
+    return None
+
+
 def _digest(path: Path) -> str | None:
     path = path.resolve()
     if path.is_file():
@@ -163,10 +158,3 @@ def _files(folder: Path) -> Iterator[Path]:
 def _file_digest(path: Path, size: int, changed: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _each(value: Any, change: Any) -> Any:
-    """The value with each text in it, also in lists, replaced by what `change` makes of it."""
-    if isinstance(value, str):
-        return change(value)
-    return [_each(item, change) for item in value] if isinstance(value, list) else value

@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lerpnb.runs.monitor import KernelMonitor, OutputCap, joined, shorten
-from lerpnb.utils.atomic import atomic_file
+import nbformat
+
+from lerpnb.runs.monitor import KernelMonitor
+from lerpnb.runs.outputs import OutputCap, joined, shorten
+from lerpnb.runs.spec import is_run, read_notebook
+from lerpnb.utils.atomic import write_whole
 from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
 
 KERNEL = "python3"
@@ -39,8 +43,7 @@ def run_cells(
 def _run_cells(
     source: Path, given: dict[str, Any], work: Path, monitor: KernelMonitor, environment: dict[str, str]
 ) -> dict | None:
-    import papermill  # takes seconds: not at the top, since notebooks import this module to record
-    from nbclient.exceptions import DeadKernelError
+    import papermill  # takes seconds: not before a run is checked
     from papermill.exceptions import PapermillExecutionError
 
     environment = os.environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"} | environment
@@ -48,11 +51,12 @@ def _run_cells(
     package = Path(__file__).resolve().parents[2]
     if package.name not in ("site-packages", "dist-packages"):  # the kernel takes this very lerpnb
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), environment.get("PYTHONPATH")]))
+    files = (source, work / "executed.ipynb")
+    paths = (str(file).replace("{", "{{").replace("}", "}}") for file in files)  # papermill formats them
     try:
         with _ended_by_signals(), open(work / "kernel.log", "w", encoding="utf-8") as log:
             papermill.execute_notebook(
-                str(source).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
-                WHOLE + str(work / "executed.ipynb").replace("{", "{{").replace("}", "}}"),
+                *(WHOLE + path for path in paths),
                 parameters=given,
                 engine_name=_engine(),
                 kernel_name=KERNEL,
@@ -68,35 +72,37 @@ def _run_cells(
         return {"cell": error.exec_count, "kind": error.ename, "why": f"{error.ename}: {first}"[:WHY]}
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind that complains later
-        kind, died = type(error).__name__, isinstance(error, DeadKernelError) or "Kernel died" in str(error)
-        if monitor.ended or died:
-            why, kind = monitor.death(work / "kernel.log"), (monitor.ended or {"kind": kind})["kind"]
-        elif isinstance(error, SystemExit):
-            name = signal.Signals(int(error.code or 0) - 128).name
-            why = f"the run was ended from outside ({name})."
-            return {"cell": monitor.cell or None, "kind": "Terminated", "signal": name, "why": why}
-        elif isinstance(error, KeyboardInterrupt):
-            kind, why = "Interrupted", "the run was interrupted (Ctrl-C)."
-        else:
-            why = f"{kind}: {error}".strip(": ")[:WHY]
-        return {"cell": monitor.cell or None, "kind": kind, "why": why}
+        return {"cell": monitor.cell or None, **_fault(error, monitor, work)}
     finally:
         monitor.kill()  # whatever still runs: a second Ctrl-C came, or the notebook left a process behind
     return None
 
 
+def _fault(error: BaseException, monitor: KernelMonitor, work: Path) -> dict[str, str]:
+    """What ended the run, where that was no error of a cell's: kind and why."""
+    from nbclient.exceptions import DeadKernelError
+
+    kind = type(error).__name__
+    if monitor.ended or isinstance(error, DeadKernelError) or "Kernel died" in str(error):
+        return {"kind": (monitor.ended or {"kind": kind})["kind"], "why": monitor.death(work / "kernel.log")}
+    if isinstance(error, SystemExit):
+        name = signal.Signals(int(error.code or 0) - 128).name
+        return {"kind": "Terminated", "signal": name, "why": f"the run was ended from outside ({name})."}
+    if isinstance(error, KeyboardInterrupt):
+        return {"kind": "Interrupted", "why": "the run was interrupted (Ctrl-C)."}
+    return {"kind": kind, "why": f"{kind}: {error}".strip(": ")[:WHY]}
+
+
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP leave by SystemExit, so that the kernel is ended; only the main thread can see to that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def leave(number: int, _: Any) -> None:
         raise SystemExit(128 + number)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup's is left alone
+    main = threading.current_thread() is threading.main_thread()
+    ours = [n for n in numbers if main and signal.getsignal(n) is signal.SIG_DFL]  # nohup's is left alone
     for number in ours:
         signal.signal(number, leave)
     try:
@@ -110,11 +116,13 @@ WHOLE = "whole:"  # what a path begins with that papermill hands to `_Whole`
 
 
 class _Whole:
-    """How papermill writes executed.ipynb: whole or not at all, so that a full disk leaves the last one readable."""
+    """How papermill reads a notebook, mended, and writes it: whole or not at all, as on a disk that is full."""
+
+    def read(self, path: str) -> str:
+        return nbformat.writes(read_notebook(Path(path.removeprefix(WHOLE))))
 
     def write(self, text: str, path: str) -> None:
-        with atomic_file(Path(path.removeprefix(WHOLE))) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_whole(Path(path.removeprefix(WHOLE)), text)
 
     def pretty_path(self, path: str) -> str:
         return path.removeprefix(WHOLE)
@@ -184,7 +192,7 @@ def _engine() -> str:
                 startup_timeout=start_timeout,
                 iopub_timeout=60,
                 store_widget_state=False,
-                on_cell_start=lambda cell, cell_index: monitor.cell_started(cell),
+                on_cell_start=lambda cell, cell_index: is_run(cell) and monitor.cell_started(),
             )
             client.monitor = monitor
             client.execute(env=environment, cwd=str(folder), stdout=subprocess.DEVNULL, stderr=log)

@@ -67,18 +67,17 @@ def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)")
     comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
     parameters = {}
     for line in body:
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
-        for target in targets:
-            if isinstance(target, ast.Name) and isinstance(line, ast.Assign | ast.AnnAssign) and line.value:
-                try:
-                    default = ast.literal_eval(line.value)
-                    kind = "" if default is None else type(default).__name__
-                except ValueError:
-                    default, kind = ast.unparse(line.value), ""
-                annotation = getattr(line, "annotation", None)
-                if annotation is not None:
-                    quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
-                    kind = annotation.value if quoted else ast.unparse(annotation)
+        if not isinstance(line, ast.Assign | ast.AnnAssign) or line.value is None:
+            continue
+        try:
+            default = ast.literal_eval(line.value)
+            kind = "" if default is None else type(default).__name__
+        except ValueError:
+            default, kind = ast.unparse(line.value), ""
+        if isinstance(line, ast.AnnAssign):
+            kind = ast.unparse(line.annotation).strip("'\"")  # "InputPath" may stand in quotes
+        for target in line.targets if isinstance(line, ast.Assign) else [line.target]:
+            if isinstance(target, ast.Name):
                 parameters[target.id] = Parameter(target.id, kind, default, comments.get(line.end_lineno or 0, ""))
     return parameters
 
@@ -123,10 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fitted(value: Any, adapter: TypeAdapter) -> Any:
-    """The value in its declared type: as it came where the type takes that, else converted where nothing is lost.
-
-    A text may be a list, a mapping, true or false in YAML, as on the command line; of `bool | str` "true" stays a text.
-    """
+    """The value in its declared type: as it came where the type takes that, else converted where nothing is lost."""
     with suppress(ValidationError):
         return adapter.validate_python(value, strict=True)
     with suppress(ValidationError):

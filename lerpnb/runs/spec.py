@@ -16,7 +16,6 @@ from nbformat import NotebookNode
 from lerpnb.errors import RunError
 from lerpnb.project import project_root
 from lerpnb.runs.inputs import contents, fingerprint, located
-from lerpnb.runs.monitor import is_run
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
@@ -24,10 +23,7 @@ ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 
 @dataclass(frozen=True)
 class RunSpec:
-    """All that one run needs, as plain values: it travels to other machines as JSON.
-
-    `prepare` makes it. Nothing in it is located, checked or hashed again.
-    """
+    """All that one run needs, checked, located and hashed by `prepare`: plain values that travel as JSON."""
 
     name: str
     to: str  # the address of the folder of runs
@@ -64,7 +60,13 @@ class Notebook:
     def read(cls, notebook: str | Path, call: str = "") -> "Notebook":
         path = find_notebook(notebook)
         call = call or f'run("{path.stem}")'
-        node = _read(path, call)
+        try:
+            node = read_notebook(path)
+        except Exception as error:  # nbformat raises whatever its parts raise
+            raise RunError(f"{call}: {path.name} is no notebook: {str(error).splitlines()[0]}") from error
+        language = node.metadata.get("kernelspec", {}).get("language", "python")
+        if language != "python":
+            raise RunError(f"{call}: {path.name} is written in {language}.\nOnly Python notebooks are run.")
         source = {"name": path.name, "sha256": source_hash(node)} | _commit(path)
         return cls(path, parameters_of(node, call), source, sum(map(is_run, node.cells)))
 
@@ -73,11 +75,6 @@ class Notebook:
         inputs = {name for name, parameter in self.takes.items() if parameter.is_input}
         return located(checked(parameters, self.takes, call), inputs, self.path.parent, call)
 
-    def values(self, given: dict[str, Any]) -> dict[str, Any]:
-        """All parameters, the defaults too, as JSON knows them."""
-        values = {key: parameter.default for key, parameter in self.takes.items()} | given
-        return json.loads(json.dumps(values, default=str))  # a default may be anything
-
     def spec(self, name: str, given: dict[str, Any], to: str, call: str, **options: Any) -> RunSpec:
         """The spec of a run with these checked parameters; options are further fields of it."""
         for limit, unit in (("time_limit", "seconds"), ("memory_limit", "GiB")):
@@ -85,20 +82,13 @@ class Notebook:
             if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 takes = f"It takes {unit}, a number above 0, or None for no limit."
                 raise RunError(f"{call}: {limit} is {value!r}.\n{takes}")
-        values = self.values(given)
+        values = {key: parameter.default for key, parameter in self.takes.items()} | given
+        values = json.loads(json.dumps(values, default=str))  # a default may be anything
         files = contents({key: values[key] for key in values if self.takes[key].is_input}, self.path.parent)
-        return RunSpec(
-            name,
-            to,
-            str(self.path),
-            given,
-            fingerprint(self.source["sha256"], values, files),
-            values=values,
-            files=files,
-            source=self.source,
-            cells=self.cells + bool(given),  # papermill adds a cell for what is given
-            **options,
-        )
+        identity = fingerprint(self.source["sha256"], values, files)
+        cells = self.cells + bool(given)  # papermill adds a cell for what is given
+        known = {"values": values, "files": files, "source": self.source, "cells": cells}
+        return RunSpec(name, to, str(self.path), given, identity, **known, **options)
 
 
 def prepare(
@@ -106,12 +96,9 @@ def prepare(
     parameters: dict[str, Any] | None = None,
     name: str | None = None,
     to: str | Path = "runs",
-    *,
-    time_limit: float | None = None,
-    memory_limit: float | None = None,
-    environment: dict[str, str] | None = None,
+    **options: Any,
 ) -> RunSpec:
-    """Check everything that a run needs, before a kernel starts. Arguments and errors are those of `run`."""
+    """Check everything that a run needs, before a kernel starts. Arguments, options and errors are those of `run`."""
     source = Notebook.read(notebook)
     call = f'run("{source.path.stem}")'
     given = source.checked(parameters or {}, call)
@@ -121,8 +108,7 @@ def prepare(
             f"{call}: {name!r} is no name for a run.\n"
             "It starts with a letter or digit, holds letters, digits, spaces and .,_-+= and does not end in .failed."
         )
-    limits = {"time_limit": time_limit, "memory_limit": memory_limit, "environment": environment or {}}
-    return source.spec(name, given, str(to), call, **limits)
+    return source.spec(name, given, str(to), call, **options)
 
 
 def find_notebook(notebook: str | Path) -> Path:
@@ -137,6 +123,11 @@ def find_notebook(notebook: str | Path) -> Path:
     raise RunError(f'run("{notebook}"): no such notebook.\n{hint}')
 
 
+def read_notebook(path: Path) -> NotebookNode:
+    """A notebook as nbformat 4; raises whatever nbformat raises."""
+    return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+
+
 def source_hash(notebook: NotebookNode) -> str:
     """sha256 of a notebook's cells as their author wrote them: outputs, metadata and papermill's cells left out."""
     cells = [c for c in notebook.cells if not ADDED_BY_PAPERMILL & set(c.metadata.get("tags", []))]
@@ -144,15 +135,9 @@ def source_hash(notebook: NotebookNode) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read(path: Path, call: str) -> NotebookNode:
-    try:
-        node = nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat raises whatever its parts raise
-        raise RunError(f"{call}: {path.name} is no notebook: {str(error).splitlines()[0]}") from error
-    language = node.metadata.get("kernelspec", {}).get("language", "python")
-    if language != "python":
-        raise RunError(f"{call}: {path.name} is written in {language}.\nOnly Python notebooks are run.")
-    return node
+def is_run(cell: NotebookNode) -> bool:
+    """Whether a kernel gets this cell, and so counts it."""
+    return cell.cell_type == "code" and bool(cell.source.strip())
 
 
 def _commit(path: Path) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | Non
     """The runs of a folder, a row a run, from their run.json: facts, parameters and summary numbers as columns.
 
     Index: the folder's name. Columns: status, notebook, started (UTC), seconds, error, sweep; each parameter by its
-    name; each summary number by its name, such as "rise/strength/positive", with " low" and " high" for its 95 %
-    interval. A parameter that is called like one of these goes by "parameter NAME". Runs of lerpnb 0.1 are read too.
+    name, or "parameter NAME" where it is called like one of these; each summary number by its name, such as
+    "rise/strength/positive", with " low" and " high" for its 95 % interval. Runs of lerpnb 0.1 are read too.
 
     Folders that are no whole run are no error: `frame.attrs["unreadable"]` has each with its reason, and a warning
     names three. `frame.attrs["addresses"]` has each run's address.
@@ -60,8 +60,8 @@ def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | Non
         except Exception as error:  # pandas raises whatever its parser meets
             some = listed(frame.columns)
             raise RunError(f"read_runs(where={where!r}): {error}.\nColumns: {some}.") from error
-    places = {name: directory.address(name) for directory, name in folders}
-    frame.attrs = {"unreadable": unreadable, "addresses": {name: places[name] for name in frame.index}}
+    addresses = {name: directory.address(name) for directory, name in folders}
+    frame.attrs = {"unreadable": unreadable, "addresses": {name: addresses[name] for name in frame.index}}
     return frame
 
 
@@ -94,19 +94,16 @@ def read_curves(
     unreadable, parts = dict(frame.attrs["unreadable"]), []
     wanted = None if quantities is None else set(quantities)
     for name, address in frame.attrs["addresses"].items():
-        directory = RunDirectory(address)
-        data = directory.read("", "curve.parquet")
-        if data is None:
+        if (data := RunDirectory(address).read("", "curve.parquet")) is None:
             continue
         try:
             file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
-            table = with_kinds(file.read(columns=[name for name in CURVE if name in file.schema.names]).to_pandas())
-            table = table[CURVE]
+            table = with_kinds(file.read(columns=[c for c in CURVE if c in file.schema.names]).to_pandas())[CURVE]
         except (pa.ArrowException, OSError, ValueError, KeyError):
             unreadable[name] = "curve.parquet is damaged"
             warnings.warn(f"read_curves(runs): {name}: curve.parquet is damaged.", stacklevel=2)
             continue
-        parts.append(table[table["quantity"].isin(wanted)] if wanted is not None else table)
+        parts.append(table if wanted is None else table[table["quantity"].isin(wanted)])
         parts[-1].insert(0, "run", name)
     curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *CURVE])
     curves.attrs = {"unreadable": unreadable, "addresses": frame.attrs["addresses"]}
@@ -120,11 +117,9 @@ def _folders(runs: str | Path | Iterable[str | Path], call: str) -> list[tuple[R
         if directory.local and not Path(directory.root).is_dir():
             raise RunError(f"{call}: no folder {runs}.\nPass the folder of runs, or a list of run folders.")
         return [(directory, name) for name in directory.names()]
-    parents: dict[str, RunDirectory] = {}
-    folders = []
-    for address in map(str, runs):
-        parent, _, name = address.rstrip("/").rpartition("/")
-        folders.append((parents.setdefault(parent, RunDirectory(parent or ".")), name))
+    parts = [str(address).rstrip("/").rpartition("/") for address in runs]
+    parents = {parent: RunDirectory(parent or ".") for parent, _, _ in parts}
+    folders = [(parents[parent], name) for parent, _, name in parts]
     names = [name for _, name in folders]
     if twice := [name for name in names if names.count(name) > 1]:
         raise RunError(f"{call}: two runs are called {twice[0]!r}.\nRead them one folder at a time.")

@@ -34,6 +34,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file by `atomic_file`, in UTF-8."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def atomic_folder(path: Path, keep: str | None = None) -> Iterator[Path]:
     """Yield a path for a new folder beside `path`; what is made there takes its place when the block ends well.

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from lerpnb.utils.atomic import atomic_file
+from lerpnb.utils.atomic import write_whole
 from lerpnb.utils.environment import FILE
 
 Item = TypeVar("Item")
@@ -108,5 +108,5 @@ def _reported(iterable: Iterable[Item], total: int | None, label: str) -> Iterat
 
 
 def _write(path: Path, state: dict) -> None:
-    with contextlib.suppress(OSError), atomic_file(path) as temporary:  # a full disk must not stop the work itself
-        temporary.write_text(json.dumps(state), encoding="utf-8")
+    with contextlib.suppress(OSError):  # a full disk must not stop the work itself
+        write_whole(path, json.dumps(state))

@@ -20,7 +20,7 @@ from lerpnb.runs.report.exporter import render
 from lerpnb.runs.report.images import PLOTLY, static_images, with_images
 from lerpnb.runs.report.sanitize import redact
 from lerpnb.runs.spec import source_hash
-from lerpnb.utils.atomic import atomic_file
+from lerpnb.utils.atomic import write_whole
 
 MAX_BYTES = {".ipynb": 1_500_000, ".html": 8_000_000, "all": 20_000_000}
 PICTURE = "picture"  # tag of the cell whose figure becomes the image
@@ -49,8 +49,7 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     page, image = file.with_suffix(".html"), file.with_suffix(".png")
     for path, text in ((file, nbformat.writes(node) + "\n"), (page, render(node, redact(facts), run))):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     tagged = [cell.outputs for cell in node.cells if PICTURE in cell.metadata.get("tags", [])]
     figures = [out.data[PLOTLY] for outputs in tagged for out in outputs if PLOTLY in out.get("data", {})]
     drawn = [png for png in static_images(figures[:1], width=1000, scale=2) if png is not None]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from lerpnb import assets, cli
+from lerpnb.cli import commands
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import AssetError, RunError
 from lerpnb.evaluation.cache import Cache
@@ -181,7 +182,7 @@ def test_store_shows_what_is_kept_and_clear_empties_it(monkeypatch, tmp_path, ca
 def test_accuracy_is_told_by_source(monkeypatch, capsys):
     asked = []
     found = {"rotten_tomatoes": 0.8125, "imdb": 0.9}
-    monkeypatch.setattr("lerpnb.cli.held_out_accuracy", lambda *given: asked.append(given) or found)
+    monkeypatch.setattr("lerpnb.cli.commands.held_out_accuracy", lambda *given: asked.append(given) or found)
     with pytest.raises(SystemExit) as stop:
         cli.main(["accuracy", "data/scorer", "--n", "600"])
     assert stop.value.code == 0 and asked == [("data/scorer", 600)]
@@ -201,7 +202,7 @@ def test_accuracy_is_of_the_held_out_texts_that_have_the_scorers_labels(tiny, tm
         return Corpus(tuple(tiny.TEXTS[:4]), (0, 1, 0, 1), tuple(label.lower() for label in labels), source)
 
     monkeypatch.setattr("lerpnb.data.splits.held_out", some)
-    found = cli.held_out_accuracy(tiny.save(tiny.classifier(labels), tmp_path, tiny.tokenizer()), 7)
+    found = commands.held_out_accuracy(tiny.save(tiny.classifier(labels), tmp_path, tiny.tokenizer()), 7)
     assert asked == [(source, 7) for source in sources] and list(found) == sources
     assert all(value in (0, 0.25, 0.5, 0.75, 1) for value in found.values())
 

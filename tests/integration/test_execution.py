@@ -20,8 +20,8 @@ from lerpnb.errors import RunError
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs import execution, recording, spec, staging
-from lerpnb.runs.monitor import KernelMonitor
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
+from lerpnb.runs.progress_line import ProgressLine
 from lerpnb.runs.report import exporter
 from lerpnb.utils import progress
 from lerpnb.utils.atomic import replace_folder
@@ -615,8 +615,7 @@ def test_a_log_gets_one_line_a_change(tmp_path, capsys, monkeypatch, state, line
     file = tmp_path / "progress.json"
     if state:
         file.write_text(json.dumps({**state, "started": 1000.0, "now": 1020.0}), encoding="utf-8")
-    watch = KernelMonitor("demo", 4, file)
-    watch.cell = 2
-    watch._show()
-    watch._show()
+    watch = ProgressLine("demo", 4, file)
+    watch.show(2, 1.0)
+    watch.show(2, 1.0)
     assert capsys.readouterr().err == line

@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lerpnb import cli
 from lerpnb.errors import RunError
 from lerpnb.runs import execution
-from lerpnb.runs.monitor import KernelMonitor
+from lerpnb.runs.progress_line import ProgressLine
 from lerpnb.runs.report import exporter
 from lerpnb.utils import progress
 from lerpnb.utils.environment import FILE
@@ -279,9 +279,9 @@ def test_clock_going_back(notebook, monkeypatch, capsys):
     assert 0.1 <= found["seconds"] < 30 and found["finished"] >= found["started"] == "2033-05-18T03:33:20+00:00"
     file = Path("progress.json")
     file.write_text(json.dumps({"label": "walk", "done": 1, "total": 2, "started": 2e9, "now": 2e9 + 60}))
-    watch = KernelMonitor("night", 1, file)
-    watch._show()
-    assert capsys.readouterr().err == "" and watch._age(2e9 + 60) < 30
+    watch = ProgressLine("night", 1, file)
+    watch.show(0, 1.0)
+    assert capsys.readouterr().err == "" and watch.age(2e9 + 60) < 30
     monkeypatch.setenv(FILE, str(file))
     assert [*progress.track("ab", label="walk")] == ["a", "b"]
     assert capsys.readouterr().out.startswith("walk: 2 of 2 in 0.")

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbconvert.exporters.html import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
@@ -25,7 +24,8 @@ from traitlets import default
 from lerpnb.errors import LerpError, RunError
 from lerpnb.runs.parameters import parameters_of
 from lerpnb.runs.report.sanitize import redact, sanitize
-from lerpnb.utils.atomic import atomic_file
+from lerpnb.runs.spec import read_notebook
+from lerpnb.utils.atomic import write_whole
 from lerpnb.utils.progress import time_text
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -45,7 +45,7 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     Raises:
         RunError: nothing to read there, or what is there is no notebook, or `output` cannot be written.
 
-    >>> import tempfile
+    >>> import nbformat, tempfile
     >>> notebook = Path(tempfile.mkdtemp()) / "seven.ipynb"
     >>> nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Seven")]), notebook)
     >>> write_report(notebook).name
@@ -56,7 +56,7 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     if not notebook.is_file():
         raise RunError(f"{call}: no file {notebook}.\nPass a run folder or an executed .ipynb.")
     try:
-        node = nbformat.read(notebook, as_version=4)
+        node = read_notebook(notebook)
     except Exception as error:  # nbformat raises whatever its parts raise
         raise RunError(f"{call}: {notebook} is no notebook.\nPass an executed .ipynb.") from error
     if output is None:
@@ -64,9 +64,7 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     output = _writable(Path(output), call)
     if output.resolve() == notebook.resolve():
         raise RunError(f"{call}: {output} is the notebook. Name another file for its page.")
-    facts = facts_beside(notebook) or facts_within(node)
-    with atomic_file(output) as temporary:
-        temporary.write_text(render(node, facts, notebook.parent, code), encoding="utf-8")
+    write_whole(output, render(node, _facts_beside(notebook) or _facts_within(node), notebook.parent, code))
     return output
 
 
@@ -76,7 +74,7 @@ def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True)
     return LerpnbExporter(exclude_input=not code).from_notebook_node(notebook, resources)[0]
 
 
-def facts_beside(notebook: Path) -> dict:
+def _facts_beside(notebook: Path) -> dict:
     """What the `run.json` beside a run's executed.ipynb holds; empty for any other notebook."""
     with suppress(OSError, ValueError, TypeError):  # TypeError: damaged, so that it holds something else
         if notebook.name == "executed.ipynb":
@@ -84,7 +82,7 @@ def facts_beside(notebook: Path) -> dict:
     return {}
 
 
-def facts_within(notebook: NotebookNode) -> dict:
+def _facts_within(notebook: NotebookNode) -> dict:
     """The facts in a notebook that was not run by lerpnb: its parameters, and those of its first curve."""
     facts: dict[str, Any] = {}
     with suppress(LerpError):
@@ -92,8 +90,7 @@ def facts_within(notebook: NotebookNode) -> dict:
         facts["parameters"] |= notebook.metadata.get("papermill", {}).get("parameters", {})
     for cell in notebook.cells:
         for out in cell.get("outputs", []):
-            layout = (out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}
-            meta = layout.get("meta")
+            meta = ((out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}).get("meta")
             if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
                 return facts | {key: value for key, value in meta["facts"].items() if key != "seconds"}
     return facts
@@ -135,8 +132,8 @@ class LerpnbExporter(HTMLExporter):
         resources = dict(resources or {})
         place = resources.setdefault("metadata", {})
         if "facts" not in resources:
-            beside = facts_beside(Path(place.get("path", ""), f"{place.get('name')}.ipynb"))
-            resources["facts"] = beside or facts_within(nb)
+            beside = _facts_beside(Path(place.get("path", ""), f"{place.get('name')}.ipynb"))
+            resources["facts"] = beside or _facts_within(nb)
         facts = redact(resources["facts"])
         nb = redact(nb)
         figures, images = _take_figures(nb)
@@ -178,10 +175,7 @@ def _policy(scripts: list[str]) -> str:
 
 
 def _take_figures(nb: NotebookNode) -> tuple[list[dict], dict[str, str]]:
-    """Move every Plotly figure out of the notebook and drop widgets.
-
-    Returns the figures, and what stands in the place of each for readers without scripts: a mark -> its static image.
-    """
+    """Move every Plotly figure out of the notebook, and drop widgets; the figures, and a mark -> its static image."""
     figures: list[dict] = []
     images: dict[str, str] = {}
     nb.metadata.pop("widgets", None)
@@ -199,15 +193,12 @@ def _take_figures(nb: NotebookNode) -> tuple[list[dict], dict[str, str]]:
         alt = meta.get("alt") if isinstance(meta, dict) else title.get("text") if isinstance(title, dict) else title
         label = html.escape(re.sub(r"<[^>]*>", " ", alt or f"Figure {number}"))
         png = "".join(out.data.get("image/png", "").split())
-        image = (
-            f'<noscript><img src="data:image/png;base64,{html.escape(png)}" alt="{label}"></noscript>' if png else ""
-        )
-        images[mark := f"image-{uuid.uuid4().hex}"] = image
+        image = f'<img src="data:image/png;base64,{html.escape(png)}" alt="{label}">'
+        images[mark := f"image-{uuid.uuid4().hex}"] = f"<noscript>{image}</noscript>" if png else ""
         figures.append(figure)
         place = f'id="figure-{number}" class="figure" role="group" aria-label="{label}"'
-        out["data"] = NotebookNode(
-            {"text/html": f'<div {place} style="height: {int(layout.get("height") or 450)}px">{mark}</div>'}
-        )
+        height = int(layout.get("height") or 450)
+        out["data"] = NotebookNode({"text/html": f'<div {place} style="height: {height}px">{mark}</div>'})
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if out.get("data", True)]

@@ -17,9 +17,6 @@ from lerpnb.runs.spec import Notebook, RunSpec
 from lerpnb.utils.progress import seconds_of
 
 LONGEST = 120  # letters of a run's name
-SAFE = set(string.ascii_letters + string.digits + " .,=+-_")
-
-
 Values = Annotated[list[Any], Field(min_length=1)]
 
 
@@ -180,12 +177,12 @@ def _known(names: Iterable[str], takes: dict[str, Parameter], call: str) -> None
 
 def _varying(sweep: _File, call: str) -> list[str]:
     """The parameters of the grid and of the list, each of them given once."""
-    listed = list(dict.fromkeys(key for entry in sweep.entries for key in entry))
-    places = {"parameters": list(sweep.parameters), "grid": list(sweep.grid), "list": listed}
+    listed = {key: None for entry in sweep.entries for key in entry}
+    places = {"parameters": sweep.parameters, "grid": sweep.grid, "list": listed}
     for one, other in itertools.combinations(places, 2):
         if twice := [key for key in places[one] if key in places[other]]:
             raise RunError(f"{call}: parameter {twice[0]!r} is in {one} and in {other}.\nGive it in one of them.")
-    return [*listed, *places["grid"]]
+    return [*listed, *sweep.grid]
 
 
 def _rows(sweep: _File) -> Iterator[dict[str, Any]]:
@@ -197,35 +194,30 @@ def _rows(sweep: _File) -> Iterator[dict[str, Any]]:
 def _fields(pattern: str, takes: dict[str, Parameter], call: str) -> list[str]:
     """The parameters that a pattern of names asks for; nothing but whole parameters, with a format at most."""
     try:
-        parts = list(string.Formatter().parse(pattern))
+        parts = [part for part in string.Formatter().parse(pattern) if part[1] is not None]
     except ValueError as error:
         raise RunError(f"{call}: name: {pattern!r} is no pattern: {error}.\nWrite it as 'seed{{seed}}'.") from error
-    fields = [name for _, name, _, _ in parts if name is not None]
-    for name, (_, _, shape, conversion) in zip(fields, (p for p in parts if p[1] is not None), strict=True):
+    for _, name, shape, conversion in parts:
         if conversion or "{" in (shape or ""):
             raise RunError(f"{call}: name: {pattern!r} is no pattern.\nWrite it as 'seed{{seed}}' or 'lo{{lo:g}}'.")
-        _known([name], takes, f"{call}: name")
-    return fields
+        _known([str(name)], takes, f"{call}: name")
+    return [str(part[1]) for part in parts]
 
 
 def _name(pattern: str, values: dict[str, Any], call: str) -> str:
     """A run's name: of a path its last part, and what is no letter, digit or one of " .,=+-_" as a "-"."""
     plain = {key: Path(value).name if isinstance(value, str) else value for key, value in values.items()}
-    plain = {key: int(value) if _is_whole(value) else value for key, value in plain.items()}
+    whole = {key: int(value) for key, value in plain.items() if isinstance(value, float) and value.is_integer()}
     try:
-        text = string.Formatter().vformat(pattern, (), plain)
+        text = pattern.format(**plain | whole)
     except (ValueError, TypeError) as error:
         raise RunError(f"{call}: name: {pattern!r} does not fit its parameters: {error}.") from error
-    name = "".join(c if c in SAFE or c.isalnum() else "-" for c in text).strip(" .-")
+    name = "".join(c if c in " .,=+-_" or c.isalnum() else "-" for c in text).strip(" .-")
     if not name or not (name[0].isalnum() or name[0] == "_") or name.endswith(".failed"):
         raise RunError(f"{call}: {text!r} is no name for a run.\nIt starts with a letter or digit.")
     if len(name) > LONGEST:
         raise RunError(f"{call}: a name of {len(name)} letters: {name[:40]}...\nGive a shorter pattern as `name`.")
     return name
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, float) and value.is_integer()
 
 
 def _last(then: _Then | None, file: Path, call: str) -> dict[str, Any] | None:

@@ -49,9 +49,8 @@ class SweepView:
         self._shown: dict[int, str] = {}
         self._progress: dict[int, tuple[float, str]] = {}  # row -> when it was seen to run, and what it last wrote
         self._looked, self._start = -self.FAR, time.monotonic()
-        self._live = (
-            Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
-        )
+        terminal = self.console.is_terminal
+        self._live = Live(console=self.console, auto_refresh=False, transient=True) if terminal else None
 
     def __enter__(self) -> "SweepView":
         if self._live:
@@ -88,13 +87,17 @@ class SweepView:
         self._looked = now
         for row in self.rows:
             if row.status in ("waiting", "running"):
-                text = progress_of(self.runs, row.spec.name)
-                if text is not None:
+                if (text := progress_of(self.runs, row.spec.name)) is not None:
                     row.status = "running"
                     self._progress[id(row)] = (self._progress.get(id(row), (now,))[0], text)
 
+    def _ended(self) -> str:
+        return f"{sum(row.status in ENDED for row in self.rows)} of {len(self.rows)}"
+
+    def _to_go(self) -> str:
+        return f", about {time_text(left)} left" if (left := self.left()) else ""
+
     def _lines(self) -> None:
-        ended = sum(row.status in ENDED for row in self.rows)
         for row in self.rows:
             if row.status == "waiting" or self._shown.get(id(row)) == row.status:
                 continue
@@ -102,15 +105,11 @@ class SweepView:
             line = f"{self.name}: {row.spec.name}: {row.status}"
             if row.status in ENDED:
                 line += f" in {time_text(row.seconds)}" if row.seconds and row.status in ("done", "failed") else ""
-                line += f": {row.why}" if row.why else ""
-                line += f"; {ended} of {len(self.rows)}"
-                line += f", about {time_text(left)} left" if (left := self.left()) else ""
+                line += f"{f': {row.why}' if row.why else ''}; {self._ended()}{self._to_go()}"
             self.console.print(Text(line), soft_wrap=True)
 
     def _table(self) -> Table:
-        ended = sum(row.status in ENDED for row in self.rows)
-        title = f"{self.name}: {ended} of {len(self.rows)}, {time_text(time.monotonic() - self._start)}"
-        title += f", about {time_text(left)} left" if (left := self.left()) else ""
+        title = f"{self.name}: {self._ended()}, {time_text(time.monotonic() - self._start)}{self._to_go()}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("run", "status", "time", ""):
             table.add_column(column, overflow="ellipsis", no_wrap=True)
@@ -118,9 +117,8 @@ class SweepView:
         for row in order[:SHOWN]:
             since, text = self._progress.get(id(row), (None, ""))
             seconds = time.monotonic() - since if row.status == "running" and since else row.seconds
-            style = STYLES.get(row.status, "red")
-            spent = time_text(seconds) if seconds else ""
-            table.add_row(Text(row.spec.name), Text(row.status, style), spent, Text(row.why or _short(text, row)))
+            status, spent = Text(row.status, STYLES.get(row.status, "red")), time_text(seconds) if seconds else ""
+            table.add_row(Text(row.spec.name), status, spent, Text(row.why or text.removeprefix(f"{row.spec.name}: ")))
         if len(order) > SHOWN:
             table.add_row(f"and {len(order) - SHOWN} more")
         return table
@@ -132,9 +130,9 @@ def summary(rows: list[Row]) -> str:
     header = ["run", "status", "time", *names, "why" if any(row.why for row in rows) else ""]
     lines = []
     for row in rows:
-        spent = time_text(row.seconds) if row.seconds else ""
-        numbers = [_number((row.summary or {}).get(name)) for name in names]
-        lines.append([row.spec.name, row.status, spent, *numbers, row.why])
+        values = {name: float(number["value"]) for name, number in (row.summary or {}).items()}
+        numbers = [f"{values[name]:+.3f}".replace("+nan", "NaN") if name in values else "" for name in names]
+        lines.append([row.spec.name, row.status, time_text(row.seconds) if row.seconds else "", *numbers, row.why])
     return text_table(header, lines, right=range(2, len(names) + 3))
 
 
@@ -153,12 +151,3 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iter
     text = StringIO()
     Console(file=text, width=WIDEST).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def _short(text: str, row: Row) -> str:
-    return text.removeprefix(f"{row.spec.name}: ")
-
-
-def _number(number: dict[str, Any] | None) -> str:
-    value = float(number["value"]) if number else None
-    return "" if value is None else "NaN" if value != value else f"{value:+.3f}"

@@ -26,6 +26,7 @@ from lerpnb.runs.sweeps.display import Row, SweepView
 from lerpnb.runs.sweeps.worker import FAR, failed, outcome, recorded, run_one, take_lane
 
 PATIENCE = 30.0  # seconds without a scheduler before a sweep gives up
+Place = tuple[Executor, int, Callable[[], bool]]  # where runs go, how many at a time, and whether it is still there
 
 
 def sweep(
@@ -61,27 +62,21 @@ def sweep(
 
 
 def perform(
-    config: SweepConfig,
-    to: str | Path,
-    *,
-    jobs: int | None = None,
-    retry_failed: bool = False,
-    dask: str | None = None,
+    config: SweepConfig, to: str | Path, *, jobs: int | None = None, retry_failed: bool = False, dask: str | None = None
 ) -> list[Row]:
     """Do the runs of a sweep, and then the one that compares them; a row for each, in order."""
     rows, runs = rows_of(config, to, retry_failed), RunDirectory(to)
     stop = f".stop-{uuid.uuid4().hex[:8]}"
     todo = [row for row in rows if row.status == "waiting"]
-    view = SweepView(config.name, rows, runs)
-    with view:
+    with SweepView(config.name, rows, runs) as view:
         if todo or config.then:
-            with _executor(jobs, dask, config.resources) as (executor, lanes, alive):
-                view.lanes = lanes
-                _work(executor, todo, runs, stop, retry_failed, view, alive)
+            place = _cluster(dask, config.resources) if dask else _threads(jobs)
+            with place as (executor, view.lanes, alive):
+                _work(executor, todo, stop, retry_failed, view, alive)
                 done = [row.spec.name for row in rows if row.status in ("done", "skipped")]
                 if spec := config.last(done, to):
                     rows.append(_row(spec, runs, retry_failed))
-                    _work(executor, [r for r in rows[-1:] if r.status == "waiting"], runs, stop, True, view, alive)
+                    _work(executor, [r for r in rows[-1:] if r.status == "waiting"], stop, True, view, alive)
     return rows
 
 
@@ -128,13 +123,7 @@ def _row(spec: RunSpec, runs: RunDirectory, retry_failed: bool) -> Row:
 
 
 def _work(
-    executor: Executor,
-    rows: list[Row],
-    runs: RunDirectory,
-    stop: str,
-    again: bool,
-    view: SweepView,
-    alive: Callable[[], bool],
+    executor: Executor, rows: list[Row], stop: str, again: bool, view: SweepView, alive: Callable[[], bool]
 ) -> None:
     """Send the runs to the executor and follow them to their ends."""
     futures: dict[Future, Row] = {}
@@ -153,11 +142,11 @@ def _work(
                 )
             for future in ended:
                 row = futures.pop(future)
-                row.became(_outcome(future, row, runs))
+                row.became(_outcome(future, row, view.runs))
             view.show()
     except KeyboardInterrupt:
         view.console.print(f"{view.name}: stopping; what is done stays")
-        _stop(futures, runs, stop, near=isinstance(executor, ThreadPoolExecutor))
+        _stop(futures, view.runs, stop, near=isinstance(executor, ThreadPoolExecutor))
         raise
 
 
@@ -187,14 +176,8 @@ def _outcome(future: Future, row: Row, runs: RunDirectory) -> dict:
 
 
 @contextlib.contextmanager
-def _executor(
-    jobs: int | None, dask: str | None, resources: dict[str, float]
-) -> Iterator[tuple[Executor, int, Callable[[], bool]]]:
-    """Where runs go, how many at a time, and whether it is still there."""
-    if dask:
-        with _cluster(dask, resources) as executor_and_lanes:
-            yield executor_and_lanes
-        return
+def _threads(jobs: int | None) -> Iterator[Place]:
+    """This machine: a thread a job, each with one of its GPUs."""
     cards = graphics_cards()
     jobs = jobs or len(cards) or 1
     lanes: queue.Queue = queue.Queue()
@@ -208,7 +191,8 @@ def _executor(
 
 
 @contextlib.contextmanager
-def _cluster(address: str, resources: dict[str, float]) -> Iterator[tuple[Executor, int, Callable[[], bool]]]:
+def _cluster(address: str, resources: dict[str, float]) -> Iterator[Place]:
+    """A Dask cluster."""
     try:
         from distributed import Client
     except ImportError:
@@ -218,10 +202,8 @@ def _cluster(address: str, resources: dict[str, float]) -> Iterator[tuple[Execut
     except (OSError, ValueError, TimeoutError) as error:
         raise RunError(f"sweep(dask={address!r}): no scheduler answers: {type(error).__name__}.") from error
     try:
-        lanes = sum(client.nthreads().values())
-        given = {"resources": resources} if resources else {}
-        executor = client.get_executor(pure=False, **given)
-        yield executor, max(lanes, 1), lambda: client.status == "running"
+        executor = client.get_executor(pure=False, **({"resources": resources} if resources else {}))
+        yield executor, max(sum(client.nthreads().values()), 1), lambda: client.status == "running"
         executor.shutdown(wait=False)
     finally:
         client.close(timeout=5)

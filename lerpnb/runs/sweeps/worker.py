@@ -38,43 +38,39 @@ def run_one(spec: RunSpec) -> dict:
     status is "done", "failed" or "stopped". Nothing is raised for a run that fails.
     """
     runs, interrupted, looked = RunDirectory(spec.to), False, time.monotonic()
-    package = str(Path(__file__).resolve().parents[3])
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH")]))
     lane = getattr(_lane, "environment", {})
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    sent = json.dumps(asdict(spec) | {"environment": lane | spec.environment}).encode()
-    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as log:
-        question.write(sent)
+    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as log:
+        question.write(json.dumps(asdict(spec) | {"environment": lane | spec.environment}).encode())
         question.seek(0)
-        with tempfile.TemporaryFile() as answer:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "lerpnb.runs.sweeps.worker"],
-                stdin=question,
-                stdout=answer,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": paths},
-                start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its runs
-            )
-            while child.poll() is None:
-                time.sleep(LOOK)
-                if not spec.stop or interrupted or time.monotonic() - looked < (0 if runs.local else FAR):
-                    continue
-                looked = time.monotonic()
-                if interrupted := runs.fs.exists(runs.path(spec.stop)):
-                    child.send_signal(signal.SIGINT)
-            answer.seek(0)
-            with suppress(ValueError, IndexError):
-                return json.loads(answer.read().decode().splitlines()[-1])
-            log.seek(0)
-            printed = log.read().decode(errors="replace")[-TAIL:].strip().splitlines() or ["it printed nothing"]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lerpnb.runs.sweeps.worker"],
+            stdin=question,
+            stdout=answer,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": paths},
+            start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its runs
+        )
+        while child.poll() is None:
+            time.sleep(LOOK)
+            if not spec.stop or interrupted or time.monotonic() - looked < (0 if runs.local else FAR):
+                continue
+            looked = time.monotonic()
+            if interrupted := runs.fs.exists(runs.path(spec.stop)):
+                child.send_signal(signal.SIGINT)
+        answer.seek(0)
+        with suppress(ValueError, IndexError):
+            return json.loads(answer.read().decode().splitlines()[-1])
+        log.seek(0)
+        printed = log.read().decode(errors="replace")[-TAIL:].strip().splitlines() or ["it printed nothing"]
     gone = f"its process ended with exit code {child.returncode}: {printed[-1]}"
-    status = "stopped" if interrupted else "failed"
-    return failed(spec.name, gone, status)
+    return failed(spec.name, gone, "stopped" if interrupted else "failed")
 
 
 def attempt(spec: RunSpec) -> dict:
     """Do one run here, unless another process has done it by the time this one holds the lock; what came of it."""
     runs = RunDirectory(spec.to)
-    before = _failure(runs, spec)
+    before = recorded(runs, spec.name, spec.identity)
     while True:
         with RunLock(runs, spec.name) as lock:
             sys.stderr = Echo(sys.stderr, lock)
@@ -134,11 +130,6 @@ class Echo:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
-
-
-def _failure(runs: RunDirectory, spec: RunSpec) -> dict | None:
-    facts = recorded(runs, spec.name, spec.identity)
-    return facts if facts and facts.get("status") != "done" else None
 
 
 def _run(spec: RunSpec, runs: RunDirectory, lock: RunLock) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from lerpnb.errors import RunError
-from lerpnb.runs import execution, kernel, kernel_main, monitor
+from lerpnb.runs import execution, kernel, kernel_main, outputs
 from lerpnb.runs.monitor import GIB, KernelMonitor
 from lerpnb.utils.environment import DEVICE
 
@@ -113,12 +113,10 @@ def test_what_torch_computed_on_is_told_at_the_end(monkeypatch, tmp_path):
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda, get_num_threads=lambda: 2))
     kernel_main._note_device()
-    assert execution._device(tmp_path) == {} and json.loads(file.read_text()) == {"device": "cpu, 2 threads"}
+    assert json.loads(file.read_text()) == {"device": "cpu, 2 threads"}
     cuda.is_initialized = lambda: True
-    file.rename(tmp_path / ".device.json")
-    monkeypatch.setenv(DEVICE, str(tmp_path / ".device.json"))
     kernel_main._note_device()
-    assert execution._device(tmp_path) == {"device": "NVIDIA X", "peak_gpu_memory_bytes": 7}
+    assert json.loads(file.read_text()) == {"device": "NVIDIA X", "peak_gpu_memory_bytes": 7}
 
 
 # ---------------------------------------------------------------- outputs
@@ -127,45 +125,45 @@ def test_what_torch_computed_on_is_told_at_the_end(monkeypatch, tmp_path):
 def test_a_long_value_and_a_long_error_are_shortened_in_their_middle():
     long = "a" * 700_000 + "b" * 700_000
     content = {"data": {"text/plain": long, "image/png": long}, "evalue": long, "traceback": [long, "short"]}
-    monitor.shorten(content)
+    outputs.shorten(content)
     short = "a" * 700_000 + "b" * 290_000 + "\n[400,000 characters are left out here]\n" + "b" * 10_000
     assert content["data"] == {"text/plain": short, "image/png": long}
     assert content["evalue"] == short and content["traceback"] == [short, "short"]
     for harmless in ({}, {"data": None}, {"data": {"text/plain": "x"}, "evalue": 3, "traceback": "x"}):
         before = dict(harmless)
-        monitor.shorten(harmless)
+        outputs.shorten(harmless)
         assert harmless == before
 
 
 @pytest.mark.parametrize("size", [1, 1000, 400_000, 2_500_000])
 def test_what_is_kept_does_not_depend_on_how_it_comes(size, monkeypatch):
-    monkeypatch.setattr(monitor, "MOST", 1000)
-    monkeypatch.setattr(monitor, "TAIL", 100)
+    monkeypatch.setattr(outputs, "MOST", 1000)
+    monkeypatch.setattr(outputs, "TAIL", 100)
     text = "".join(f"{i} " for i in range(700))
-    printed, kept = monitor.OutputCap(), ""
+    printed, kept = outputs.OutputCap(), ""
     for start in range(0, len(text), size):
         kept += printed.split(text[start : start + size])[0]
     assert kept + printed.rest() == f"{text[:900]}\n[{len(text) - 1000:,} characters are left out here]\n{text[-100:]}"
 
 
 def test_up_to_the_limit_all_is_kept(monkeypatch):
-    monkeypatch.setattr(monitor, "MOST", 1000)
-    monkeypatch.setattr(monitor, "TAIL", 100)
-    printed = monitor.OutputCap()
+    monkeypatch.setattr(outputs, "MOST", 1000)
+    monkeypatch.setattr(outputs, "TAIL", 100)
+    printed = outputs.OutputCap()
     assert printed.split("a" * 1000) == ("a" * 900, "a" * 100) and printed.rest() == "a" * 100
 
 
 def test_streams_are_joined_and_redrawn_lines_are_as_last_drawn():
     out, err = (lambda text, name=name: new_output("stream", name=name, text=text) for name in ("stdout", "stderr"))
     figure = new_output("display_data", {"text/plain": "figure"})
-    found = monitor.joined([err("warn"), out("a\r\n1 %\r2 %"), figure, out("\r3 %\nlast\r"), err("ed")])
+    found = outputs.joined([err("warn"), out("a\r\n1 %\r2 %"), figure, out("\r3 %\nlast\r"), err("ed")])
     assert found == [out("a\r\n3 %\nlast\r"), err("warned"), figure]
-    assert monitor.joined([]) == []
+    assert outputs.joined([]) == []
 
 
 def test_a_line_of_a_million_characters_is_joined_at_once():
     start = time.monotonic()
-    monitor.joined([new_output("stream", text="a" * 1_000_000)])
+    outputs.joined([new_output("stream", text="a" * 1_000_000)])
     assert time.monotonic() - start < 5  # nbclient's pattern takes a quarter of an hour
 
 

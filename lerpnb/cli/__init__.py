@@ -1,0 +1,5 @@
+"""The command line, `lerpnb --help`."""
+
+from lerpnb.cli.commands import main
+
+__all__ = ["main"]
