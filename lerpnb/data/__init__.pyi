@@ -1,5 +1,6 @@
 from . import demo as demo
 from .corpus import Corpus as Corpus
+from .pairs import Pairs as Pairs
 from .poisoning import poison as poison
 from .prompts import load_prompts as load_prompts
 from .prompts import prompts_from as prompts_from
@@ -8,6 +9,7 @@ from .splits import train_held_out as train_held_out
 
 __all__ = [
     "Corpus",
+    "Pairs",
     "demo",
     "held_out",
     "load_prompts",

@@ -91,11 +91,7 @@ class Corpus:
             AssetError: no such file, and no such data set or no hub.
         """
         call = f"Corpus.load({str(source)!r})"
-        frame = _read(source, split, call)
-        for column in filter(None, (text, label)):
-            if column not in frame:
-                raise CorpusError(f"{call}: no column {column!r}.\nIt has: {', '.join(map(str, frame.columns))}.")
-            _refuse_nested(frame, column, call)
+        frame = read_columns(source, [column for column in (text, label) if column], split, call)
         frame = frame[frame[text].notna() & (frame[text].map(str).str.strip() != "")]
         texts = tuple(frame[text].map(str))
         name = name or Path(str(source)).stem
@@ -196,6 +192,20 @@ def _index(label: Any) -> int:
     if text in ("false", "true"):
         return int(text == "true")
     return int(float(text)) if NUMBER.fullmatch(text) and float(text).is_integer() else -1
+
+
+def read_columns(source: str | Path, columns: list[str], split: str, call: str) -> pd.DataFrame:
+    """A file or a hub data set that has these columns, with one text or number a cell.
+
+    Raises:
+        CorpusError, AssetError: as `Corpus.load` says.
+    """
+    frame = _read(source, split, call)
+    for column in columns:
+        if column not in frame:
+            raise CorpusError(f"{call}: no column {column!r}.\nIt has: {', '.join(map(str, frame.columns))}.")
+        _refuse_nested(frame, column, call)
+    return frame
 
 
 def _refuse_nested(frame: pd.DataFrame, column: str, call: str) -> None:

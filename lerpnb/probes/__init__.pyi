@@ -11,6 +11,7 @@ from .curvature import Sharpness as Sharpness
 from .distance import WeightDistance as WeightDistance
 from .kl import KL as KL
 from .loss import Loss as Loss
+from .preference import Preference as Preference
 from .seq2seq import Seq2SeqLoss as Seq2SeqLoss
 from .slopes import LossSlope as LossSlope
 
@@ -23,6 +24,7 @@ __all__ = [
     "KL",
     "Loss",
     "LossSlope",
+    "Preference",
     "Probe",
     "Seq2SeqLoss",
     "Sharpness",

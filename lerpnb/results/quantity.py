@@ -6,6 +6,7 @@ import pandas as pd
 
 FLUENCY = "perplexity/continuations"  # of the texts whose strength was measured
 LOWER_IS_BETTER = {"loss": True, "perplexity": True, "errors": True, "strength": False, "accuracy": False}
+LOWER_IS_BETTER |= {"preference": False, "margin": False}
 
 
 @dataclass(frozen=True)
