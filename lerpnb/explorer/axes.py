@@ -11,29 +11,18 @@ from lerpnb.utils.text import show
 class FixedAxes:
     """The lines of a `MultiLine` besides its first, each at a step of its slider; none for a single line.
 
-    Args:
-        path: a `MultiLine`, whose first line is explored, or a `Line`.
-        alphas: the steps, the same for all lines.
-
-    Attributes:
-        first: name of the line that is explored; "" where it is the only one.
-        at: name -> alpha of the others.
+    first: name of the line that is explored, "" where it is the only one; at: name -> alpha of the others.
     """
 
     def __init__(self, path: Line | MultiLine, alphas: Sequence[float]):
         self.path, self.alphas = path, list(alphas)
         names = path.names if isinstance(path, MultiLine) else ("",)
         self.first = names[0]
-        middle = min(self.alphas, key=lambda alpha: abs(alpha - 0.5))
-        self.at = dict.fromkeys(names[1:], middle)
+        self.at = dict.fromkeys(names[1:], min(self.alphas, key=lambda alpha: abs(alpha - 0.5)))
         self._line: tuple[dict, Line] | None = None
 
     def move(self, name: str, alpha: float) -> None:
-        """Put a slider at the step nearest to an alpha.
-
-        Raises:
-            AlphaError: no such line, or the one that is explored.
-        """
+        """Put a slider at the step nearest to an alpha."""
         if name not in self.at:
             known = ", ".join(self.at) or "none, since the path is a single line"
             raise AlphaError(f"explore(): there is no other line {name!r}. The others are: {known}.")
@@ -43,9 +32,8 @@ class FixedAxes:
         """The first line, with the others where they stand now; the same object until one of them is moved."""
         if not isinstance(self.path, MultiLine):
             return self.path
-        at = self.at
-        if self._line is None or self._line[0] != at:
-            self._line = at, self.path.line((None, *at.values()))
+        if self._line is None or self._line[0] != self.at:
+            self._line = self.at, self.path.line((None, *self.at.values()))
         return self._line[1]
 
     def steps(self) -> list[dict]:

@@ -24,11 +24,7 @@ def in_turn(steps: Iterator) -> Iterator:
 class BackgroundJob:
     """Runs a job, which is an iterator of steps, in a thread; a newer job stops an older one before its next step.
 
-    A thread, and not a task on the kernel's loop: a task would hold the loop for a whole step and stand still while a
-    cell runs; JupyterLab's messages to widgets are handled in a thread of their own (a subshell) anyway.
-
-    Args:
-        on_error: called with the exception that ended a job.
+    A thread, and not a task on the kernel's loop, which a task would hold for a whole step.
 
     >>> job = BackgroundJob(print)
     >>> job.start(iter([1, 2, 3]))
@@ -47,7 +43,6 @@ class BackgroundJob:
         return self._newest is not None and self._newest.is_alive()
 
     def start(self, steps: Iterator) -> None:
-        """Stop the present job, and go through the steps of another one."""
         self._error = None
         self._newest = threading.Thread(target=self._run, args=(steps,), name="lerpnb-explorer", daemon=True)
         self._newest.start()

@@ -45,15 +45,7 @@ class Bars:
 
 
 class Engine:
-    """All alphas of a line side by side, or one after the other where `unsupported_reason` says why.
-
-    Args:
-        line: with a tokenizer.
-        alphas: ascending, each once.
-
-    Raises:
-        ProbeError: the line has no tokenizer.
-    """
+    """All alphas of a line, ascending, side by side; one after the other where `unsupported_reason` says why."""
 
     def __init__(self, line: Line, alphas: Sequence[float]):
         if line.tokenizer is None:
@@ -70,8 +62,8 @@ class Engine:
 
     def another_line(self) -> Line:
         """The same line with a live model of its own: the caller's stays where it stands."""
-        line = self.line
-        return Line(line.minus, line.plus, line.base, device=str(line.device), dtype=line.dtype)
+        it = self.line
+        return Line(it.minus, it.plus, it.base, device=str(it.device), dtype=it.dtype)
 
     def check(self, spec: Continuations) -> None:
         """Raise what `write` would, without work."""
@@ -139,8 +131,7 @@ class Engine:
 
     def _label(self, before: str, context: list[int], token: int) -> str:
         """A token as a person reads it: what it adds to the text, else its name."""
-        text = self._text([*context, token])[len(before) :] or self.tokenizer.convert_ids_to_tokens(token)
-        return str(text)
+        return self._text([*context, token])[len(before) :] or str(self.tokenizer.convert_ids_to_tokens(token))
 
 
 def _last_logits(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:

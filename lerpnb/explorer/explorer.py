@@ -69,24 +69,15 @@ def explore(
         >>> len(explorer.texts())  # the same as a table; the explorer itself goes last in a cell
         2
     """
-    return Explorer(
-        line,
-        alphas=_grid(alphas, curve),
-        curve=curve,
-        spec=Continuations((checked_prompt(prompt),), 1, max_new_tokens, top_p, temperature, seed),
-        out=out,
-    )
+    spec = Continuations((checked_prompt(prompt),), 1, max_new_tokens, top_p, temperature, seed)
+    return Explorer(line, alphas=_grid(alphas, curve), curve=curve, spec=spec, out=out)
 
 
 class Explorer:
     """A line being explored. `ln.explore` makes one.
 
-    Attributes:
-        alphas: the slider's steps.
-        index: which of them it stands at.
-        axes: where the other lines of a `MultiLine` stand.
-        session: the work behind it, and the texts as far as they are written.
-        send: sends a message to the widget.
+    alphas: the slider's steps; index: which of them it stands at; axes: where the other lines of a `MultiLine` stand;
+    session: the work behind it, and the texts as far as they are written; send: sends a message to the widget.
     """
 
     def __init__(
@@ -106,10 +97,7 @@ class Explorer:
 
     @property
     def kept(self) -> pd.DataFrame:
-        """What 'Keep this alpha' recorded: alpha, prompt, text and the sampling; the file has the same rows.
-
-        With a `MultiLine`, the other lines' alphas follow the first one's.
-        """
+        """What 'Keep this alpha' recorded, as the file: alpha (and those of other lines), prompt, text, sampling."""
         return self._kept.frame()
 
     def fix(self, name: str, alpha: float) -> None:
@@ -138,9 +126,7 @@ class Explorer:
         return static_figure(page.spec.prompts[0], self.alphas, page.texts, bars.labels, bars.p, str(self.axes))
 
     def keep(self) -> Path:
-        """Record the text at the slider's alpha in `kept`, and as a row of kept.csv.
-
-        With a `MultiLine` the file is kept_NAMES.csv, after its lines, with a column for each.
+        """Record the text at the slider's alpha in `kept`, and as a row of kept.csv (of a `MultiLine`: kept_NAMES.csv).
 
         Returns:
             The path of the file.
@@ -177,7 +163,7 @@ class Explorer:
             self._widget.close()
 
     def _on_hello(self, message: dict) -> None:
-        """A widget has appeared: the first one, or another one after the page was loaded again."""
+        """A widget has appeared: the first one, or one after the page was loaded again."""
         setup = setup_message(self.alphas, self.index, self.axes, self.session.spec, self.curve)
         self.send({**setup, "unsupported": self.session.engine.unsupported, "kept": len(self._kept)})
         if self.session.page.done or self.session.writing.working:
@@ -223,9 +209,10 @@ class Explorer:
 
 
 def _grid(alphas: Sequence[float] | None, curve: Curve | None) -> list[float]:
-    default = curve.alphas if curve is not None else alpha_grid(-1, 2, 13)
-    values: Any = default if alphas is None else alphas
-    grid = sorted(number(alpha, "explore(alphas)") for alpha in np.atleast_1d(values).tolist())
+    default: Any = alpha_grid(-1, 2, 13) if curve is None else curve.alphas
+    grid = sorted(
+        number(alpha, "explore(alphas)") for alpha in np.atleast_1d(default if alphas is None else alphas).tolist()
+    )
     twice = [show(alpha) for alpha in sorted(set(grid)) if grid.count(alpha) > 1]
     if twice:
         raise AlphaError(f"explore(alphas): {', '.join(twice[:3])} is given twice.\nGive each alpha once.")

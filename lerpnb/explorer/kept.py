@@ -12,18 +12,10 @@ COLUMNS = ["alpha", "prompt", "text", "seed", "temperature", "top_p", "max_new_t
 
 
 class KeptTexts:
-    """A table that grows by a row a text: alpha, prompt, text and the sampling.
-
-    For a `MultiLine`, the other lines' alphas follow the first one's, and the file is kept_NAMES.csv, after its lines.
-
-    Args:
-        folder: of `kept.csv`.
-        axes: the further lines.
-    """
+    """A table that grows by a row a text: alpha, the other lines' alphas, prompt, text and the sampling."""
 
     def __init__(self, folder: Path, axes: FixedAxes):
-        self.axes = axes
-        self._rows: list[dict] = []
+        self.axes, self._rows = axes, list[dict]()
         names = [re.sub(r"\W+", "-", name) for name in (axes.first, *axes.at)]
         self.path = folder / ("_".join(["kept", *filter(None, names)]) + ".csv")
 
@@ -31,12 +23,10 @@ class KeptTexts:
         return len(self._rows)
 
     def add(self, alpha: float, text: str, spec: Continuations) -> None:
-        """Record a text, here and as a row of the file."""
         settings = {name: getattr(spec, name) for name in COLUMNS[3:]}
         self._rows.append({"alpha": alpha, **self.axes.at, "prompt": spec.prompts[0], "text": text, **settings})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.frame()[-1:].to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
 
     def frame(self) -> pd.DataFrame:
-        """The whole table."""
         return pd.DataFrame(self._rows, columns=[COLUMNS[0], *self.axes.at, *COLUMNS[1:]])

@@ -16,12 +16,13 @@ from lerpnb.results.curve import Curve
 from lerpnb.utils.text import show
 
 MAX_LINES = 6  # of a curve, that are drawn
+SETTINGS: dict[str, Any] = {"max_new_tokens": int, "temperature": float, "top_p": float, "seed": int}
 
 
 def setup_message(
     alphas: Sequence[float], index: int, axes: FixedAxes, spec: Continuations, curve: Curve | None
 ) -> dict[str, Any]:
-    """What the widget shows before the first text: the slider, the sampling, the curve."""
+    """What the widget shows before the first text."""
     return {
         "kind": "setup",
         "alphas": alphas,
@@ -31,7 +32,7 @@ def setup_message(
         "others": axes.steps(),
         "ends": ends(alphas),
         "prompt": spec.prompts[0],
-        "settings": {name: getattr(spec, name) for name in ("max_new_tokens", "temperature", "top_p", "seed")},
+        "settings": {name: getattr(spec, name) for name in SETTINGS},
         "curve": curve_lines(curve),
         "to": f"out/alpha_{show(alphas[index])}",
     }
@@ -54,35 +55,23 @@ def page_message(page: Page, alphas: Sequence[float]) -> dict[str, Any]:
 
 
 def bars_message(index: int, word: int, bars: Bars) -> dict[str, Any]:
-    """The next token's probabilities at a word of an alpha's text."""
     return {"kind": "bars", "index": index, "word": word, "context": bars.context, "labels": bars.labels, "p": bars.p}
 
 
 def error_message(error: Exception, kind: str = "error") -> dict[str, Any]:
-    """What went wrong, in the words of the error."""
     text = str(error) if isinstance(error, LerpError) else f"{type(error).__name__}: {error}"
     return {"kind": kind, "text": text}
 
 
 def spec_from(message: dict[str, Any]) -> Continuations:
-    """The prompt and the sampling that the widget asks for.
-
-    Raises:
-        ProbeError: an empty prompt, a field that holds no number, or a number out of range.
-    """
-    prompt = checked_prompt(message["prompt"])
-    for name, whole in (("max_new_tokens", True), ("temperature", False), ("top_p", False), ("seed", True)):
+    """The prompt and the sampling that the widget asks for."""
+    settings, prompt = {}, checked_prompt(message["prompt"])
+    for name, kind in SETTINGS.items():
         value = message[name]
-        if not isinstance(value, int | float) or whole and value != int(value):
-            raise ProbeError(f"explore({name}): got {value!r}.\nIt takes a {'whole ' if whole else ''}number.")
-    return Continuations(
-        (prompt,),
-        n_samples=1,
-        max_new_tokens=int(message["max_new_tokens"]),
-        temperature=float(message["temperature"]),
-        top_p=float(message["top_p"]),
-        seed=int(message["seed"]),
-    )
+        if not isinstance(value, int | float) or kind is int and value != int(value):
+            raise ProbeError(f"explore({name}): got {value!r}.\nIt takes a {'whole ' if kind is int else ''}number.")
+        settings[name] = kind(value)
+    return Continuations((prompt,), n_samples=1, **settings)
 
 
 def checked_prompt(prompt: Any) -> str:
@@ -97,10 +86,7 @@ def checked_prompt(prompt: Any) -> str:
 
 
 def curve_lines(curve: Curve | None) -> list[dict[str, Any]]:
-    """Strengths and losses of a curve, else its first quantity and those that share its unit, for the widget to draw.
-
-    Values that are not finite become None, as JSON has no NaN.
-    """
+    """Strengths and losses of a curve, else its first quantity and those that share its unit; None for NaN."""
     if curve is None:
         return []
     names = curve.of_kind("strength", "loss")

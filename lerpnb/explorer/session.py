@@ -17,19 +17,7 @@ from lerpnb.utils.text import show
 class Session:
     """Writes texts, computes bars and saves models, each in a `BackgroundJob`, and sends messages of what is done.
 
-    Args:
-        axes: the line, and where the further lines of a `MultiLine` stand.
-        alphas: ascending, each once.
-        spec: the first prompt and its sampling.
-        send: takes each message.
-
-    Attributes:
-        spec: the present prompt and sampling.
-        page: the texts as far as they are written.
-        writing, looking, saving: the jobs.
-
-    Raises:
-        ProbeError: no tokenizer, or a prompt too long for the model.
+    spec: the present prompt and sampling; page: the texts as far as they are written; writing, looking, saving: jobs.
     """
 
     def __init__(self, axes: FixedAxes, alphas: Sequence[float], spec: Continuations, send: Callable[[dict], None]):
@@ -58,19 +46,14 @@ class Session:
         self.looking.start(self._look(self.page, index, word))
 
     def save(self, alpha: float, to: str) -> None:
-        """Save the model at an alpha.
-
-        Raises:
-            LerpError: another one is being saved.
-        """
         if self.saving.working:
             raise LerpError("explore(): a model is being saved.\nWait until it is done.")
         self.saving.start(self._save(alpha, to))
 
     def stop(self) -> None:
         """Stop writing and computing bars."""
-        for job in (self.writing, self.looking):
-            job.stop()
+        self.writing.stop()
+        self.looking.stop()
 
     def finished(self, prompt: str | None, first: int) -> Page:
         """The page of a prompt, by default the present one, written to its end."""
@@ -98,13 +81,11 @@ class Session:
 
     def _write(self, spec: Continuations, first: int) -> Iterator[None]:
         """A step a token, and after the first one the bars."""
-        looked = False
-        for page in self._current_engine().write(spec, first):
+        for step, page in enumerate(self._current_engine().write(spec, first)):
             yield  # a job that is no longer the newest ends here, and shows nothing
             self.page = page
             self.send(page_message(page, self.alphas))
-            if not looked:
-                looked = True
+            if not step:
                 yield from self._look(page, first, 0)
 
     def _look(self, page: Page, index: int, word: int) -> Iterator[None]:

@@ -22,14 +22,8 @@ def static_figure(
 ) -> Figure:
     """Next-token probabilities after a prompt over alpha, and with a slider the text at each alpha.
 
-    Bold are the words that differ from the text at the alpha before (at the first alpha, after).
-
-    Args:
-        prompt: what is continued.
-        alphas: (n,) ascending.
-        texts: (n,) the text at each; an empty one is shown as none.
-        labels, p: tokens, and for each the (n,) probabilities over alpha, None where not finite.
-        besides: the values of the other axes, shown after each alpha.
+    Bold are the words that differ from the text at the alpha before (at the first alpha, after). p: for each label the
+    probabilities over alpha, None where not finite; besides: the values of the other axes, shown after each alpha.
 
     >>> fig = static_figure("The", [0.0, 1.0], [" film", " cast"], [" film"], [[0.5, 0.25]])
     >>> [trace.type for trace in fig.data], fig.layout.sliders[0].steps[1].label

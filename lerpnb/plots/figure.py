@@ -114,7 +114,11 @@ class Figure(go.Figure):
             getattr(self, f"add_{kind}")(row=row, col=1, exclude_empty_subplots=False, **shape)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
-        return {**mimebundle(self), "text/plain": (self.layout.meta or {}).get("alt", "A figure.")}
+        plotly = {**json.loads(self.to_json()), "config": dict(CONFIG)}
+        return {
+            "application/vnd.plotly.v1+json": plotly,
+            "text/plain": (self.layout.meta or {}).get("alt", "A figure."),
+        }
 
     # plotly keeps no config inside a Figure: without these three, its button that shares with a vendor's cloud is back.
 
@@ -129,12 +133,3 @@ class Figure(go.Figure):
     def write_html(self, file: str | Path, config: dict | None = None, **plotly: Any) -> None:
         """Write a page as plotly does, with CONFIG."""
         super().write_html(file, {**CONFIG, "responsive": True, **(config or {})}, **plotly)
-
-
-def mimebundle(fig: go.Figure) -> dict:
-    """The figure as a notebook stores it, with CONFIG, which plotly does not keep inside a Figure.
-
-    >>> sorted(mimebundle(go.Figure())["application/vnd.plotly.v1+json"])
-    ['config', 'data', 'layout']
-    """
-    return {"application/vnd.plotly.v1+json": {**json.loads(fig.to_json()), "config": dict(CONFIG)}}

@@ -84,11 +84,7 @@ plotly.io.templates["lerpnb"] = template
 
 
 def style(i: int) -> tuple[str, str, str]:
-    """Color, symbol and dash of the i-th of many lines; no two of the first 24 share all three.
-
-    >>> style(0), style(6)
-    (('#0072B2', 'circle', 'solid'), ('#0072B2', 'square', 'dot'))
-    """
+    """Color, symbol and dash of the i-th of many lines; no two of the first 24 share all three."""
     turn, n = divmod(i, len(COLORS))
     return COLORS[n], SYMBOLS[(i + turn) % len(SYMBOLS)], DASHES[turn % len(DASHES)]
 
@@ -99,29 +95,17 @@ def cool(i: int) -> tuple[str, str]:
 
 
 def unit_label(unit: str) -> str:
-    """A unit in words, as plotly may show it.
-
-    >>> unit_label("nats/token"), unit_label("<i>")
-    ('nats per token', '&lt;i&gt;')
-    """
+    """A unit in words, as plotly may show it."""
     return escaped(UNITS.get(unit, unit))
 
 
 def title(*parts: str, between: str = ", ") -> str:
-    """The title of an axis: the parts that are not empty.
-
-    >>> title("loss", ""), title("loss", "nats per token")
-    ('loss', 'loss, nats per token')
-    """
+    """The title of an axis: the parts that are not empty."""
     return between.join(filter(None, parts))
 
 
 def quantity_title(quantity: str, unit: str) -> str:
-    """The title of an axis of one quantity.
-
-    >>> quantity_title("loss/negative", "nats/token")
-    'loss (negative), nats per token'
-    """
+    """The title of an axis of one quantity: "loss (negative), nats per token"."""
     of = Quantity.named(quantity)
     return title(escaped(of.kind) + (f" ({escaped(of.label)})" if of.label else ""), unit_label(unit))
 
@@ -154,20 +138,12 @@ def escape(text: str) -> str:
 
 
 def rounded(values: Iterable[float | None]) -> list[float | None]:
-    """Five significant digits, None where not finite; a plain list, since plotly writes numpy as base64.
-
-    >>> rounded(np.array([1.2345678, np.nan]))
-    [1.2346, None]
-    """
+    """Five significant digits, None where not finite; a plain list, since plotly writes numpy as base64."""
     return [None if value is None or not np.isfinite(value) else float(f"{value:.5g}") for value in values]
 
 
 def number(value: float) -> str:
-    """A value in four significant digits, with a true minus sign as on plotly's axes; NaN is "NaN".
-
-    >>> number(-0.123456), number(float("nan"))
-    ('−0.1235', 'NaN')
-    """
+    """A value in four significant digits, with a true minus sign as on plotly's axes; NaN is "NaN"."""
     return "NaN" if np.isnan(value) else f"{value:.4g}".replace("-", "−")
 
 
@@ -196,11 +172,7 @@ def error_bars(rows: pd.DataFrame, **look: Any) -> dict | None:
 
 
 def ends(alphas: Iterable[float]) -> tuple[int, int]:
-    """Where minus and plus stand on a grid: at 0 and 1, else its first and last.
-
-    >>> ends([-1.0, 0.0, 0.5, 1.0]), ends([0.2, 0.4])
-    ((1, 3), (0, 1))
-    """
+    """Where minus and plus stand on a grid: at 0 and 1, else its first and last."""
     grid = list(alphas)
     return grid.index(0.0) if 0.0 in grid else 0, grid.index(1.0) if 1.0 in grid else len(grid) - 1
 
@@ -211,10 +183,6 @@ def diamond(color: str) -> dict:
 
 
 def faint(color: str, opacity: float) -> str:
-    """A #rrggbb color as rgba.
-
-    >>> faint("#0072B2", 0.1)
-    'rgba(0,114,178,0.1)'
-    """
+    """A #rrggbb color as rgba."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"

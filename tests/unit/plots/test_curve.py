@@ -11,7 +11,7 @@ import plotly.io
 import pytest
 
 from lerpnb.plots.curve import plot_curve
-from lerpnb.plots.figure import CONFIG, mimebundle
+from lerpnb.plots.figure import CONFIG
 from lerpnb.plots.text_table import LETTERS, TextTable
 from lerpnb.plots.theme import TEXT, escaped, template
 from lerpnb.results.curve import Curve
@@ -261,8 +261,8 @@ def test_a_figure_of_nasty_texts_holds_no_markup():
 
 
 def test_a_mimebundle_carries_the_config(fig):
-    bundle = mimebundle(fig)
-    assert list(bundle) == [PLOTLY]
+    bundle = fig._repr_mimebundle_()
+    assert set(bundle) == {PLOTLY, "text/plain"}
     assert (
         bundle[PLOTLY]["config"]
         == CONFIG
