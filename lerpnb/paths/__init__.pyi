@@ -6,6 +6,7 @@ from .line import Line as Line
 from .multiline import MultiLine as MultiLine
 from .plane import Plane as Plane
 from .simplex import Simplex as Simplex
+from .trajectory import Trajectory as Trajectory
 
 __all__ = [
     "BasePath",
@@ -14,6 +15,7 @@ __all__ = [
     "MultiLine",
     "Plane",
     "Simplex",
+    "Trajectory",
     "random_direction",
     "weight_deltas",
 ]

@@ -56,7 +56,7 @@ class BasePath:
         True
     """
 
-    landmarks: ClassVar[tuple[tuple[float, str], ...]] = ()  # (coordinate, name): what figures mark on the path
+    landmarks: tuple[tuple[float, str], ...] = ()  # (coordinate, name): what figures mark on the path
     kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
     coordinate: str = "x"  # what an error calls it
     axes: tuple[str, ...] = ("alpha",)  # what the numbers of a coordinate are called

@@ -89,7 +89,7 @@ class Figure(go.Figure):
 
     def mark_alphas(self, low: float, high: float, landmarks: Landmarks = LANDMARKS, title: str = ALPHA) -> None:
         """Let all x axes go over alphas from low to high: the title below the last one, a line at each checkpoint, and
-        what lies beyond 0 and 1 shaded where both are checkpoints."""
+        what lies beyond the first and the last of several checkpoints shaded."""
         low, high = float(low), float(high)
         pad = 0.04 * (high - low) or 0.5
         start, stop = low - pad, high + pad
@@ -100,9 +100,11 @@ class Figure(go.Figure):
             if low <= alpha <= high:
                 self._span("vline", len(axes), x=alpha, line=dict(color=TEXT, dash="dot", width=2))
                 self.add_annotation(x=alpha, text=f"<b>{name}</b>", **above)
-        if not {0, 1} <= {alpha for alpha, _ in landmarks}:
+        if len(landmarks) < 2:
             return
-        sides = [(start, min(0, stop), "left")] * (low < 0) + [(max(1, start), stop, "right")] * (high > 1)
+        first, last = landmarks[0][0], landmarks[-1][0]
+        sides = [(start, min(first, stop), "left")] * (low < first)
+        sides += [(max(last, start), stop, "right")] * (high > last)
         for x0, x1, side in sides:
             self._span("vrect", len(axes), x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below")
             if x1 - x0 > 0.25 * (stop - start):
