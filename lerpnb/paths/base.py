@@ -191,6 +191,42 @@ class BasePath:
         """How theta(point) is made, in words: the coefficients as they are used."""
         return self._recipe(self.checked(point, f"{type(self).__name__}.recipe({self.coordinate})"))
 
+    def recipe_yaml(self, point: Any) -> str:
+        """theta(point) as a YAML file for mergekit (`mergekit-yaml`, arXiv 2403.13257): its linear merge in float32.
+
+        The weights are the coefficients as they are used, not normalized; checkpoints whose coefficient is 0 are left
+        out. Folders are named as they were given, adapters as base+adapter, built-ins by where they lie.
+
+        Raises:
+            AlphaError: no such coordinate, or a point that is no sum of the checkpoints with one number for each.
+            CheckpointError: a live model, which no file can name, or a name with + or @.
+
+        Example:
+            >>> import tempfile
+            >>> from lerpnb.paths.line import Line
+            >>> ends = [tempfile.mkdtemp() for _ in range(2)]
+            >>> for end in ends:
+            ...     tiny_llama().save_pretrained(end)
+            >>> print(Line(*ends, device="cpu").recipe_yaml(0.25).replace(ends[0], "minus").replace(ends[1], "plus"))
+            merge_method: linear
+            models:
+            - model: minus
+              parameters: {weight: 0.75}
+            - model: plus
+              parameters: {weight: 0.25}
+            parameters: {normalize: false}
+            dtype: float32
+            <BLANKLINE>
+        """
+        from lerpnb.paths.mergekit import recipe_yaml
+
+        return recipe_yaml(self, point)
+
+    @property
+    def _is_sum(self) -> bool:
+        """Whether a point is the sum of the checkpoints times the coefficients, and nothing else is done to it."""
+        return type(self)._put is BasePath._put and type(self)._new_mixer is BasePath._new_mixer
+
     def _recipe(self, point: Any) -> str:
         """How theta(point) is made, in words."""
         coefficients = self.coefficients(point)
