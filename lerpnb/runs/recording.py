@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lerpnb.results.curve import Curve
 from lerpnb.results.surface import Surface
-from lerpnb.runs.report.sanitize import redact
+from lerpnb.runs.redaction import Redactor, secrets_in
 from lerpnb.utils.environment import RUN_DIR
 
 
@@ -20,5 +20,5 @@ def record(curve: Curve | Surface, to: str | Path = "runs/live") -> Path:
     ['curve.parquet', 'samples.parquet']
     """
     redacted = copy.copy(curve)
-    redacted.provenance = redact(curve.provenance)
+    redacted.provenance = Redactor(secrets_in(os.environ))(curve.provenance)
     return redacted.save(os.environ.get(RUN_DIR) or to)

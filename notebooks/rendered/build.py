@@ -16,9 +16,9 @@ import nbformat
 from PIL import Image, PngImagePlugin
 
 from lerpnb.errors import LerpError, RunError
+from lerpnb.runs.redaction import Redactor
 from lerpnb.runs.report.exporter import render
 from lerpnb.runs.report.images import PLOTLY, static_images, with_images
-from lerpnb.runs.report.sanitize import redact
 from lerpnb.runs.spec import source_hash
 from lerpnb.utils.atomic import write_whole
 
@@ -43,11 +43,12 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
         raise RunError(f"{call}: no whole run is there.\nMake it with `make demo`.") from error
     if facts.get("status") != "done" or _hash(_find(notebooks, source["name"])) != source["sha256"]:
         raise RunError(f"{call}: {source['name']} has changed since that run, or the run failed.\nRun it again.")
-    node = with_images(redact(nbformat.read(run / "executed.ipynb", as_version=4)))
+    whole = with_images(nbformat.read(run / "executed.ipynb", as_version=4))
+    node = Redactor().notebook(whole)
     node.metadata[KEY] = source
     file = notebooks / "rendered" / source["name"]
     page, image = file.with_suffix(".html"), file.with_suffix(".png")
-    for path, text in ((file, nbformat.writes(node) + "\n"), (page, render(node, redact(facts), run))):
+    for path, text in ((file, nbformat.writes(node) + "\n"), (page, render(whole, facts, run))):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
     tagged = [cell.outputs for cell in node.cells if PICTURE in cell.metadata.get("tags", [])]

@@ -227,7 +227,7 @@ def test_parent_killed(notebook):
     assert not Path("runs/night").exists()
     execution.run(notebook("x = 1", name="short"), name="other")  # leaves another run's part alone
     assert not Path("runs/night.failed").exists()
-    execution._recover(Path("runs/night"))  # as the next run of this name does before its kernel starts
+    execution._recover(Path("runs/night"), {})  # as the next run of this name does before its kernel starts
     recovered = facts("runs/night.failed")
     assert recovered["error"] == {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
     assert printed("runs/night.failed") == "done so far\n"

@@ -9,6 +9,7 @@ import hashlib
 import html
 import json
 import math
+import os
 import re
 import tempfile
 import uuid
@@ -23,7 +24,8 @@ from traitlets import default
 
 from lerpnb.errors import LerpError, RunError
 from lerpnb.runs.parameters import parameters_of
-from lerpnb.runs.report.sanitize import redact, sanitize
+from lerpnb.runs.redaction import Redactor, hidden, secrets_in
+from lerpnb.runs.report.sanitize import sanitize
 from lerpnb.runs.spec import read_notebook
 from lerpnb.utils.atomic import write_whole
 from lerpnb.utils.progress import time_text
@@ -134,8 +136,11 @@ class LerpnbExporter(HTMLExporter):
         if "facts" not in resources:
             beside = _facts_beside(Path(place.get("path", ""), f"{place.get('name')}.ipynb"))
             resources["facts"] = beside or _facts_within(nb)
-        facts = redact(resources["facts"])
-        nb = redact(nb)
+        parameters = resources["facts"].get("parameters") or {}
+        redactor = Redactor(secrets_in(os.environ | parameters))
+        nb = redactor.notebook(nb)
+        facts = redactor(resources["facts"] | {"parameters": hidden(parameters)})
+        facts["left out"] = dict(redactor.counts)
         figures, images = _take_figures(nb)
         script = _page("page.js")
         scripts = [_plotly_js(), script] if figures else [script]
@@ -239,7 +244,7 @@ def _facts(facts: dict) -> list[tuple[str, list[tuple[str, str]]]]:
     notebook, hashes = facts.get("notebook") or {}, facts.get("hashes")
     hashes = {f"{notebook['name']}, sha256": notebook["sha256"], "": hashes or {}} if notebook else hashes
     groups = {"Run": run, "Parameters": facts.get("parameters"), "Seeds": facts.get("seeds"), "Hashes": hashes}
-    groups["Versions"] = facts.get("versions")
+    groups |= {"Versions": facts.get("versions"), "Left out": facts.get("left out")}
     return [(title, list(_rows(group))) for title, group in groups.items() if group]
 
 

@@ -102,10 +102,9 @@ def progress_of(runs: RunDirectory, name: str) -> str | None:
 def _newest(fs: Any, folder: str) -> tuple[int, dict, dict]:
     """The highest number, its holder, and the holder's last sign of life; (0, {}, {}) where there is none."""
     fs.invalidate_cache(folder)
-    try:
+    numbers = []
+    with suppress(FileNotFoundError):
         numbers = [name for path in fs.ls(folder, detail=False) if len(name := path.rpartition("/")[2]) == 6]
-    except FileNotFoundError:
-        return 0, {}, {}
     if not numbers:
         return 0, {}, {}
     holder = _mapping(fs, f"{folder}/{max(numbers)}")

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-import socket
 from pathlib import Path
 
 import nbformat
@@ -19,7 +18,7 @@ from lerpnb.plots.curve import plot_curve
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs.report import exporter as reports
-from lerpnb.runs.report.sanitize import redact, sanitize
+from lerpnb.runs.report.sanitize import sanitize
 
 PLOTLY_SIGN = "plotly.js v"
 REMOVED = "script iframe frame frameset object embed applet meta base link form noscript template portal".split()
@@ -318,58 +317,16 @@ def test_what_cannot_be_written_is_told_before_the_page_is_built(tmp_path, monke
 # ---------------------------------------------------------------- whose machine it was
 
 
-@pytest.fixture
-def ada(monkeypatch):
-    for name, value in {
-        "HOME": "/home/ada_q",
-        "USER": "ada_q",
-        "LOGNAME": "ada_q",
-        "MY_API_KEY": "planted-one",
-    }.items():
+def test_the_page_says_no_secret_and_no_home_folder_and_how_often_it_left_them_out(monkeypatch):
+    planted = {"HOME": "/home/ada_q", "USER": "ada_q", "LOGNAME": "ada_q", "MY_API_KEY": "planted-one"}
+    for name, value in planted.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(socket, "gethostname", lambda: "ada-laptop.example")
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("/home/ada_q/models/a", "~/models/a"),
-        ("in /home/ada_q: x", "in ~: x"),
-        ("\x1b[32m/home/ada_q/x\x1b[0m", "\x1b[32m~/x\x1b[0m"),
-        ("/home/ada_quist/x", "/home/ada_quist/x"),
-        ("ada_q@ada-laptop:", "user@host:"),
-        ("ada-laptop.example", "host"),
-        ("\x1b[1mada_q\x1b[0m", "\x1b[1muser\x1b[0m"),
-        ("canada_q ada", "canada_q ada"),
-        ("key=planted-one.", "key=***."),
-        ("nothing of the kind", "nothing of the kind"),
-    ],
-)
-def test_texts_lose_what_names_a_person_or_a_machine(ada, text, kept):
-    assert redact({"a": [text, (text,)], text: 1}) == {"a": [kept, [kept]], kept: 1}
-
-
-def test_pictures_and_packed_arrays_are_left_alone(ada):
-    data = {"image/png": "+ada_q+", "bdata": "/ada_q/", "image/svg+xml": "<text>ada_q</text>"}
-    assert redact(data) == {**data, "image/svg+xml": "<text>user</text>"}
-
-
-def test_names_that_many_machines_share_are_words(monkeypatch):
-    for name, value in {"HOME": "/root", "USER": "root", "LOGNAME": "root"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(socket, "gethostname", lambda: "vm")
-    assert redact("the root of /root/x, a vm, /chroot/x") == "the root of ~/x, a vm, /chroot/x"
-
-
-def test_further_texts_are_replaced_as_told(ada):
-    assert redact("see /tmp/.demo.tmp-1/a", {"/tmp/.demo.tmp-1": "runs/demo"}) == "see runs/demo/a"
-
-
-def test_the_page_does_not_tell_either(ada):
     page = page_of(
-        new_markdown_cell("# By ada_q"),
-        cell(shown(html="<b>/home/ada_q/x</b>"), shown(figure=figure("of ada-laptop"))),
-        facts={**FACTS, "parameters": {"minus": "/home/ada_q/m"}},
+        new_markdown_cell("# By /home/ada_q"),
+        cell(shown(html="<b>/home/ada_q/x</b>"), shown(figure=figure("of planted-one"))),
+        facts={**FACTS, "parameters": {"model": "/home/ada_q/m", "token": "a word"}},
     )
-    for word in ("ada_q", "ada-laptop", "planted-one"):
+    for word in ("ada_q", "planted-one", "a word"):
         assert word not in page
+    rows = {row.dt.string: row.dd.string for row in BeautifulSoup(page, "html.parser").footer.find_all("div")}
+    assert (rows["model"], rows["token"], rows["home folder"], rows["secret"]) == ("~/m", "***", "3", "1")
