@@ -11,6 +11,7 @@ from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.text_table import TextTable
 from lerpnb.plots.theme import escaped, faint, number, rounded
+from lerpnb.results.best import Best
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed
@@ -32,12 +33,12 @@ class _Line:
         return dict(legendgroup=self.quantity, secondary_y=self.right)
 
 
-def plot_curve(curve: Curve) -> Figure:
+def plot_curve(curve: Curve, best: Best | None = None) -> Figure:
     """Loss (left axis) and attribute strength (right axis) over alpha, with 95 % bands and a slider over sample texts.
 
     What lies beyond 0 and 1 is shaded. The slider moves diamonds and texts by itself, without a kernel. A NaN is a gap
     with a cross on the axis, and is named. A curve with neither loss nor strength shows its first quantity and those
-    that share its unit.
+    that share its unit. A star marks the `best` alpha, what `curve.best` returned, on the line of its quantity.
 
     >>> from lerpnb.results.measurement import Measurement
     >>> curve = Curve.from_measures({a: {"loss/x": Measurement([a, a + 1], unit="nats/token")} for a in (0.0, 1.0)})
@@ -74,6 +75,17 @@ def plot_curve(curve: Curve) -> Figure:
             marker=dict(size=7, symbol=line.symbol),
             **line.place,
         )
+    for line in lines:
+        if best and line.quantity == best.quantity and np.isfinite(best.alpha):
+            star = dict(symbol="star", size=17, color=line.color, line=dict(width=1.5, color="white"))
+            look = dict(name="best alpha", mode="markers", marker=star, **line.place)
+            fig.add_series(
+                [best.alpha],
+                [best.frame.loc[best.quantity, "value"]],
+                line.color,
+                ["<br>".join(map(escaped, repr(best).splitlines()))],
+                **look,
+            )
     fig.mark_alphas(curve.alphas[0], curve.alphas[-1], theme.landmarks(curve.provenance))
     fig.update_layout(xaxis_domain=[0, 1], yaxis_title_text=_title(left))
     if right:

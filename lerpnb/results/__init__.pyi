@@ -1,4 +1,5 @@
 from .barrier import Barrier as Barrier
+from .best import Best as Best
 from .bootstrap import Estimate as Estimate
 from .comparisons import DirectionComparison as DirectionComparison
 from .comparisons import PathComparison as PathComparison
@@ -13,6 +14,7 @@ from .surface import Surface as Surface
 
 __all__ = [
     "Barrier",
+    "Best",
     "Curve",
     "DirectionComparison",
     "Entanglement",

@@ -13,6 +13,7 @@ from lerpnb.errors import CurveError
 from lerpnb.results import bootstrap
 from lerpnb.results import samples as samples_
 from lerpnb.results.barrier import Barrier
+from lerpnb.results.best import Best, Limits, best
 from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.measurement import resampled
 from lerpnb.results.result import Result
@@ -92,6 +93,44 @@ class Curve(Result):
     def difference(self, quantity: str, start: float = 0.0, stop: float = 1.0) -> Estimate:
         """As `Surface.difference`, by default value(1) - value(0)."""
         return super().difference(quantity, start, stop)
+
+    def best(
+        self,
+        quantity: str,
+        at_most: Limits | None = None,
+        at_least: Limits | None = None,
+        *,
+        highest: bool | None = None,
+    ) -> Best:
+        """The measured alpha with the best value of a quantity among those that keep every limit, and how sure it is.
+
+        The limits are kept by the values, not by their intervals; of equals the alpha nearest to 0.5 is taken. How sure
+        it is comes from the same choice in each draw of the bootstrap, all quantities and relative limits drawn anew.
+        A best of several noisy values leans upwards: measure it again on other texts before you report it.
+
+        Args:
+            quantity: such as "strength/positive".
+            at_most, at_least: {quantity: limit}. A limit is a number in the quantity's unit, or (rise, alpha): the
+                quantity's value at that alpha plus the rise, which may be negative.
+            highest: whether high values are best; left out, what `quantity(name).lower_is_better` says.
+
+        Raises:
+            CurveError: no such quantity, nothing measured at an alpha, none of them measured together, or `highest`
+                left out where neither direction is better.
+            AlphaError: a limit that is neither.
+
+        Example:
+            >>> from lerpnb.results.measurement import Measurement
+            >>> values = {0.0: (0.2, 3.0), 0.5: (0.5, 3.1), 1.0: (0.7, 3.6)}
+            >>> points = {a: {"strength/joy": Measurement([s, s]), "loss/sad": Measurement([l, l], unit="nats/token")}
+            ...           for a, (s, l) in values.items()}
+            >>> Curve.from_measures(points).best("strength/joy", at_most={"loss/sad": (0.2, 0)})
+            Alpha 0.5 has the highest strength/joy of 2 alphas that keep all limits
+              strength/joy  0.5 [0.5, 0.5]
+              loss/sad  3.1 [3.1, 3.1] nats/token, at most 3.2
+              100% of the bootstrap's draws choose it, 100% it or a neighbor; in 0% no alpha keeps all limits
+        """
+        return best(self, quantity, at_most, at_least, highest)
 
     def _row_at(self, rows: pd.DataFrame, point: float, call: str) -> int:
         return nearest(rows["alpha"].to_numpy(), point, call)

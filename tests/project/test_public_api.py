@@ -17,7 +17,7 @@ PUBLIC.remove("lerpnb.plots.template")  # an object of Plotly's
 # Protocols, a module, and what a function makes: the example stands at the function.
 NO_EXAMPLE = {"lerpnb.data.demo", "lerpnb.probes.Probe", "lerpnb.probes.TextProbe"}
 NO_EXAMPLE |= {f"lerpnb.results.{kind}Comparison" for kind in ("Direction", "Path", "Run")}
-NO_EXAMPLE |= {"lerpnb.results.Barrier", "lerpnb.results.Slice", "lerpnb.results.WeightDeltas"}
+NO_EXAMPLE |= {"lerpnb.results.Barrier", "lerpnb.results.Best", "lerpnb.results.Slice", "lerpnb.results.WeightDeltas"}
 
 
 def thing_of(name: str):

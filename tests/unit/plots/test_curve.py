@@ -344,3 +344,14 @@ def contrast(one: str, other: str) -> float:
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_the_best_alpha_is_a_star_on_its_line():
+    points = {
+        a: {"loss/x": Measurement([a, a]), "strength/y": Measurement([s, s])} for a, s in ((0.0, 0.2), (1.0, 0.7))
+    }
+    curve = Curve.from_measures(points)
+    (star,) = [trace for trace in curve.plot(curve.best("strength/y")).data if trace.name == "best alpha"]
+    assert (star.x, star.y, star.yaxis) == ((1.0,), (0.7,), "y2")
+    nowhere = curve.best("strength/y", {"loss/x": -1.0})
+    assert not [trace for trace in curve.plot(nowhere).data if trace.name == "best alpha"]
