@@ -14,7 +14,7 @@ from torch import nn
 
 from lerpnb.checkpoints.compatibility import network, refuse_not_finite, tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
-from lerpnb.checkpoints.lora import DenseView, LowRank, Weight, add_adapter, merge, under_empty_head
+from lerpnb.checkpoints.lora import DenseView, LowRank, Weight, add_adapter, dense, merge, under_empty_head
 from lerpnb.checkpoints.memory import admit_untied, move, named_tensors, shared_copy, ties, untie
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.saving import read_folder
@@ -31,9 +31,9 @@ class Checkpoint:
         tokenizer: a transformers tokenizer, or None.
         base: the base of an adapter, else None; tensors that the adapter leaves alone are the base's own storage.
         tied: {alias: name} of parameters that are one parameter under two names.
-        weights: {name: float32 tensor, or `LowRank` for an adapter's plain LoRA}: each parameter once, under its first
-            name, then the float buffers.
-        tensors: the same as dense tensors; those of low-rank weights are made anew each time they are asked for.
+        weights: {name: tensor in the dtype of its file, or `LowRank` for an adapter's plain LoRA}: each parameter once,
+            under its first name, then the float buffers.
+        tensors: the same as dense float32 tensors; what is not held so is made anew each time it is asked for.
         buffers: {name: tensor}: the integer and bool buffers.
 
     Example:
@@ -61,7 +61,10 @@ class Checkpoint:
     def load(
         cls, name: str | Path, base: "Checkpoint | str | Path | None" = None, device: str | torch.device = "cpu"
     ) -> "Checkpoint":
-        """Load a checkpoint from files, through transformers, in float32.
+        """Load a checkpoint from files, through transformers, in the dtype of its files.
+
+        Weights in safetensors stay in their memory-mapped files where they lie on the host. Where a folder mixes dtypes
+        they become float32, which loses nothing.
 
         An adapter is its base's own tensors and its factors, theta = theta_base + scaling * B A (see `LowRank`).
 
@@ -92,22 +95,23 @@ class Checkpoint:
         call = f"Checkpoint.load({metadata.name!r})"
         if metadata.base:
             base = base or cls.from_metadata(metadata.base, None, device)
-            if (body := under_empty_head(base.model, metadata)) is not base.model:
-                base = cls(base.metadata, body, base.tokenizer)
-            model, low = add_adapter(base.model, metadata.files, call)
+            held = base.model if base._low else base._bare
+            if (body := under_empty_head(held, metadata)) is not held:
+                base, held = cls(base.metadata, body, base.tokenizer), body
+            model, low = add_adapter(held, metadata.files, call)
         else:
-            base, model, low = None, read_folder(metadata.files, call).to(pick_device(device)), None
+            base, model, low = None, read_folder(metadata.files, call, metadata.dtypes).to(pick_device(device)), None
         tokenizer = metadata.tokenizer if metadata.tokenizer is not None else base and base.tokenizer
         made = cls(metadata, model, tokenizer, base, low)
-        refuse_not_finite(made.tensors, call)
+        refuse_not_finite(DenseView(made.weights, None), call)
         return made
 
     @classmethod
     def from_model(cls, model: nn.Module, tokenizer: Any = None, name: str = "model") -> "Checkpoint":
         """Wrap a live model without changing it.
 
-        Its float32 tensors are referenced, not copied (do not train it on meanwhile); others become float32 copies. A
-        `PeftModel` becomes its base with its active adapters on it.
+        Its tensors are referenced, not copied (do not train it on meanwhile); those of other dtypes than float32,
+        bfloat16 and float16 become float32 copies. A `PeftModel` becomes its base with its active adapters on it.
 
         Raises:
             CheckpointError: not a transformers model, quantized, on the meta device, or NaN or infinite weights.
@@ -125,13 +129,13 @@ class Checkpoint:
                 f"{call}: its weights are quantized or not in memory ({', '.join(sorted(kinds))}).\n"
                 "Load it dequantized, without offloading."
             )
-        shared, low = shared_copy(model), None
+        shared, low = shared_copy(model, None), None
         if hasattr(shared, "merge_and_unload"):
             untie(shared)
             shared, low = merge(shared, call)
         admit_untied(shared)
         made = cls(CheckpointMetadata.of_model(name, shared, frozenset(kinds)), shared, tokenizer, low=low)
-        refuse_not_finite(made.tensors, call)
+        refuse_not_finite(DenseView(made.weights, None), call)
         return made
 
     @property
@@ -146,7 +150,7 @@ class Checkpoint:
 
     @property
     def stored_dtypes(self) -> frozenset[str]:
-        """The dtypes of the weights before they became float32, e.g. `frozenset({"bfloat16"})`."""
+        """The dtypes that the weights are stored in, e.g. `frozenset({"bfloat16"})`."""
         return self.metadata.dtypes
 
     @property
@@ -188,7 +192,7 @@ class Checkpoint:
         """Hash over the names, dtypes, shapes and bytes of all tensors and buffers."""
         digest = hashlib.sha256()
         for name in sorted([*self.weights, *self.buffers]):
-            tensor = self.buffers[name] if name in self.buffers else self.tensors[name]
+            tensor = self.buffers[name] if name in self.buffers else dense(self.weights[name])
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
@@ -205,9 +209,10 @@ class Checkpoint:
     def model(self) -> Any:
         """A frozen float32 model in eval mode that holds the weights; use `new_model` for one to write into.
 
-        Where weights are low-rank it is made when first asked for, and kept: dense copies of those.
+        Where weights are low-rank or in 16 bits it is made when first asked for, and kept: dense float32 copies of
+        those.
         """
-        if not self._low:
+        if not self._low and all(p.dtype == torch.float32 for p in self._bare.parameters()):
             return self._bare
         shared = shared_copy(self._bare)
         for name, weight in self._low.items():
@@ -229,7 +234,7 @@ class Checkpoint:
         memo |= {id(b): b.to(device, copy=True) for b in self._bare.buffers()}
         live = copy.deepcopy(self._bare, memo)
         for name, parameter in live.named_parameters():
-            parameter.data.copy_(self.tensors[name])
+            parameter.data.copy_(dense(self.weights[name]))
         return live
 
     def to(self, device: str | torch.device | Mapping[str, torch.device], moved: dict | None = None) -> "Checkpoint":
@@ -248,7 +253,7 @@ class Checkpoint:
 
     def untied(self) -> "Checkpoint":
         """The same checkpoint with each tied parameter under all its names (on one storage), and nothing tied."""
-        shared = shared_copy(self._bare)
+        shared = shared_copy(self._bare, None)
         untie(shared)
         admit_untied(shared)
         return Checkpoint(self.metadata, shared, self.tokenizer, self.base, self._low)
@@ -278,7 +283,7 @@ class Checkpoint:
 
     def with_weights(self, weights: Mapping[str, Weight], name: str) -> "Checkpoint":
         """This network and tokenizer with other weights, by the names and of the shapes that `weights` has."""
-        shared = shared_copy(self._bare)
+        shared = shared_copy(self._bare, None)
         low = {n: weight for n, weight in weights.items() if isinstance(weight, LowRank)}
         for n, tensor in [*shared.named_parameters(), *shared.named_buffers()]:
             if n in weights:

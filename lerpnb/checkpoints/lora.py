@@ -26,9 +26,9 @@ class LowRank:
     """A weight as its base's tensor and the factors of a LoRA: base + scaling * up @ down (arXiv 2106.09685).
 
     Attributes:
-        base: the base's own tensor, float32; (out, in), or (in, out) where transposed.
-        up: (out, rank), peft's B.
-        down: (rank, in), peft's A.
+        base: the base's own tensor, as it is stored; (out, in), or (in, out) where transposed.
+        up: (out, rank) float32, peft's B.
+        down: (rank, in) float32, peft's A.
         scaling: what up @ down is multiplied by, without unit; peft's alpha / rank, or alpha / sqrt(rank) (rsLoRA).
         transposed: whether the product is transposed before it is added: Conv1D and Embedding.
 
@@ -58,11 +58,11 @@ class LowRank:
 
     @torch.no_grad()
     def tensor(self, out: torch.Tensor | None = None, scratch: torch.Tensor | None = None) -> torch.Tensor:
-        """The dense tensor, bit for bit what peft's merge gives; in `out`, of base's shape and dtype, if given.
+        """The dense float32 tensor, bit for bit what peft's merge into a float32 base gives; in `out`, if given.
 
         `scratch` is a flat tensor of numel() numbers or more, used where transposed; None takes new memory.
         """
-        out = torch.empty_like(self.base) if out is None else out
+        out = torch.empty_like(self.base, dtype=torch.float32) if out is None else out
         if self.transposed:  # peft multiplies first and transposes then: another order may round otherwise
             product = scratch[: self.numel()].view(self.base.T.shape) if scratch is not None else None
             torch.mul(torch.mm(self.up, self.down, out=product).T, self.scaling, out=out)
@@ -81,18 +81,21 @@ Weight = torch.Tensor | LowRank
 
 
 def dense(weight: Weight) -> torch.Tensor:
-    """The weight as a dense tensor: itself, or made anew of a low-rank one."""
+    """The weight as a dense tensor: itself as it is stored, or made anew of a low-rank one, in float32."""
     return weight.tensor() if isinstance(weight, LowRank) else weight
 
 
 class DenseView(Mapping[str, torch.Tensor]):
-    """Weights by name as dense tensors: low-rank ones are made anew each time they are asked for, and not kept."""
+    """Weights by name as dense tensors of one dtype; what is not held so is made anew each time, and not kept.
 
-    def __init__(self, weights: Mapping[str, Weight]):
-        self._weights = weights
+    None leaves dense weights in the dtype that they are stored in.
+    """
+
+    def __init__(self, weights: Mapping[str, Weight], dtype: torch.dtype | None = torch.float32):
+        self._weights, self._dtype = weights, dtype
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return dense(self._weights[name])
+        return dense(self._weights[name]).to(self._dtype)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)
@@ -119,7 +122,7 @@ def under_empty_head(base: Any, metadata: CheckpointMetadata) -> Any:
         config.num_labels = heads[0] if heads else config.num_labels
     with quiet(), torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    setattr(model, model.base_model_prefix, shared_copy(base))
+    setattr(model, model.base_model_prefix, shared_copy(base, None))
     for name, parameter in list(model.named_parameters()):
         if parameter.is_meta:
             place, _, key = name.rpartition(".")
@@ -143,7 +146,7 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
     """
     from peft import PeftConfig, PeftModel
 
-    shared = shared_copy(base)
+    shared = shared_copy(base, None)
     untie(shared)  # else a delta on the embedding would reach the head too, twice where both have one
     try:
         with quiet():
@@ -165,10 +168,15 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
 
 def merge(wrapped: Any, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
     """What `add_adapter` returns, of a PeftModel whose tensors are another's: its active adapters; ties stay."""
-    for parameter in wrapped.parameters():
-        parameter.data = parameter.data.float()  # what was stored in bfloat16 would round what it is merged into
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import AuxiliaryTrainingWrapper
+
     refuse_not_finite({_plain(name): parameter for name, parameter in wrapped.named_parameters()}, call)
     taken = _take_plain_lora(wrapped)
+    for layer in wrapped.modules():  # what was stored in bfloat16 would round what is merged into it
+        if isinstance(layer, (BaseTunerLayer, AuxiliaryTrainingWrapper)):
+            for parameter in layer.parameters():
+                parameter.data = parameter.data.float()
     try:
         with quiet():
             model = wrapped.merge_and_unload(safe_merge=True)  # safe: into a new tensor, never into the base's
@@ -217,7 +225,7 @@ def _plain_lora(layer: Any) -> LowRank | None:
     else:
         up, down = layer.lora_B[name].weight, layer.lora_A[name].weight
     base, transposed = layer.base_layer.weight.detach(), is_embedding or layer.fan_in_fan_out
-    return LowRank(base, up.detach(), down.detach(), layer.scaling[name], transposed)
+    return LowRank(base, up.detach().float(), down.detach().float(), layer.scaling[name], transposed)
 
 
 def _refuse_other_layers(config: Any, base: nn.Module, call: str) -> None:

@@ -7,22 +7,27 @@ from typing import Any
 import torch
 from torch import nn
 
+HALVES = (torch.float16, torch.bfloat16)
 # Wrappers that trainers put on an instance; a copied one would still call the model that it was copied from.
 WRAPPERS = ("forward", "_old_forward", "_original_forward", "_hf_hook")
 
 
-def shared_copy(model: nn.Module, dtype: torch.dtype = torch.float32) -> Any:
+def shared_copy(model: nn.Module, dtype: torch.dtype | None = torch.float32) -> Any:
     """A frozen copy of a model, in eval mode, whose tensors are the model's own wherever the dtype agrees.
+
+    None keeps float32, bfloat16 and float16 as they are, and makes float32 of other floats.
 
     Tied parameters stay tied; configurations are copied; hooks that trainers leave on an instance are dropped.
     Parameters (and float16 or bfloat16 buffers) of another dtype become copies. The model is not changed.
     """
     memo: dict[int, torch.Tensor] = {}
     for p in model.parameters():
-        memo[id(p)] = nn.Parameter(p.detach().to(dtype if p.is_floating_point() else p.dtype), requires_grad=False)
+        kept = p.dtype if p.dtype in HALVES or not p.is_floating_point() else torch.float32
+        to = dtype if dtype and p.is_floating_point() else kept
+        memo[id(p)] = nn.Parameter(p.detach().to(to), requires_grad=False)
     for buffer in model.buffers():
         data = buffer.detach()
-        memo[id(buffer)] = data.float() if data.dtype in (torch.float16, torch.bfloat16) else data
+        memo[id(buffer)] = data.float() if data.dtype in HALVES else data
     shared = copy.deepcopy(model, memo).eval()
     for module in shared.modules():
         for wrapper in WRAPPERS:

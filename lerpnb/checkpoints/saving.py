@@ -1,5 +1,6 @@
 """A model in an ordinary Hugging Face folder: reading it, and writing one whole or not at all."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lerpnb.checkpoints.memory import admit_untied, shared_copy
+from lerpnb.checkpoints.memory import HALVES, admit_untied, shared_copy
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
@@ -15,23 +16,25 @@ from lerpnb.utils.atomic import atomic_folder
 from lerpnb.utils.text import few, first_line
 
 
-def read_folder(folder: Path, call: str) -> nn.Module:
-    """The frozen float32 model in a folder, through transformers, in eval mode.
+def read_folder(folder: Path, call: str, dtypes: Collection[str] = ()) -> nn.Module:
+    """The frozen model in a folder, through transformers, in eval mode.
 
     It is of the class that its configuration names (`architectures`): a language model, a classifier, a bare encoder;
-    where it names none that transformers has, a causal language model. Weights stored as float32 safetensors stay in
-    their memory-mapped files; others become float32 copies. Tensors that are not the model's are refused.
+    where it names none that transformers has, a causal language model. Weights that are all stored in
+    float32, bfloat16 or float16 (`dtypes`, as the files have them) stay in their memory-mapped files; others become
+    float32 copies. Tensors that are not the model's are refused.
     """
     from transformers import AutoModelForCausalLM
 
-    named = None
+    named, stored = None, getattr(torch, next(iter(dtypes))) if len(dtypes) == 1 else torch.float32
+    stored = stored if stored in HALVES else torch.float32
     try:
         named = _named_class(folder, call)
         model, info = load_pretrained(
             named or AutoModelForCausalLM,
             folder,
             call,
-            dtype=torch.float32,
+            dtype=stored,
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # to name them ourselves
@@ -52,9 +55,45 @@ def read_folder(folder: Path, call: str) -> nn.Module:
             f"{call}: its tensors are not those of a {type(model).__name__}.\n{few(odd)}\n"
             "Missing ones would be made up at random: copy or download the folder again, or save the whole model."
         )
+    if stored != torch.float32:
+        _restore_float32(model)
     model.requires_grad_(False)
     admit_untied(model)
     return model.eval()
+
+
+def _restore_float32(model: Any) -> None:
+    """What a model computes from its configuration, such as positions, as one that is made in float32 has it."""
+    _name_float32(model.config)
+    modules = [
+        (module, vars(module), module._buffers, module._non_persistent_buffers_set) for module in model.modules()
+    ]
+    rounded = [
+        (i, part, name)
+        for i, (_, own, buffers, computed) in enumerate(modules)
+        for part, names in ((own, own), (buffers, computed))
+        for name in names
+        if isinstance(part.get(name), torch.Tensor) and part[name].dtype in HALVES
+    ]
+    if rounded:
+        from accelerate import init_empty_weights
+        from transformers.initialization import no_init_weights
+
+        with quiet(), no_init_weights(), init_empty_weights(include_buffers=False):
+            made = list(type(model)(model.config).modules())
+        for i, part, name in rounded:
+            part[name] = getattr(made[i], name)
+    for _, _, buffers, _ in modules:  # the stored ones
+        buffers |= {name: buffer.float() for name, buffer in buffers.items() if getattr(buffer, "dtype", 0) in HALVES}
+
+
+def _name_float32(config: Any) -> None:
+    from transformers import PreTrainedConfig
+
+    config.dtype = torch.float32
+    for part in vars(config).values():
+        if isinstance(part, PreTrainedConfig):
+            _name_float32(part)
 
 
 def _named_class(folder: Path, call: str) -> Any:

@@ -15,7 +15,7 @@ def checkpoint_at(path: BasePath, point: Any) -> Checkpoint:
 
     A tensor whose checkpoints are all low-rank changes of one tensor, or that tensor itself, stays low-rank: factors
     side by side, base + [c_1 s_1 up_1, c_2 s_2 up_2, ...] @ [down_1; down_2; ...], of rank r_1 + r_2 + .... All
-    others are dense and float32: a copy of the model where all are.
+    others are dense and float32, but for one that is a checkpoint's own.
 
     Example:
         >>> from lerpnb.paths.line import Line
@@ -57,7 +57,7 @@ def combined(weights: Sequence[Weight], coefficients: Sequence[float]) -> Weight
         up = torch.cat([c * weight.scaling * weight.up for c, weight in low], dim=1)
         down = torch.cat([weight.down for _, weight in low])
         return LowRank(bases[0], up, down, 1.0, low[0][1].transposed)
-    total = torch.zeros_like(bases[0])
+    total = torch.zeros_like(bases[0], dtype=torch.float32)
     for c, weight in used:
         total.add_(dense(weight), alpha=c)
     return total

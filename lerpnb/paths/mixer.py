@@ -17,7 +17,8 @@ BLOCK = 2**20
 class Mixer:
     """Puts theta = sum_i c_i theta_i into one live model, in place, tensor by tensor, computed from all ends each time.
 
-    Two coefficients that add up to 1 are a `torch.lerp` in float32, exact to rounding. Low-rank ends add one product
+    Two coefficients that add up to 1 are a `torch.lerp` in float32, exact to rounding; ends in 16 bits are widened on
+    their way, block by block. Low-rank ends add one product
     of all their factors to their bases' sum: theta = sum_i c_i base_i + [c_1 s_1 up_1, ...] @ [down_1; ...]. A single 1
     among zeros is a copy, so the ends are met bit for bit (lerp would turn -0.0 into +0.0). A live model of another
     dtype, or on another device than the ends, gets each tensor through a float32 scratch tensor beside the ends, and is
@@ -26,7 +27,7 @@ class Mixer:
 
     Args:
         model: the live model; its parameters and float buffers are overwritten. Tied ones are one tensor.
-        ends: for each checkpoint its float32 weights by name, see `Checkpoint.weights`.
+        ends: for each checkpoint its weights by name, see `Checkpoint.weights`.
 
     Raises:
         MismatchError: a tensor of the model is missing at an end.
@@ -115,11 +116,13 @@ class _Row:
         if low:
             lefts = [end.down.T if end.transposed else end.up for _, end in low]
             self.right = torch.cat([end.up.T if end.transposed else end.down for _, end in low])
-            self.left = lefts[0].new_empty(live.shape[0], len(self.right))  # the scaled ones, side by side
+            self.left = self.right.new_empty(live.shape[0], len(self.right))  # the scaled ones, side by side
             parts = self.left.split([left.shape[1] for left in lefts], dim=1)
             self.factors = [(i, end.scaling, left, to) for (i, end), left, to in zip(low, lefts, parts, strict=True)]
         device = ends[0].device
         self.product = scratch.need("product", device, live) if any(end.transposed for _, end in low) else None
+        self.widens = any(tensor.dtype != torch.float32 for tensor, _ in self.dense)  # torch.lerp takes one dtype
+        self.second = scratch.need("second", device, live) if self.widens and len(self.dense) > 1 else None
         # The way from the ends to the live tensor, where that cannot take a float32 result itself.
         self.mixed = self.moved = None
         if _indirect(live, ends[0]):
@@ -149,11 +152,14 @@ class _Row:
         for i, scaling, left, to in self.factors:
             torch.mul(left, coefficients[i] * scaling, out=to)
         (weight, first), *others = terms
+        first = out.copy_(first) if self.widens else first
         if not others and self.factors:
             torch.addmm(first, self.left, self.right, beta=weight, out=out)
             return
         if len(terms) == 2 and _snapped(weight + others[0][0]) == 1:
-            torch.lerp(first, others[0][1], others[0][0], out=out)
+            weight, second = others[0]
+            second = second if self.second is None else self.scratch.of(self.second, out.shape).copy_(second)
+            torch.lerp(first, second, weight, out=out)
         else:
             torch.mul(first, weight, out=out)
             for weight, tensor in others:
@@ -187,7 +193,8 @@ def _parts(live: torch.Tensor, ends: list[Weight]) -> Iterator[tuple[torch.Tenso
     """The tensor whole, or in blocks of rows where scratch is needed: it stays small, and in the cache."""
     tensors = [end for end in ends if not isinstance(end, LowRank)]
     whole = len(tensors) < len(ends)  # a part of a low-rank one's product may be rounded otherwise
-    if whole or live.numel() <= BLOCK or not _indirect(live, ends[0]):
+    in_place = not _indirect(live, ends[0]) and all(tensor.dtype == torch.float32 for tensor in tensors)
+    if whole or live.numel() <= BLOCK or in_place:
         yield live, ends
         return
     rows = max(1, BLOCK * len(live) // live.numel())
