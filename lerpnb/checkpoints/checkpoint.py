@@ -103,7 +103,11 @@ class Checkpoint:
             base, model, low = None, read_folder(metadata.files, call, metadata.dtypes).to(pick_device(device)), None
         tokenizer = metadata.tokenizer if metadata.tokenizer is not None else base and base.tokenizer
         made = cls(metadata, model, tokenizer, base, low)
-        refuse_not_finite(DenseView(made.weights, None), call)
+        seen = {tensor.data_ptr() for tensor in base._bare.parameters()} if base else ()  # checked with the base
+        own = {
+            n: w for n, w in made.weights.items() if not (w.is_bounded() if n in made._low else w.data_ptr() in seen)
+        }
+        refuse_not_finite(DenseView(own, None), call)
         return made
 
     @classmethod
@@ -219,12 +223,15 @@ class Checkpoint:
             shared.get_parameter(name).data = weight.tensor()
         return shared
 
-    def new_model(self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32) -> Any:
+    def new_model(
+        self, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32, fill: bool = True
+    ) -> Any:
         """A fresh live model with memory of its own and the same ties, frozen and in eval mode, to be mixed into.
 
         Args:
             device: where it goes; None puts each tensor where the checkpoint has it.
             dtype: of its parameters; float buffers, such as rotary frequencies, stay float32.
+            fill: False leaves its parameters undefined, for one that is written to before it is used.
         """
         device = None if device is None else pick_device(device)
         memo: dict[int, torch.Tensor] = {
@@ -233,7 +240,7 @@ class Checkpoint:
         }
         memo |= {id(b): b.to(device, copy=True) for b in self._bare.buffers()}
         live = copy.deepcopy(self._bare, memo)
-        for name, parameter in live.named_parameters():
+        for name, parameter in live.named_parameters() if fill else ():
             parameter.data.copy_(dense(self.weights[name]))
         return live
 

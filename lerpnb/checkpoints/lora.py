@@ -13,11 +13,12 @@ from torch import nn
 
 from lerpnb.assets import read_json
 from lerpnb.checkpoints.compatibility import refuse_not_finite
-from lerpnb.checkpoints.memory import admit_untied, move_tensor, retie, shared_copy, untie
+from lerpnb.checkpoints.memory import HALVES, admit_untied, move_tensor, retie, shared_copy, untie
 from lerpnb.checkpoints.metadata import MERGE_FIRST, NAME_BASE, CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
+from lerpnb.utils.coordinates import LARGEST
 from lerpnb.utils.text import few
 
 
@@ -69,6 +70,11 @@ class LowRank:
         else:
             torch.mm(self.up, self.down, out=out).mul_(self.scaling)
         return out.add_(self.base)
+
+    def is_bounded(self) -> bool:
+        """Whether the dense tensor is finite where the base is, seen without making it."""
+        up, down = (float(factor.abs().max()) for factor in (self.up, self.down))
+        return abs(self.scaling) * len(self.down) * up * down < LARGEST / 2
 
     def to(self, device: torch.device, moved: dict | None = None) -> "LowRank":
         """The same on another device; for `moved` see `memory.move`."""
@@ -148,6 +154,9 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
 
     shared = shared_copy(base, None)
     untie(shared)  # else a delta on the embedding would reach the head too, twice where both have one
+    halves = [(p, p.data) for p in shared.parameters() if p.dtype in HALVES]
+    for parameter, data in halves:  # peft rounds factors to the dtype of their layer: float32 without memory meanwhile
+        parameter.data = torch.zeros((), device=data.device).expand(data.shape)
     try:
         with quiet():
             config = PeftConfig.from_pretrained(str(folder))
@@ -159,6 +168,8 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
             loaded = wrapped.load_adapter(str(folder), "default", torch_device=device, low_cpu_mem_usage=True)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise _misfit(call, _reasons(error)) from error
+    for parameter, data in halves:
+        parameter.data = data
     odd = [f"{_plain(key)}: not in the adapter" for key in loaded.missing_keys]
     odd += [f"{_plain(key)}: not in the base" for key in loaded.unexpected_keys]
     if odd:

@@ -53,8 +53,8 @@ class FineMixing(BasePath):
         if first.labels and first.labels != clean.label_names:
             differ = f"labels {', '.join(clean.label_names)}, and the classifier's are {', '.join(first.labels)}"
             raise CheckpointError(f"FineMixing(clean): {differ}.\nGive the texts its labels, in its order.")
-        self.model = first.new_model(self.device, next(path.model.parameters()).dtype)
-        self._mixer = None
+        self._model = first.new_model(self.device, next(path.model.parameters()).dtype)
+        self._mixer, self._filled = None, True
 
     def checked(self, point: Any, call: str) -> Any:
         return self.path.checked(point, call)

@@ -84,17 +84,27 @@ class BasePath:
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
         self.tokenizer: Any = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
         self._here: Any = None
-        self.model: Any = self._new_model("cpu" if device_map else self.device)
+        self._model: Any = self._new_model("cpu" if device_map else self.device)
+        self._filled = False
         if device_map:
-            self.device = next(spread(self.model, device_map).parameters()).device
+            self.device = next(spread(self._model, device_map).parameters()).device
             if ends_device is None:
-                where = {name: tensor.device for name, tensor in writable_tensors(self.model).items()}
+                where = {name: tensor.device for name, tensor in writable_tensors(self._model).items()}
                 self.checkpoints = {role: end.to(where, moved) for role, end in self.checkpoints.items()}
                 self.base = self.base and self.base.to(where, moved)
-        self._mixer = self._new_mixer(self.model)
+        self._mixer = self._new_mixer(self._model)
+
+    @property
+    def model(self) -> Any:
+        """The live model: where the last `at` put it, and before the first at the first checkpoint."""
+        if self._mixer and not self._filled:
+            Mixer(self._model, [next(iter(self.checkpoints.values())).weights]).put((1.0,))
+            self._filled = True
+        return self._model
 
     def _new_model(self, device: str | torch.device) -> Any:
-        return next(iter(self.checkpoints.values())).new_model(device, DTYPES[self.dtype])
+        """A live model without weights: the mixer puts them, once."""
+        return next(iter(self.checkpoints.values())).new_model(device, DTYPES[self.dtype], fill=False)
 
     def _new_mixer(self, model: nn.Module) -> Mixer | None:
         return Mixer(model, [end.weights for end in self.checkpoints.values()])
@@ -130,11 +140,11 @@ class BasePath:
     def at(self, point: Any) -> Any:
         """The live model, moved to theta(point): one ordinary transformers model, until the next call moves it on."""
         point, self._here = self.checked(point, f"{type(self).__name__}.at({self.coordinate})"), None
-        self._put(self.model, self._mixer, point)
+        self._put(self._model, self._mixer, point)
         if self._mixer:
             self._mixer.mark()  # some paths write to the model themselves
-        self._here = point
-        return self.model
+        self._here, self._filled = point, True
+        return self._model
 
     @property
     def here(self) -> Any:

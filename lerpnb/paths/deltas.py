@@ -28,7 +28,7 @@ def weight_deltas(line: Line) -> WeightDeltas:
         [['0', 'attention q', 0.5]]
     """
     rows: dict[tuple[str, str], dict[str, float]] = {}
-    names = [name for name, _ in line.minus.model.named_parameters()]
+    names = [name for name, _ in line.model.named_parameters()]
     for name in track(names, label="deltas"):
         a, b = line.minus.tensors[name], line.plus.tensors[name]
         sums: dict[str, float] = {"tensors": 1, "parameters": a.numel()}

@@ -10,6 +10,7 @@ import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions
+from lerpnb.checkpoints.lora import dense
 from lerpnb.paths.base import DTYPES, ScalarPath
 from lerpnb.utils.coordinates import number
 
@@ -103,10 +104,10 @@ class Line(ScalarPath):
     def blocks(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
         """name, minus, plus, base of each parameter in blocks of rows, which take little memory; no buffers."""
         for name, parameter in self.model.named_parameters():
-            ends = [end.tensors[name] for end in (self.minus, self.plus, self.base) if end]
+            ends = [dense(end.weights[name]) for end in (self.minus, self.plus, self.base) if end]
             rows = max(1, 2**20 * len(parameter) // max(1, parameter.numel()))
             for a, b, *o in zip(*(end.split(rows) for end in ends), strict=True):
-                yield name, a, b, o[0] if o else None
+                yield name, a.float(), b.float(), o[0].float() if o else None
 
     def _described(self) -> list[str]:
         kinds = sorted(self.minus.stored_dtypes | self.plus.stored_dtypes)
