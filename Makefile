@@ -36,9 +36,9 @@ check: $(READY) ## Lint, check types and run the quick tests
 	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
 	$(BIN)/mypy & $(BIN)/pytest -m "not slow and not browser" -n 2 --dist worksteal -q; tests=$$?; wait $$! && exit $$tests
 
-bench: assets ## Run the CPU benchmarks beside the peers and print one table (under 10 minutes)
+bench: assets ## Run the CPU benchmarks beside the peers and print one table (under 15 minutes)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
-	for name in mix losses batched_texts; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in mix size losses batched_texts; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 # These two time nothing, so they may run side by side, with a core each.
 	export OMP_NUM_THREADS=1; $(BIN)/python tests/benchmarks/memory.py & $(BIN)/python tests/benchmarks/adaptive.py && wait $$!
 	$(BIN)/python tests/benchmarks/table.py

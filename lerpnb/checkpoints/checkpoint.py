@@ -103,10 +103,12 @@ class Checkpoint:
             base, model, low = None, read_folder(metadata.files, call, metadata.dtypes).to(pick_device(device)), None
         tokenizer = metadata.tokenizer if metadata.tokenizer is not None else base and base.tokenizer
         made = cls(metadata, model, tokenizer, base, low)
-        seen = {tensor.data_ptr() for tensor in base._bare.parameters()} if base else ()  # checked with the base
-        own = {
-            n: w for n, w in made.weights.items() if not (w.is_bounded() if n in made._low else w.data_ptr() in seen)
-        }
+        seen = {tensor.data_ptr() for tensor in base._bare.parameters()} if base else set()  # checked with the base
+
+        def checked(weight: Weight) -> bool:
+            return weight.is_bounded() if isinstance(weight, LowRank) else weight.data_ptr() in seen
+
+        own = {name: weight for name, weight in made.weights.items() if not checked(weight)}
         refuse_not_finite(DenseView(own, None), call)
         return made
 

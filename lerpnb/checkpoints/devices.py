@@ -18,7 +18,7 @@ class DeviceOptions(TypedDict, total=False):
         device: the live model's; "auto", the default, takes cuda, then mps, then cpu.
         dtype: the live model's, "float32" by default; see `Line.resolution` before choosing "bfloat16".
         ends_device: where the checkpoints lie; None, the default, puts each tensor where the live model has it. "cpu"
-            leaves them in the host's memory (float32 safetensors in memory-mapped files, which are read when needed),
+            leaves them in the host's memory (in memory-mapped files, which are read when needed),
             and each point streams into the live model tensor by tensor: for models that do not fit several times.
         device_map: spreads the live model over several devices, instead of `device`: "auto", or {module: device} as in
             transformers. Each tensor is mixed where its checkpoints lie; what accelerate offloads to the host is mixed

@@ -184,10 +184,9 @@ def merge(wrapped: Any, call: str) -> tuple[nn.Module, dict[str, LowRank]]:
 
     refuse_not_finite({_plain(name): parameter for name, parameter in wrapped.named_parameters()}, call)
     taken = _take_plain_lora(wrapped)
-    for layer in wrapped.modules():  # what was stored in bfloat16 would round what is merged into it
-        if isinstance(layer, (BaseTunerLayer, AuxiliaryTrainingWrapper)):
-            for parameter in layer.parameters():
-                parameter.data = parameter.data.float()
+    tuned: list[Any] = [x for x in wrapped.modules() if isinstance(x, (BaseTunerLayer, AuxiliaryTrainingWrapper))]
+    for parameter in (parameter for layer in tuned for parameter in layer.parameters()):
+        parameter.data = parameter.data.float()  # what was stored in bfloat16 would round what is merged into it
     try:
         with quiet():
             model = wrapped.merge_and_unload(safe_merge=True)  # safe: into a new tensor, never into the base's

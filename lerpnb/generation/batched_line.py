@@ -160,6 +160,9 @@ def prefer_batched(line: BasePath, spec: Continuations, alphas: int) -> tuple[bo
     if per_alpha > limit:
         why = f"{per_alpha} texts an alpha; with {ends} ends on {device}, {limit} at most share a pass."
         return False, f"one alpha at a time: {why}"
+    stored = {base_of(weight).dtype for end in (line.minus, line.plus) for weight in end.weights.values()}
+    if device == "cpu" and stored - {torch.float32}:
+        return False, "one alpha at a time: the ends are stored in 16 bits, and each pass would widen them."
     if reason := unsupported_reason(line):
         return False, f"one alpha at a time: {reason}"
     why = f"{per_alpha} texts an alpha, of at most {limit} with {ends} ends on {device}."

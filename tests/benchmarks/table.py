@@ -2,7 +2,7 @@
 
     python tests/benchmarks/table.py
 
-It reads what mix.py, memory.py, losses.py, batched_texts.py and adaptive.py saved, and says which of them has saved
+It reads what mix.py, size.py, memory.py, losses.py, batched_texts.py and adaptive.py saved, and says which of them has saved
 nothing.
 """
 
@@ -31,6 +31,19 @@ def mix(results: list[dict]) -> Iterator[Row]:
             ", ".join(told.values()),
             limit,
         )
+
+
+def size(result: dict) -> Iterator[Row]:
+    from size import LIMITS
+
+    for row in result["rows"]:
+        held, fixed, loading, _ = LIMITS[row["ends"], row["live"]]
+        what = f"1.1B, bfloat16 {row['ends']}, live {row['live']}"
+        last = "" if fixed is None else f", {row['fixed']:.2f} that cannot be dropped"
+        limit = f"{held}" + ("" if fixed is None else f", {fixed}")
+        yield f"{what}: bytes held a parameter", f"{row['held']:.2f}{last}", "", limit
+        yield f"{what}: time to its first point, in bare reads", f"{row['loading']:.2f}x", "", f"{loading}x"
+    yield "1.1B, bfloat16 ends: one point, in copies of the same bytes", spread(result["point"]), "", "2x"
 
 
 def memory(results: list[dict]) -> Iterator[Row]:
@@ -95,7 +108,14 @@ def adaptive(result: dict) -> Iterator[Row]:
         yield f"adaptive alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
 
 
-TABLES = {"mix": mix, "memory": memory, "losses": losses, "batched_texts": batched_texts, "adaptive": adaptive}
+TABLES = {
+    "mix": mix,
+    "size": size,
+    "memory": memory,
+    "losses": losses,
+    "batched_texts": batched_texts,
+    "adaptive": adaptive,
+}
 
 
 def main() -> None:

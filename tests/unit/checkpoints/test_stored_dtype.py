@@ -14,6 +14,8 @@ from transformers import (
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.lora import LowRank
+from lerpnb.generation.batched_line import prefer_batched
+from lerpnb.generation.continuations import Continuations
 from lerpnb.paths.line import Line
 
 SMALL = dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, pad_token_id=0)
@@ -105,6 +107,12 @@ def test_adapters_on_a_16_bit_base_give_what_they_give_on_a_float32_one(tiny, ha
     for alpha in (0.0, 0.25, 1.0, 1.5):
         for (tensor, want), got in zip(wide.at(alpha).named_parameters(), line.at(alpha).parameters(), strict=True):
             torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6, msg=tensor)
+
+
+def test_texts_are_sampled_one_alpha_at_a_time_where_each_pass_would_widen_the_ends(tiny, half_and_whole):
+    spec = Continuations(("the film",), n_samples=1, max_new_tokens=2)
+    whys = [prefer_batched(Line(end, end, device="cpu"), spec, 5)[1] for end in half_and_whole]
+    assert "stored in 16 bits" in whys[0] and whys[1].startswith("all 5 alphas in one pass")
 
 
 def test_a_folder_of_several_dtypes_is_read_in_float32(tiny_llama_pair, tmp_path):

@@ -256,6 +256,7 @@ def test_a_line_that_is_spread_or_streams_is_mixed(tiny):
     spread = line_of(tiny, tiny.llama(), device_map={"": "cpu"})
     assert unsupported_reason(spread) == "its live model is spread by a device_map."
     line = line_of(tiny, tiny.llama())
+    line.at(0)
     line.minus.weights = {name: weight.to("meta") for name, weight in line.minus.weights.items()}
     assert unsupported_reason(line) == "its ends lie on meta, and the live model on cpu: each pass would move them."
 
