@@ -2,8 +2,8 @@
 
     python tests/benchmarks/table.py
 
-It reads what mix.py, size.py, memory.py, losses.py, batched_texts.py and adaptive.py saved, and says which of them has saved
-nothing.
+It reads what mix.py, size.py, memory.py, losses.py, batched_texts.py and adaptive.py saved, and says which of them has
+saved nothing.
 """
 
 import json
