@@ -1,6 +1,6 @@
 """Devices: where a live model and its checkpoints lie, and how a model is spread over several devices."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypedDict
 
 import torch
@@ -10,13 +10,17 @@ from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError, LerpError
 
+ROOM = 0.8  # of a GPU's free memory; the rest is for activations and texts
+
 
 class DeviceOptions(TypedDict, total=False):
     """The keyword arguments that all paths and merging methods share: where their models lie, and in which dtype.
 
     Attributes:
         device: the live model's; "auto", the default, takes cuda, then mps, then cpu.
-        dtype: the live model's, "float32" by default; see `Line.resolution` before choosing "bfloat16".
+        dtype: the live model's: "float32", "bfloat16", "float16", or "auto", the default: float32 on a CPU, and on a
+            GPU where it fits beside the checkpoints, else float16 for checkpoints stored in it, else bfloat16 (one
+            line says so). `Line.resolutions` says how much of the delta each keeps.
         ends_device: where the checkpoints lie; None, the default, puts each tensor where the live model has it. "cpu"
             leaves them in the host's memory (in memory-mapped files, which are read when needed),
             and each point streams into the live model tensor by tensor: for models that do not fit several times.
@@ -117,6 +121,32 @@ def spread(model: Any, device_map: str | Mapping[str, Any]) -> Any:
             f"spread(device_map): {first} is offloaded to the host.\nName a device for its module: the tokens go there."
         )
     return model
+
+
+def pick_dtype(device: torch.device, held: int, n_parameters: int, stored: Collection[str]) -> str:
+    """The dtype of a live model, by name, where "auto" was asked for; see `DeviceOptions`.
+
+    Args:
+        device: where the live model goes.
+        held: bytes that the checkpoints will hold on that device.
+        n_parameters: of the live model.
+        stored: the dtypes that the checkpoints are stored in.
+
+    Example:
+        >>> pick_dtype(torch.device("cpu"), 0, 10**12, {"bfloat16"})
+        'float32'
+    """
+    if device.type != "cuda":
+        return "float32"
+    need, free = held + 4 * n_parameters, torch.cuda.mem_get_info(device)[0]
+    if need <= ROOM * free:
+        return "float32"
+    kind = "float16" if set(stored) == {"float16"} else "bfloat16"
+    print(
+        f"live model in {kind}: in float32 it and its checkpoints would need {need / 2**30:.1f} of the "
+        f"{free / 2**30:.1f} GiB that are free on {device}."
+    )
+    return kind
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:

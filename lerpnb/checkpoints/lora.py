@@ -91,6 +91,11 @@ def dense(weight: Weight) -> torch.Tensor:
     return weight.tensor() if isinstance(weight, LowRank) else weight
 
 
+def base_of(weight: Weight) -> torch.Tensor:
+    """The tensor that a low-rank weight changes; a dense weight itself."""
+    return weight.base if isinstance(weight, LowRank) else weight
+
+
 class DenseView(Mapping[str, torch.Tensor]):
     """Weights by name as dense tensors of one dtype; what is not held so is made anew each time, and not kept.
 

@@ -35,6 +35,11 @@ def shared_copy(model: nn.Module, dtype: torch.dtype | None = torch.float32) -> 
     return shared
 
 
+def same_storage(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors are the same view of the same memory."""
+    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
+
+
 def move(model: nn.Module, where: Mapping[str, torch.device], moved: dict) -> nn.Module:
     """A copy of a frozen model with each tensor on the device that `where` has for its name, else the CPU.
 

@@ -28,8 +28,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lerpnb.checkpoints.lora import base_of
+from lerpnb.checkpoints.memory import same_storage
 from lerpnb.errors import ProbeError
-from lerpnb.generation.batched_weights import Batch, Matrix, Vector, Weight, base_of, same_storage
+from lerpnb.generation.batched_weights import Batch, Matrix, Vector, Weight
 from lerpnb.generation.continuations import Continuations
 from lerpnb.paths.base import DTYPES, BasePath
 from lerpnb.paths.line import Line

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.lora import LowRank, base_of
+from lerpnb.checkpoints.memory import same_storage
 from lerpnb.errors import ProbeError
 
 
@@ -300,19 +301,9 @@ HANDLERS: Mapping[Callable, Callable] = {
 }
 
 
-def base_of(end: Tensor | LowRank) -> Tensor:
-    """The dense tensor that a low-rank end changes; a dense end itself."""
-    return end.base if isinstance(end, LowRank) else end
-
-
 def _factors(end: Tensor | LowRank) -> tuple[Tensor, Tensor]:
     """left (rows of the weight, rank) and right (rank, columns) of what a low-rank end adds to its base."""
     if not isinstance(end, LowRank):
         return end.new_empty(end.shape[0], 0), end.new_empty(0, end.shape[1:].numel())
     left, right = (end.down.T, end.up.T) if end.transposed else (end.up, end.down)
     return left * end.scaling, right
-
-
-def same_storage(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are the same view of the same memory."""
-    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()

@@ -11,8 +11,16 @@ import torch
 from torch import nn
 
 from lerpnb.checkpoints.checkpoint import ModelSource
-from lerpnb.checkpoints.devices import DeviceOptions, checked_options, pick_device, spread, writable_tensors
+from lerpnb.checkpoints.devices import (
+    DeviceOptions,
+    checked_options,
+    pick_device,
+    pick_dtype,
+    spread,
+    writable_tensors,
+)
 from lerpnb.checkpoints.loading import load_checkpoints
+from lerpnb.checkpoints.lora import base_of
 from lerpnb.checkpoints.saving import write_folder
 from lerpnb.errors import AlphaError, MismatchError
 from lerpnb.paths.mixer import Mixer
@@ -67,15 +75,15 @@ class BasePath:
     ):
         name = type(self).__name__
         checked_options(options, name)
-        device, dtype = options.get("device", "auto"), options.get("dtype", "float32")
+        device, dtype = options.get("device", "auto"), options.get("dtype", "auto")
         ends_device, device_map = options.get("ends_device"), options.get("device_map")
-        if dtype not in DTYPES:
-            raise AlphaError(f"{name}(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
+        if dtype not in ("auto", *DTYPES):
+            raise AlphaError(f"{name}(dtype={dtype!r}): no such dtype.\nIt is one of: auto, {', '.join(DTYPES)}.")
         if clash := [role for role in checkpoints if role in RESERVED]:
             raise MismatchError(
                 f"{name}({clash[0]}): no checkpoint can have this name.\nGive it another than {', '.join(RESERVED)}."
             )
-        self.device, self.dtype = pick_device(device), dtype
+        self.device = pick_device(device)
         home = pick_device(ends_device or ("cpu" if device_map else self.device))
         ends, loaded_base = load_checkpoints(checkpoints, base, home, f"{name}({', '.join(checkpoints)})")
         moved: dict = {}
@@ -83,6 +91,7 @@ class BasePath:
         self.base = loaded_base and loaded_base.to(home, moved)
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
         self.tokenizer: Any = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
+        self.dtype = self._pick_dtype(home) if dtype == "auto" else dtype
         self._here: Any = None
         self._model: Any = self._new_model("cpu" if device_map else self.device)
         self._filled = False
@@ -93,6 +102,13 @@ class BasePath:
                 self.checkpoints = {role: end.to(where, moved) for role, end in self.checkpoints.items()}
                 self.base = self.base and self.base.to(where, moved)
         self._mixer = self._new_mixer(self._model)
+
+    def _pick_dtype(self, home: torch.device) -> str:
+        ends = list(self.checkpoints.values())
+        tensors = {t.data_ptr(): t.nbytes for end in ends for t in map(base_of, end.weights.values())}
+        held = sum(tensors.values()) if home == self.device else 0
+        stored = {dtype for end in ends for dtype in (end.base or end).stored_dtypes}
+        return pick_dtype(self.device, held, ends[0].n_parameters, stored)
 
     @property
     def model(self) -> Any:

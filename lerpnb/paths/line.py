@@ -1,7 +1,7 @@
 """The straight line between two fine-tunes, and what lies between its ends in numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,6 +11,7 @@ import torch
 from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions
 from lerpnb.checkpoints.lora import dense
+from lerpnb.checkpoints.memory import same_storage
 from lerpnb.paths.base import DTYPES, ScalarPath
 from lerpnb.utils.coordinates import number
 
@@ -78,18 +79,29 @@ class Line(ScalarPath):
 
     @property
     def resolution(self) -> float:
-        """What share of the delta survives rounding to the live dtype, 1 being all of it.
+        """What share of the delta survives rounding to the live dtype, 1 being all of it: see `resolutions`."""
+        return self._resolutions((self.dtype,))[self.dtype]
 
-        1 - |round(theta(1/2)) - theta(1/2)| / |theta_plus - theta_minus|, Euclidean norms over all tensors.
+    @property
+    def resolutions(self) -> dict[str, float]:
+        """What share of the delta survives rounding to float32, TF32, float16 and bfloat16, 1 being all of it.
+
+        1 - |round(theta(1/2)) - theta(1/2)| / |theta_plus - theta_minus|, Euclidean norms over all tensors. bfloat16
+        keeps 8 bits of a number, float16 and TF32 (what a GPU's matrix products may round float32 to) 11. What float16
+        cannot hold, beyond 65,504, counts as lost whole.
         """
-        lost = moved = 0.0
+        return self._resolutions(("float32", "tf32", "float16", "bfloat16"))
+
+    def _resolutions(self, dtypes: Sequence[str]) -> dict[str, float]:
+        lost, moved = dict.fromkeys(dtypes, 0.0), 0.0
         for _, a, b, _ in self.blocks():
             if a.data_ptr() != b.data_ptr():
                 a, b = a.double(), b.double()
                 middle = torch.lerp(a, b, 0.5)
-                lost += (middle.to(DTYPES[self.dtype]).double() - middle).square().sum().item()
                 moved += (b - a).square().sum().item()
-        return max(0.0, 1.0 - math.sqrt(lost / moved)) if moved else 1.0
+                for dtype in dtypes:
+                    lost[dtype] += (_rounded(middle, dtype).double() - middle).square().sum().item()
+        return {dtype: max(0.0, 1.0 - math.sqrt(lost[dtype] / moved)) if moved else 1.0 for dtype in dtypes}
 
     def summary(self) -> pd.DataFrame:
         """A row a block (embeddings, each layer, the rest, then all): how far apart the ends are.
@@ -107,7 +119,8 @@ class Line(ScalarPath):
             ends = [dense(end.weights[name]) for end in (self.minus, self.plus, self.base) if end]
             rows = max(1, 2**20 * len(parameter) // max(1, parameter.numel()))
             for a, b, *o in zip(*(end.split(rows) for end in ends), strict=True):
-                yield name, a.float(), b.float(), o[0].float() if o else None
+                wide = a.float()
+                yield name, wide, wide if same_storage(a, b) else b.float(), o[0].float() if o else None
 
     def _described(self) -> list[str]:
         kinds = sorted(self.minus.stored_dtypes | self.plus.stored_dtypes)
@@ -135,3 +148,11 @@ class Line(ScalarPath):
         table = frame.style.format(formats, na_rep="").to_html(table_attributes='class="dataframe"')
         items = "".join(f"<li>{escape(fact)}</li>" for fact in self._described())
         return f"<b>Line</b><ul>{items}</ul><details><summary>the ends, block by block</summary>{table}</details>"
+
+
+def _rounded(tensor: torch.Tensor, dtype: str) -> torch.Tensor:
+    """The nearest numbers of a dtype; TF32's are float32's with 13 bits of their 24 left out, ties to even."""
+    if dtype != "tf32":
+        return tensor.to(DTYPES[dtype])
+    bits = tensor.float().view(torch.int32)
+    return ((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFF).view(torch.float32)

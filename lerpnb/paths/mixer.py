@@ -8,6 +8,7 @@ from torch import nn
 
 from lerpnb.checkpoints.devices import writable_tensors
 from lerpnb.checkpoints.lora import LowRank, Weight
+from lerpnb.checkpoints.memory import same_storage
 from lerpnb.errors import MismatchError
 
 # Numbers mixed at once where the result cannot be written straight into the live model: 4 MiB of float32.
@@ -209,7 +210,7 @@ def _indirect(live: torch.Tensor, end: Weight) -> bool:
 def _same(a: Weight, b: Weight) -> bool:
     if isinstance(a, LowRank) or isinstance(b, LowRank):
         return a is b
-    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
+    return same_storage(a, b)
 
 
 def _snapped(total: float) -> float:

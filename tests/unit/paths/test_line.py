@@ -1,5 +1,6 @@
 """The line: exact ends, float64 agreement, ties, saving, grids, and what it says of itself."""
 
+import copy
 import math
 
 import numpy as np
@@ -8,11 +9,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.devices import writable_tensors
+from lerpnb.checkpoints.devices import pick_dtype, writable_tensors
 from lerpnb.checkpoints.lora import LowRank
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import AlphaError, CheckpointError, LerpError
-from lerpnb.paths.line import Line
+from lerpnb.paths.line import Line, _rounded
 from lerpnb.probes.loss import Loss
 from lerpnb.utils.coordinates import alpha_grid
 from lerpnb.utils.tensor_names import block_of
@@ -171,6 +172,47 @@ def test_resolution_says_what_bfloat16_loses(tiny):
     assert Line(ends[0], ends[0], device="cpu", dtype="bfloat16").resolution == 1.0
 
 
+def test_resolutions_of_a_known_delta(tiny):
+    base = tiny.llama()
+    with (
+        torch.no_grad()
+    ):  # theta(1/2) is 1 + 2^-n everywhere: n bits beyond 1 hold it, and fewer lose half of the delta
+
+        def ends(n):
+            return [shifted(base, 1.0), shifted(base, 1.0 + 2.0 ** (1 - n))]
+
+        def shifted(model, value):
+            made = copy.deepcopy(model)
+            for parameter in made.parameters():
+                parameter.fill_(value)
+            return made
+
+        found = {n: Line(*ends(n), device="cpu").resolutions for n in (7, 8, 10, 11, 20)}
+    kept = {dtype: [n for n in found if found[n][dtype] == 1] for dtype in found[7]}
+    assert kept == {"float32": [7, 8, 10, 11, 20], "tf32": [7, 8, 10], "float16": [7, 8, 10], "bfloat16": [7]}
+    assert found[8]["bfloat16"] == found[11]["tf32"] == found[11]["float16"] == 0.5
+
+
+def test_tf32_is_float32_with_ten_bits_of_fraction():
+    drawn = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 1e3
+    mantissa, exponent = np.frexp(drawn.double().numpy())
+    assert _rounded(drawn, "tf32").double().numpy() == pytest.approx(
+        np.ldexp(np.round(mantissa * 2048) / 2048, exponent), rel=0
+    )
+
+
+def test_the_dtype_is_chosen_by_what_fits(monkeypatch, capsys):
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 2**30, 80 * 2**30))
+    assert pick_dtype(torch.device("cpu"), 0, 8 * 10**9, {"bfloat16"}) == "float32"
+    assert pick_dtype(gpu, 4 * 10**9, 10**9, {"bfloat16"}) == "float32" and not capsys.readouterr().out
+    assert pick_dtype(gpu, 32 * 10**9, 8 * 10**9, {"bfloat16"}) == "float32"
+    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"bfloat16"}) == "bfloat16"
+    assert "would need 76.4 of the 80.0 GiB" in capsys.readouterr().out
+    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16"}) == "float16"
+    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16", "float32"}) == "bfloat16"
+
+
 def test_it_shows_itself(line):
     text, html = repr(line), line._repr_html_()
     assert "mixed in float32" in text and "cosine of the two deltas" in text and "survives rounding to float32" in text
@@ -180,7 +222,7 @@ def test_it_shows_itself(line):
 def test_dtypes_have_names(tiny_llama_pair):
     with pytest.raises(AlphaError) as error:
         Line(*tiny_llama_pair[1:], dtype="float8")
-    assert str(error.value) == "Line(dtype='float8'): no such dtype.\nIt is one of: float32, bfloat16, float16."
+    assert str(error.value) == "Line(dtype='float8'): no such dtype.\nIt is one of: auto, float32, bfloat16, float16."
 
 
 def test_blocks_of_other_families():
