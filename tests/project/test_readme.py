@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 import lerpnb as ln
-from lerpnb import cli
+from lerpnb.cli import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "notebooks/README.md"]
@@ -60,7 +60,7 @@ def test_its_anchors_are_headings(page):
 
 @pytest.mark.parametrize("page", ["README.md", "notebooks/README.md"])
 def test_its_commands_are_those_of_the_command_line(page):
-    known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    known = {command.name or command.callback.__name__ for command in commands.app.registered_commands}
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     used = set(re.findall(r"^(?:\.venv/bin/)?lerpnb (\w+)", "\n".join(blocks), flags=re.MULTILINE))
     assert {"run", "sweep"} <= used <= known
