@@ -1,6 +1,7 @@
 """A model in an ordinary Hugging Face folder: reading it, and writing one whole or not at all."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,24 +132,35 @@ def write_folder(
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
         raise CheckpointError(f"{call}: dtype {dtype!r}, expected float32, bfloat16 or float16.")
+    shared = shared_copy(model, kind or next(model.parameters()).dtype)
+    with written(to, "config.json", overwrite, call) as work:
+        shared.save_pretrained(work)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(work)
+        if card:
+            (work / "README.md").write_text(card, encoding="utf-8")
+    return to
+
+
+@contextmanager
+def written(to: Path, marker: str, overwrite: bool, call: str) -> Iterator[Path]:
+    """A new folder, which takes the place of `to` when the block ends well.
+
+    Raises:
+        CheckpointError: `to` holds something and `overwrite` is not given, or something without the file that marks
+            such a folder; or the disk refuses.
+    """
     if to.is_file() or (to.is_dir() and any(to.iterdir()) and not overwrite):
         what = "a file of that name is" if to.is_file() else f"{len(list(to.iterdir()))} files are"
         raise CheckpointError(f"{call}: {what} there already.\nTake another folder, or pass overwrite=True.")
-    if to.is_dir() and any(to.iterdir()) and not (to / "config.json").is_file():
+    if to.is_dir() and any(to.iterdir()) and not (to / marker).is_file():
         raise CheckpointError(
-            f"{call}: overwrite=True, but what is there is no model folder: it has no config.json.\n"
+            f"{call}: overwrite=True, but what is there is no model folder: it has no {marker}.\n"
             "Take another folder, or empty this one."
         )
-    given, to = to, to.resolve()  # through a link: what it points to is replaced, and the link stays
-    shared = shared_copy(model, kind or next(model.parameters()).dtype)
     try:
-        with atomic_folder(to) as work, quiet():
-            shared.save_pretrained(work)
-            if tokenizer is not None:
-                tokenizer.save_pretrained(work)
-            if card:
-                (work / "README.md").write_text(card, encoding="utf-8")
+        with atomic_folder(to.resolve()) as work, quiet():  # through a link: what it points to is replaced
+            yield work
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"{call}: {reason}.\nNothing was changed there.") from error
-    return given

@@ -94,7 +94,7 @@ class Ensemble(ScalarPath):
     def _put(self, model: EnsembleModel, mixer: Mixer | None, point: float) -> None:
         model.combine = lambda logits, sampling: self.combined(point, logits, sampling)
 
-    def save(self, point: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+    def save(self, point: float, to: str | Path, **options: Any) -> Path:
         """Raise a CheckpointError: an ensemble is several models."""
         what = f"an ensemble is {len(self.checkpoints)} models, not one"
         way_out = "A Line between the same checkpoints can be saved."

@@ -171,23 +171,38 @@ class BasePath:
     def _put(self, model: Any, mixer: Any, point: Any) -> None:
         mixer.put(self.coefficients(point))
 
-    def save(self, point: Any, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+    def save(
+        self,
+        point: Any,
+        to: str | Path,
+        *,
+        dtype: str | None = None,
+        overwrite: bool = False,
+        as_adapter: bool = False,
+    ) -> Path:
         """Write theta(point) as an ordinary Hugging Face folder: no inference overhead.
 
         Args:
             point: the coordinate.
             to: a new folder: safetensors, config, tokenizer, generation config, a model card.
-            dtype: of the saved weights; by default the live model's.
+            dtype: of the saved weights; by default the live model's, of an adapter float32.
             overwrite: replace a folder that is there.
+            as_adapter: write a PEFT adapter on the base instead, where the path is one between LoRA adapters on it: the
+                factors of all of them side by side, of their ranks' sum. It gives the point's weights to rounding.
 
         Raises:
-            CheckpointError: the folder is there and `overwrite` is not given.
+            CheckpointError: the folder is there and `overwrite` is not given; `as_adapter`, but a tensor is no low-rank
+                change of the base's (whole models, DoRA, trained biases, modules_to_save), or none is changed.
         """
         name = type(self).__name__
         point = self.checked(point, f"{name}.save({self.coordinate})")
         kind = DTYPES.get(dtype) if dtype else None
         if dtype and kind is None:
             raise AlphaError(f"{name}.save(dtype={dtype!r}): no such dtype.\nIt is one of: {', '.join(DTYPES)}.")
+        if as_adapter:
+            from lerpnb.paths.adapter import save_adapter
+
+            return save_adapter(self, point, to, kind, overwrite, self._card(point))
         model = self.at(point)
         if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
             model = self._new_model("cpu")

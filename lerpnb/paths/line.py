@@ -64,9 +64,17 @@ class Line(ScalarPath):
         """The live model, moved to theta(alpha): one ordinary transformers model, until the next call moves it on."""
         return super().at(alpha)
 
-    def save(self, alpha: float, to: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
-        """Write theta(alpha) as an ordinary Hugging Face folder: see `BasePath.save`."""
-        return super().save(alpha, to, dtype=dtype, overwrite=overwrite)
+    def save(
+        self,
+        alpha: float,
+        to: str | Path,
+        *,
+        dtype: str | None = None,
+        overwrite: bool = False,
+        as_adapter: bool = False,
+    ) -> Path:
+        """Write theta(alpha) as an ordinary Hugging Face folder, or as a PEFT adapter: see `BasePath.save`."""
+        return super().save(alpha, to, dtype=dtype, overwrite=overwrite, as_adapter=as_adapter)
 
     def coefficients(self, alpha: float) -> tuple[float, float]:
         """What minus and plus are multiplied by: (1 - alpha, alpha).

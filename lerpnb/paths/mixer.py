@@ -186,7 +186,8 @@ class _Scratch:
     def of(self, key: tuple, shape: Sequence[int]) -> torch.Tensor:
         if key not in self.held:
             _, device, dtype, pinned = key
-            self.held[key] = torch.empty(self.sizes[key], device=device, dtype=dtype, pin_memory=pinned)
+            with torch.inference_mode(False):  # else a first call in that mode would bind all later ones to it
+                self.held[key] = torch.empty(self.sizes[key], device=device, dtype=dtype, pin_memory=pinned)
         return self.held[key][: math.prod(shape)].view(shape)
 
 
