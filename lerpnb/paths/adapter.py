@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lerpnb.checkpoints.lora import LowRank, Weight
+from lerpnb.checkpoints.lora import LowRank, Weight, dense
 from lerpnb.checkpoints.saving import written
 from lerpnb.errors import CheckpointError
 from lerpnb.paths.combine import combined
@@ -79,7 +79,7 @@ def _low_rank(path: "BasePath", point: Any, call: str) -> dict[str, LowRank]:
         of_it = coefficients(name) if callable(coefficients) else coefficients
         weights = [end[name] for end in ends]
         held = [weight.base if isinstance(weight, LowRank) else weight for weight in weights]
-        own = base.tensors[base.tied.get(name, name)]
+        own = dense(base.weights[base.tied.get(name, name)])
         weight: Weight = own
         if all(tensor.data_ptr() == own.data_ptr() for tensor in held):
             weight = combined(weights, of_it)

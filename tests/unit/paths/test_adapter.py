@@ -73,6 +73,13 @@ def test_several_adapters_a_part_of_a_line_and_half_precision(tiny_adapter_pair,
     assert ln.Checkpoint.load(half, base).stored_dtypes == {"bfloat16"}
 
 
+def test_on_a_base_in_half_precision(tiny, tmp_path):
+    base = tiny.save(tiny.llama(), tmp_path / "base", tiny.tokenizer(), torch.bfloat16)
+    minus, plus = (tiny.adapter(base, tmp_path / str(seed), seed) for seed in (1, 2))
+    line = ln.Line(minus, plus, device="cpu")
+    assert same_weights(line, 0.3, base, line.save(0.3, tmp_path / "point", as_adapter=True))
+
+
 def test_a_folder_is_replaced_only_where_it_is_an_adapter(tiny_adapter_pair, tmp_path):
     line = ln.Line(tiny_adapter_pair.minus, tiny_adapter_pair.plus, device="cpu")
     folder = line.save(0.5, tmp_path / "point", as_adapter=True)
