@@ -9,16 +9,22 @@ from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import number, rounded, with_interval
 from lerpnb.plots.tradeoff_paths import plot_paths
-from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes
+from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes, word
 from lerpnb.results.comparisons import PathComparison
 from lerpnb.results.curve import Curve
 
 
-def plot_tradeoff(result: Curve | Mapping[str, Curve] | PathComparison, base: Curve | None = None) -> Figure:
-    """Attribute strength (up) against perplexity of the continuations (across).
+def plot_tradeoff(
+    result: Curve | Mapping[str, Curve] | PathComparison,
+    base: Curve | None = None,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+) -> Figure:
+    """Attribute strength (up) against perplexity of the continuations (across), or any quantity against another.
 
-    Up and left is more of the attribute in more fluent text. The x axis is logarithmic where the perplexities differ by
-    more than eight times.
+    Up and left is more of the attribute in more fluent text. The x axis is logarithmic where its values differ by more
+    than eight times and are above 0.
 
     Of one curve: a point an alpha, joined in its order. Color is alpha; the checkpoints are ringed and named, thin
     crosses are 95 % intervals.
@@ -32,10 +38,12 @@ def plot_tradeoff(result: Curve | Mapping[str, Curve] | PathComparison, base: Cu
             `PathComparison`; these with a `WeightDistance`.
         base: the same probe at the base model, which is no point of the line: `evaluate(Line(o, o), [0], [attribute])`
             with o the base. Left out, no base is marked: its strength is not known.
+        x, y: other quantities, such as x="kl/base" with y="strength/positive"; left out, y is the first strength and x
+            the perplexity of its continuations.
 
     Raises:
-        CurveError: no curves, no strength, no perplexity of its continuations, nowhere a finite number, a base of more
-            than one point, or a base beside several curves.
+        CurveError: no curves, no such quantity, no strength, no perplexity of its continuations, nowhere a finite
+            number, a base of more than one point, or a base beside several curves.
 
     Example:
         >>> from lerpnb.results.measurement import Measurement
@@ -50,22 +58,23 @@ def plot_tradeoff(result: Curve | Mapping[str, Curve] | PathComparison, base: Cu
         ['near', 'far']
     """
     if isinstance(result, Curve):
-        return _plot_path(result, base)
+        return _plot_path(result, base, x, y)
     if base is not None:
         raise CurveError("plot_tradeoff(base): several curves have no base marked.\nPass one curve with it.")
-    return plot_paths(result.curves if isinstance(result, PathComparison) else result)
+    return plot_paths(result.curves if isinstance(result, PathComparison) else result, x, y)
 
 
-def _plot_path(curve: Curve, base: Curve | None) -> Figure:
+def _plot_path(curve: Curve, base: Curve | None, x: str | None, y: str | None) -> Figure:
     call = "plot_tradeoff(curve)"
     if base is not None and len(base.alphas) != 1:
         raise CurveError(
             f"plot_tradeoff(base): a curve of {len(base.alphas)} alphas, expected one.\n"
             "Pass evaluate(Line(o, o), [0], [attribute]) with o the base."
         )
-    spans, names = [points_of(curve, call)], quantities(curve, call)
+    names = quantities(curve, call, x, y)
+    spans = [points_of(curve, call, *names)]
     if base is not None:
-        spans.append(points_of(base, "plot_tradeoff(base)"))
+        spans.append(points_of(base, "plot_tradeoff(base)", *quantities(base, "plot_tradeoff(base)", x, y)))
     fig = Figure.panels([360], _alt(curve, *names, *spans[1:]), theme.facts(curve.provenance), top=24)
     ends = {alpha: f"<b>{name}</b>" for alpha, name in theme.landmarks(curve.provenance)}
     alphas = list(spans[0]["strength"]["alpha"])
@@ -80,22 +89,21 @@ def _plot_path(curve: Curve, base: Curve | None) -> Figure:
     )
     text = dict(text=[ends.get(alpha, "") for alpha in alphas], textposition="top center")
     hover = [f"At alpha {number(alpha)}" for alpha in alphas]
-    _add_points(fig, spans[0], hover, name="alpha", mode="lines+markers+text", marker=marker, **text)
+    _add_points(fig, spans[0], names, hover, name="alpha", mode="lines+markers+text", marker=marker, **text)
     if base is not None:
         star = dict(symbol="star", size=17, color=theme.GREEN, line=dict(color=theme.TEXT, width=1))
         text = dict(text=["<b>base</b>"], textposition="bottom center")
-        _add_points(fig, spans[1], ["The base"], name="base", mode="markers+text", marker=star, **text)
-    title_axes(
-        fig, {what: pd.concat([one[what][["value", "low", "high"]] for one in spans]) for what in spans[0]}, names[0]
-    )
+        _add_points(fig, spans[1], names, ["The base"], name="base", mode="markers+text", marker=star, **text)
+    values = {what: pd.concat([one[what][["value", "low", "high"]] for one in spans]) for what in spans[0]}
+    title_axes(fig, values, curve, *names)
     return fig
 
 
-def _add_points(fig: Figure, points: Points, where: Sequence[str], **look) -> None:
+def _add_points(fig: Figure, points: Points, names: tuple[str, str], where: Sequence[str], **look) -> None:
     """At alpha 0.5: strength 0.45 (0.35 to 0.55), perplexity 50 (45 to 55)"""
     x, y = points["fluency"], points["strength"]
     hover = [
-        f"{place}: strength {with_interval(up)},<br>perplexity {with_interval(across)}"
+        f"{place}: {word(names[0])} {with_interval(up)},<br>{word(names[1])} {with_interval(across)}"
         for place, across, up in zip(where, x.itertuples(), y.itertuples(), strict=True)
     ]
     thin = dict(color="rgba(128,128,128,0.4)", thickness=1, width=0)

@@ -10,25 +10,27 @@ from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import escaped, number, with_interval
-from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes
+from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes, word
 from lerpnb.results.curve import Curve
 
 LEGEND = 84  # letters of the legend that a page of 900 pixels has room for
 
 
-def plot_paths(curves: Mapping[str, Curve]) -> Figure:
+def plot_paths(curves: Mapping[str, Curve], x: str | None = None, y: str | None = None) -> Figure:
     """See `plot_tradeoff`."""
     if not curves:
         raise CurveError("plot_tradeoff(curves): no curves. Pass {name: curve}.")
-    paths = {name: points_of(curve, f"plot_tradeoff(curves[{name!r}])") for name, curve in curves.items()}
+    calls = {name: f"plot_tradeoff(curves[{name!r}])" for name in curves}
+    names = {name: quantities(curve, calls[name], x, y) for name, curve in curves.items()}
+    paths = {name: points_of(curve, calls[name], *names[name]) for name, curve in curves.items()}
     top = 34 + 22 * -(-sum(len(name) + 8 for name in paths) // LEGEND)
     first = next(iter(curves.values()))
     facts = {key: fact for key, fact in theme.facts(first.provenance).items() if key not in ("ends", "hashes")}
-    fig = Figure.panels([360, 150], _alt(paths), facts, gap=34, top=top)
+    fig = Figure.panels([360, 150], _alt(paths, names), facts, gap=34, top=top)
     for i, (name, points) in enumerate(paths.items()):
-        _add_path(fig, name, points, curves[name].provenance.get("coordinate", "alpha"), i)
+        _add_path(fig, name, points, names[name], curves[name].provenance.get("coordinate", "alpha"), i)
     values = {what: pd.concat([points[what][["value"]] for points in paths.values()]) for what in points}
-    title_axes(fig, values, quantities(first, "")[0], row=2)
+    title_axes(fig, values, first, *next(iter(names.values())), row=2)
     far = values["distance"]["value"].max(skipna=True)
     far = 1.0 if np.isnan(far) else far
     fig.update_yaxes(title_text="distance from base", range=[-0.08 * far, 1.12 * far or 1.0], nticks=5, row=2, col=1)
@@ -36,14 +38,14 @@ def plot_paths(curves: Mapping[str, Curve]) -> Figure:
     return fig
 
 
-def _add_path(fig: Figure, name: str, points: Points, coordinate: str, i: int) -> None:
-    color, symbol, dash = theme.style(i)
+def _add_path(fig: Figure, name: str, points: Points, names: tuple[str, str], coordinate: str, i: int) -> None:
+    (color, symbol, dash), (up, across) = theme.style(i), map(word, names)
     n, hover = len(points["strength"]), []
     for strength, fluency, distance in zip(*(frame.itertuples() for frame in points.values()), strict=True):
         known = np.isfinite(distance.value)
         away = f"distance from the base {number(distance.value)}" if known else "no point of weight space"
-        at = f"{escaped(name)} at {coordinate} {number(strength.alpha)}:<br>strength {with_interval(strength)}"
-        hover.append(f"{at},<br>perplexity {with_interval(fluency)},<br>{away}")
+        at = f"{escaped(name)} at {coordinate} {number(strength.alpha)}:<br>{up} {with_interval(strength)}"
+        hover.append(f"{at},<br>{across} {with_interval(fluency)},<br>{away}")
     sizes = [round(8 + 6 * k / max(1, n - 1), 1) for k in range(n)]
     marker = dict(color=color, symbol=symbol, opacity=1, size=sizes, line=dict(color="white", width=0.5))
     look: dict[str, Any] = dict(name=escaped(name), legendgroup=name, line=dict(dash=dash), marker=marker)
@@ -53,9 +55,10 @@ def _add_path(fig: Figure, name: str, points: Points, coordinate: str, i: int) -
             fig.add_series(x, y, color, hover, showlegend=row == 1, row=row, **look)
 
 
-def _alt(paths: Mapping[str, Points]) -> str:
+def _alt(paths: Mapping[str, Points], names: Mapping[str, tuple[str, str]]) -> str:
     parts = []
     for name, points in paths.items():
         first, last = ([number(points[what]["value"].iloc[i]) for what in ("strength", "fluency")] for i in (0, -1))
-        parts.append(f"{name} from strength {first[0]} at perplexity {first[1]} to {last[0]} at {last[1]}")
+        up, across = map(word, names[name])
+        parts.append(f"{name} from {up} {first[0]} at {across} {first[1]} to {last[0]} at {last[1]}")
     return f"Trade-off of {len(paths)} paths: {'; '.join(parts)}."

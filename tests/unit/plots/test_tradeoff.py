@@ -178,3 +178,26 @@ def test_several_curves_that_cannot_be_drawn_are_refused():
     assert str(error.value) == (
         "plot_tradeoff(curves['a']): strength/joy and perplexity/continuations are nowhere both finite numbers."
     )
+
+
+def test_any_quantity_against_another():
+    points = {
+        a: {"kl/base": Measurement([a**2], unit="nats/token"), "preference/taste": Measurement([a / 2], unit="share")}
+        for a in (0.0, 0.5, 1.0)
+    }
+    one = Curve.from_measures(points)
+    fig = plot_tradeoff(one, x="kl/base", y="preference/taste")
+    assert (fig.data[0].x, fig.data[0].y) == ((0, 0.25, 1), (0, 0.25, 0.5))
+    titles = [axis.title.text for axis in (fig.layout.xaxis, fig.layout.yaxis)]
+    assert titles == ["kl (base), nats per token", "preference (taste), share 0 to 1"]
+    assert fig.data[0].hovertext[1].startswith("At alpha 0.5: preference/taste 0.25")
+    both = plot_tradeoff({"a": one, "b": one}, x="kl/base", y="preference/taste")
+    assert both.data[0].hovertext[0].startswith("a at alpha 0:<br>preference/taste 0")
+    assert "a from preference/taste 0 at kl/base 0 to 0.5 at 1" in both.layout.meta["alt"]
+    strength = {a: point(a) | {"kl/base": Measurement([1 + a, 1 + a])} for a in (0.0, 1.0)}
+    assert plot_tradeoff(Curve.from_measures(strength), x="kl/base").layout.yaxis.title.text.startswith(
+        "strength of joy"
+    )
+    for result, names in ((one, {"y": "preference/taste"}), (Curve.from_measures(strength), {})):
+        with pytest.raises(CurveError, match="no quantity 'kl/minus'"):
+            plot_tradeoff(result, x="kl/minus", **names)
