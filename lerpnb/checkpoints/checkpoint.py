@@ -2,8 +2,6 @@
 
 import copy
 import functools
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lerpnb.checkpoints.compatibility import network, refuse_not_finite, tokenizer_text
+from lerpnb.checkpoints.compatibility import refuse_not_finite
 from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.identity import identity_of, stamp, tensors_sha256
 from lerpnb.checkpoints.lora import DenseView, LowRank, Weight, add_adapter, dense, merge, under_empty_head
 from lerpnb.checkpoints.memory import admit_untied, move, named_tensors, shared_copy, ties, untie
 from lerpnb.checkpoints.metadata import CheckpointMetadata
@@ -56,6 +55,7 @@ class Checkpoint:
         self.weights: dict[str, Weight] = {n: self._low.get(n, t) for n, t in named.items() if t.is_floating_point()}
         self.tensors = DenseView(self.weights)
         self.buffers = {n: t for n, t in named.items() if not t.is_floating_point()}
+        self._made = self._stamp()
 
     @classmethod
     def load(
@@ -193,23 +193,40 @@ class Checkpoint:
         turned = {id(module.weight) for module in self._bare.modules() if isinstance(module, Conv1D)}
         return {name: int(id(p) in turned) for name, p in self._bare.named_parameters() if p.dim() > 1}
 
-    @functools.cached_property
+    @property
     def sha256(self) -> str:
-        """Hash over the names, dtypes, shapes and bytes of all tensors and buffers."""
-        digest = hashlib.sha256()
-        for name in sorted([*self.weights, *self.buffers]):
-            tensor = self.buffers[name] if name in self.buffers else dense(self.weights[name])
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        """Hash over the names, dtypes, shapes and bytes of all tensors and buffers.
+
+        Raises:
+            CheckpointError: a tensor was written to after the checkpoint was made.
+        """
+        if self._stamp() != self._made:
+            raise CheckpointError(
+                f"Checkpoint {self.name!r}: its weights were written to after it was made, by further training say.\n"
+                "Make the checkpoint anew, and the paths on it."
+            )
+        return self._sha256
 
     @functools.cached_property
+    def _sha256(self) -> str:
+        held = (
+            (n, self.buffers[n] if n in self.buffers else dense(self.weights[n]))
+            for n in sorted([*self.weights, *self.buffers])
+        )
+        return tensors_sha256(held)
+
+    def _stamp(self) -> list[tuple[int, int]]:
+        factors = [factor for weight in self._low.values() for factor in (weight.up, weight.down)]
+        return stamp([*self._bare.parameters(), *self._bare.buffers(), *factors])
+
+    @property
     def identity(self) -> str:
-        """Hash of all that a value measured on it depends on: weights, network, tokenizer and end-of-text tokens."""
-        ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
-        parts = [self.sha256, network(self.config), ends, tokenizer_text(self.tokenizer)]
-        parts += [self.labels] if self.labels else []
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+        """Hash of all that a value measured on it depends on: weights, and the present state of model and tokenizer.
+
+        Raises:
+            UnstorableError: of a part that cannot be told, such as a hook.
+        """
+        return identity_of(self.sha256, self._bare, self.tokenizer)
 
     @functools.cached_property
     def model(self) -> Any:

@@ -26,18 +26,6 @@ def network(config: Any) -> dict:
     return {field: value for field, value in config.to_dict().items() if not HARMLESS.fullmatch(field)}
 
 
-def tokenizer_text(tokenizer: Any) -> str:
-    """All that decides which ids a text has, as text; empty without a tokenizer."""
-    if tokenizer is None:
-        return ""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    inside = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str())
-    for setting in ("truncation", "padding"):  # of the last call, not of the tokenizer
-        inside.pop(setting, None)
-    parts = [inside, tokenizer.bos_token, tokenizer.eos_token, tokenizer(PROBE)["input_ids"]]
-    return json.dumps(parts, sort_keys=True)
-
-
 def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
     """Refuse float tensors with NaN or infinite values, and say which."""
     odd = []

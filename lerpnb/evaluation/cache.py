@@ -96,6 +96,10 @@ class Cache:
                 "Finished points stay. Make room, or give evaluate(store=...) another folder."
             ) from error
 
+    def date(self, key: dict) -> float:
+        """When the record of a key was written, in seconds since 1970."""
+        return self._path(key).stat().st_mtime
+
     def clear(self) -> None:
         """Delete every record."""
         shutil.rmtree(self.folder / "points", ignore_errors=True)

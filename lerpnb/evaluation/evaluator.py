@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lerpnb.checkpoints.identity import UnstorableError, environment
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.evaluation.cache import Cache
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -16,7 +19,7 @@ from lerpnb.generation.batched_line import BatchedLine, prefer_batched
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample, sample_batched
 from lerpnb.paths.base import BasePath
-from lerpnb.probes.base import Probe, TextProbe
+from lerpnb.probes.base import Probe, TextProbe, stored_as
 from lerpnb.results.measurement import Measurement
 from lerpnb.utils.progress import track
 from lerpnb.utils.text import plain, show
@@ -28,18 +31,41 @@ class Evaluator:
     """Measures probes at points of a path, or reads what they measured there before from the cache.
 
     Attributes:
-        cached, measured: how many measurements came from the cache, and how many were made.
+        cached, measured, compared: how many measurements came from the cache, were made, and were compared with it.
         sampling_modes: how texts were sampled, in words.
     """
 
-    def __init__(self, path: BasePath, probes: list[Probe | TextProbe], store: Cache | None):
+    def __init__(self, path: BasePath, probes: list[Probe | TextProbe], store: Cache | None, fresh: bool = False):
         self.path: Any = path
-        self.probes, self.store = probes, store
-        self.cached, self.measured = 0, 0
+        self.probes, self.store, self.fresh = probes, store, fresh
+        self.cached, self.measured, self.compared = 0, 0, 0
+        self._dates: list[float] = []
+        self._differences: list[str] = []
+        self._ends = path.checkpoints | ({"base": path.base} if path.base else {})
+        self._hashes = {role: end.sha256 for role, end in self._ends.items()}  # refuses weights that were written to
+        self._names: dict[int, dict | None] = {}  # of probes, in the store
+        if store is not None:
+            try:
+                self._path_name = path.identity()
+                self._names = {id(probe): self._name(probe) for probe in probes}
+            except UnstorableError as error:
+                self.store = None
+                print(f"store: nothing is kept, because of {error}.")
         self.sampling_modes: list[str] = []
         self._batched_line: BatchedLine | None = None
         self._batch_size = ExecutableBatchSize("texts")
         self._texts_ahead: dict[tuple[Continuations, float], pd.DataFrame] = {}
+
+    def _name(self, probe: Any) -> dict | None:
+        """What a probe is called in the store; None where it is measured each time, which is said."""
+        reason = "it is your own, without a cache_key"
+        try:
+            name = stored_as(probe)
+        except UnstorableError as error:
+            name, reason = None, f"because of {error}"
+        if name is None:
+            print(f"store: {probe.name!r} is measured each time: {reason}.")
+        return name
 
     def sample_batch(self, alphas: Sequence[float], batched: bool | None = None) -> None:
         """Sample the texts that the probes need at several alphas and the store lacks, where all share one pass.
@@ -117,8 +143,9 @@ class Evaluator:
 
     def _measured(self, probe: Any, alpha: float, texts: dict) -> Point:
         key, stored = self._probe_key(probe, alpha), self._stored(probe, alpha)
-        if stored:
+        if stored and self.store is not None and key:
             self.cached += 1
+            self._dates.append(self.store.date(key))
             return stored
         self.measured += 1
         if isinstance(probe, TextProbe):
@@ -127,17 +154,37 @@ class Evaluator:
         else:
             point = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
         if self.store is not None and key:
+            if self.fresh and (before := self.store.get(key)):
+                self._compare(alpha, before[0], point[0])
             self.store.put(key, *point)
         return point
 
+    def _compare(self, alpha: float, before: dict[str, Measurement], now: dict[str, Measurement]) -> None:
+        self.compared += 1
+        for name in before.keys() | now.keys():
+            both = [found[name] if name in found else None for found in (before, now)]
+            old, new = (measured and (measured.values, measured.weights) for measured in both)
+            if not (old and new and all(np.array_equal(*pair, equal_nan=True) for pair in zip(old, new, strict=True))):
+                said = ["nothing" if measured is None else repr(measured.value()) for measured in both]
+                self._differences.append(f"{name} at {show(alpha)} was {said[0]} and is {said[1]}")
+
+    def report(self) -> None:
+        """Print how many values came from the store and from when, or how many differ from it."""
+        if self.cached:
+            first, last = (datetime.fromtimestamp(when(self._dates)).date().isoformat() for when in (min, max))
+            of = f"{self.cached} of {self.cached + self.measured} measurements are from the store"
+            print(f"store: {of}, of {first if first == last else f'{first} to {last}'}.")
+        if self.fresh and self.store is not None:
+            print(f"store: of {self.compared} measurements made anew, {len(self._differences)} values differ.")
+            print(*self._differences[:10], sep="\n", end="\n" if self._differences else "")
+
     def _probe_key(self, probe: Any, alpha: float) -> dict | None:
-        identity = probe.identity()
-        spec = probe.continuations if isinstance(probe, TextProbe) else None
-        return None if identity is None else self._key(alpha, identity, spec)
+        name = self._names.get(id(probe))
+        return name and self._key(alpha, name, probe.continuations if isinstance(probe, TextProbe) else None)
 
     def _stored(self, probe: Any, alpha: float) -> Point | None:
         key = self._probe_key(probe, alpha)
-        return self.store.get(key) if self.store is not None and key else None
+        return self.store.get(key) if self.store is not None and key and not self.fresh else None
 
     def _texts(self, spec: Continuations, alpha: float) -> pd.DataFrame:
         samples = self._stored_texts(spec, alpha)
@@ -149,7 +196,9 @@ class Evaluator:
     def _stored_texts(self, spec: Continuations, alpha: float) -> pd.DataFrame | None:
         if (spec, alpha) in self._texts_ahead:
             return self._texts_ahead[spec, alpha]
-        stored = None if self.store is None else self.store.get(self._key(alpha, {"texts": spec.identity()}, None))
+        if self.store is None or self.fresh:
+            return None
+        stored = self.store.get(self._key(alpha, None, spec))
         return stored and stored[1]
 
     def _say(self, mode: str) -> None:
@@ -158,18 +207,25 @@ class Evaluator:
             print(f"texts: {mode}")
 
     def _keep_texts(self, spec: Continuations, alpha: float, samples: pd.DataFrame) -> None:
-        """In the store; in memory where there is none."""
-        if self.store is None:
+        """In the store; in memory where none is read."""
+        if self.store is None or self.fresh:
             self._texts_ahead[spec, alpha] = samples
-        else:
-            self.store.put(self._key(alpha, {"texts": spec.identity()}, None), {}, samples)
+        if self.store is not None:
+            self.store.put(self._key(alpha, None, spec), {}, samples)
 
     def _model(self, alpha: float) -> torch.nn.Module:
         return self.path.model if self.path.here == alpha else self.path.at(alpha)
 
-    def _key(self, alpha: float, identity: dict, spec: Continuations | None) -> dict:
-        key = self.path.identity() | {"alpha": alpha, "measured": identity}
-        return key | {"texts": spec.identity()} if spec else key
+    def _key(self, alpha: float, measured: dict | None, spec: Continuations | None) -> dict:
+        """What a value is kept under: everything that it depends on, each part under a name of its own."""
+        texts = spec and spec.identity()
+        return {
+            "environment": environment(),
+            "path": self._path_name,
+            "alpha": alpha,
+            "measured": measured,
+            "texts": texts,
+        }
 
     def check_repeats(self, grid: list[float]) -> None:
         """Measure each probe without a stored point on the grid twice at the start, and refuse one that differs."""
@@ -197,18 +253,16 @@ class Evaluator:
     def provenance(self) -> dict:
         """Where the numbers come from, as JSON."""
         path = self.path
-        ends = path.checkpoints | ({"base": path.base} if path.base else {})
-        settings = {probe.name: probe.identity() for probe in self.probes}
+        settings = {probe.name: _settings(probe) for probe in self.probes}
         identities = [(name, key, value) for name, its in settings.items() for key, value in (its or {}).items()]
-        hashes = {key: end.sha256 for key, end in ends.items()}
-        hashes |= {f"texts of {name}": value for name, key, value in identities if key == "texts"}
+        hashes = self._hashes | {f"texts of {name}": value for name, key, value in identities if key == "texts"}
         hashes |= {key: value for _, key, value in identities if key in ("classifier", "perplexity_model") and value}
         samplings = [probe.continuations for probe in self.probes if isinstance(probe, TextProbe)]
         return {
-            "ends": {key: end.name for key, end in ends.items()},
+            "ends": {key: end.name for key, end in self._ends.items()},
             "coordinate": path.coordinate,
             "named": [list(mark) for mark in path.landmarks],
-            "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in ends.items()},
+            "stored_dtypes": {key: sorted(end.stored_dtypes) for key, end in self._ends.items()},
             "hashes": hashes,
             "dtype": path.dtype,
             "device": _device_name(path.device),
@@ -238,6 +292,12 @@ def checked(probe: Any, measures: Any) -> dict[str, Measurement]:
             "A probe returns a dict of name to ln.Measurement."
         )
     return measures
+
+
+def _settings(probe: Any) -> dict | None:
+    with suppress(UnstorableError):
+        return probe.identity()
+    return None
 
 
 def _device_name(device: torch.device) -> str:

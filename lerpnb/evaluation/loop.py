@@ -36,6 +36,7 @@ def evaluate(
     adaptive: Adaptive | None = None,
     batched: bool | None = None,
     store: Cache | str | Path | None | bool = True,
+    fresh: bool = False,
     check: bool = True,
 ) -> Any:
     """Measure probes at points of a path.
@@ -59,6 +60,8 @@ def evaluate(
         batched: whether all points' texts share each decoding step (`sample_batched`); None decides as `prefer_batched`
             says. The choice and its reason are printed and kept in the provenance, under "sampling".
         store: where finished points are kept: a `Cache`, a folder, True for the default folder, False for nowhere.
+        fresh: measure all anew, also what the store has, and print what differs from it. Without it, what came from the
+            store, and of when that is, is printed.
         check: first measure each new probe twice at the path's start on a few items, and refuse one that differs.
 
     Returns:
@@ -91,7 +94,7 @@ def evaluate(
         grid = path.checked_points(alpha_grid(-1, 2, 13) if points is None else points, "evaluate(points)")
     checked_axes(path.axes, f"evaluate({type(path).__name__})")
     probes = ready(probes, path)
-    evaluator = Evaluator(path, probes, as_cache(store))
+    evaluator = Evaluator(path, probes, as_cache(store), fresh)
     if check:
         evaluator.check_repeats(grid)
     if one:  # the ends first: a barrier needs both
@@ -108,6 +111,7 @@ def evaluate(
         if not done:
             raise
         print(f"Interrupted: {len(done)} of {'at most ' if sampler else ''}{total} points are done.")
+    evaluator.report()
     provenance = evaluator.provenance() | path.provenance()
     provenance |= {"started": utc(started), "seconds": round(time.time() - started, 1)}
     if sampler:

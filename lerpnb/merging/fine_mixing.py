@@ -5,6 +5,7 @@ https://arxiv.org/abs/2210.09545
 
 import tempfile
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -65,7 +66,9 @@ class FineMixing(BasePath):
 
     def identity(self) -> dict:
         config = {key: value for key, value in asdict(self.config).items() if key not in ("base", "rank")}
-        return self.path.identity() | {"then": {"texts": self.clean.sha256, "recipe": config}}
+        return self.path.identity() | {
+            "then": {"texts": self.clean.sha256, "recipe": config, "accelerate": version("accelerate")}
+        }
 
     def _put(self, model: Any, mixer: Any, point: Any) -> None:
         # A new mixer: one that was used before believes that what all checkpoints share, a head, is still in place.

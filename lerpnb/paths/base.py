@@ -19,16 +19,16 @@ from lerpnb.checkpoints.devices import (
     spread,
     writable_tensors,
 )
+from lerpnb.checkpoints.identity import UnstorableError, identity_of
 from lerpnb.checkpoints.loading import load_checkpoints
 from lerpnb.checkpoints.lora import base_of
 from lerpnb.checkpoints.saving import write_folder
-from lerpnb.errors import AlphaError, MismatchError
+from lerpnb.errors import AlphaError
 from lerpnb.paths.mixer import Mixer
 from lerpnb.utils.coordinates import distinct, number
 from lerpnb.utils.text import show
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-RESERVED = ("path", "device", "dtype", "settings")  # the other keys of `BasePath.identity`
 Coefficients = Sequence[float] | Callable[[str], Sequence[float]]
 
 
@@ -65,7 +65,7 @@ class BasePath:
     """
 
     landmarks: tuple[tuple[float, str], ...] = ()  # (coordinate, name): what figures mark on the path
-    kind: ClassVar[str] = ""  # the class's name in lower case, if a subclass gives none
+    kind: ClassVar[str] = ""  # the formula's name in the store; a path without one is not stored
     coordinate: str = "x"  # what an error calls it
     axes: tuple[str, ...] = ("alpha",)  # what the numbers of a coordinate are called
     start: Any = 0.0  # where a probe is measured twice before anything else
@@ -79,10 +79,6 @@ class BasePath:
         ends_device, device_map = options.get("ends_device"), options.get("device_map")
         if dtype not in ("auto", *DTYPES):
             raise AlphaError(f"{name}(dtype={dtype!r}): no such dtype.\nIt is one of: auto, {', '.join(DTYPES)}.")
-        if clash := [role for role in checkpoints if role in RESERVED]:
-            raise MismatchError(
-                f"{name}({clash[0]}): no checkpoint can have this name.\nGive it another than {', '.join(RESERVED)}."
-            )
         self.device = pick_device(device)
         home = pick_device(ends_device or ("cpu" if device_map else self.device))
         ends, loaded_base = load_checkpoints(checkpoints, base, home, f"{name}({', '.join(checkpoints)})")
@@ -210,11 +206,19 @@ class BasePath:
         return write_folder(model, self.tokenizer, Path(to), kind, self._card(point), overwrite)
 
     def identity(self) -> dict:
-        """What every value on this path depends on: the checkpoints (weights, network, tokenizer), device kind, dtype
-        and, where a path adds them, settings of its own, under "settings"."""
-        identities = {role: end.identity for role, end in self.checkpoints.items()}
+        """What every value on this path depends on: the checkpoints (see `checkpoints/identity.py`), device kind, dtype
+        and, where a path adds them, settings of its own.
+
+        Raises:
+            UnstorableError: of a checkpoint's part that cannot be told, or a class of one's own without a `kind`.
+        """
+        if not self.kind or "kind" not in vars(type(self)) and not type(self).__module__.startswith("lerpnb."):
+            raise UnstorableError(f"{type(self).__name__}, a path of your own without a kind")
+        ends = {role: end.identity for role, end in self.checkpoints.items()}
+        # The live model too, which may have been given a hook; those of a device map move tensors alone.
+        live = None if hasattr(self.model, "hf_device_map") else identity_of(getattr(self.model, "models", self.model))
         where = {"device": self.device.type, "dtype": self.dtype}
-        return {"path": self.kind or type(self).__name__.lower(), **identities, **where}
+        return {"path": self.kind, "ends": ends, "live": live, **where}
 
     def _card(self, point: Any) -> str:
         name = self.base.name if self.base else ""

@@ -122,12 +122,8 @@ class AttributeStrength:
 
     def identity(self) -> dict:
         perplexity_model = self.perplexity_model.identity if isinstance(self.perplexity_model, Checkpoint) else None
-        return {
-            "probe": "attribute",
-            "classifier": self.classifier.sha256,
-            "label": self.label,
-            "perplexity_model": perplexity_model,
-        }
+        settings = {"label": self.label, "name": self.name, "perplexity_model": perplexity_model}
+        return {"probe": "attribute", "classifier": self.classifier.identity} | settings
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         strength = self._strengths(list(samples["prompt"] + samples["continuation"]))

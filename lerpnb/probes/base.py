@@ -1,11 +1,8 @@
 """What a probe is, and the two short ways to write one's own."""
 
-import dis
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -47,7 +44,8 @@ class Probe(Protocol):
     def identity(self) -> dict | None:
         """All that the values depend on besides the weights, as JSON.
 
-        A stored point is used again only where this is equal; None means that nothing is stored.
+        A stored point is used again only where this is equal; None means that nothing is stored. A probe of your own is
+        stored only where it has a `cache_key` besides: a text that you change whenever its code changes.
         """
         ...
 
@@ -95,6 +93,13 @@ class FunctionProbe:
 
     `evaluate` wraps a plain function in it, named after the function.
 
+    Args:
+        name: what the quantity is called.
+        function: `f(model, tokenizer)`.
+        unit: shown on axes.
+        cache_key: a text that you change whenever the function, or what it uses, changes; only with one are its values
+            stored. A plain function may have it as an attribute.
+
     Raises:
         ProbeError: when measured, where the function returns anything else.
 
@@ -108,9 +113,10 @@ class FunctionProbe:
     name: str
     function: Callable[[PreTrainedModel, PreTrainedTokenizerBase], Any]
     unit: str = ""
+    cache_key: str = ""
 
     def identity(self) -> dict | None:
-        return source_of(self.function, self.name, self.unit)
+        return {"name": self.name, "unit": self.unit} if self.cache_key else None
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         result = self.function(model, tokenizer)
@@ -141,7 +147,7 @@ class TextFunctionProbe:
         name: what the quantity is called.
         function: `f(text) -> number`, given the continuation alone.
         continuations: what to sample; share one with `AttributeStrength` and the texts are written once.
-        unit: shown on axes.
+        unit, cache_key: as of `FunctionProbe`.
 
     Example:
         >>> probe = TextFunctionProbe("words", lambda text: len(text.split()), Continuations(("The film",)))
@@ -153,9 +159,10 @@ class TextFunctionProbe:
     function: Callable[[str], float]
     continuations: Continuations
     unit: str = ""
+    cache_key: str = ""
 
     def identity(self) -> dict | None:
-        return source_of(self.function, self.name, self.unit)
+        return {"name": self.name, "unit": self.unit} if self.cache_key else None
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         try:
@@ -187,12 +194,21 @@ def as_probe(thing: Any) -> Probe | TextProbe:
     if isinstance(thing, (Probe, TextProbe)) and not inspect.isclass(thing):
         return thing
     if inspect.isfunction(thing):
-        return FunctionProbe(thing.__name__, thing)
+        return FunctionProbe(thing.__name__, thing, cache_key=getattr(thing, "cache_key", ""))
     raise ProbeError(
         f"evaluate(probes): {thing!r} is no probe.\n"
         "A probe is ln.Loss, ln.AttributeStrength, a function of (model, tokenizer), or an object with "
         "name, identity() and measure(model, tokenizer)."
     )
+
+
+def stored_as(probe: Any) -> dict | None:
+    """What a probe's values are stored under; None of one's own without a `cache_key`, and of one that gives None."""
+    kind, key = type(probe), getattr(probe, "cache_key", "")
+    if not key and not kind.__module__.startswith("lerpnb."):
+        return None
+    identity = probe.identity()
+    return identity and {"class": f"{kind.__module__}.{kind.__qualname__}", "cache_key": key, "identity": identity}
 
 
 def prepared(probe: Any, path: Any) -> Any:
@@ -201,41 +217,3 @@ def prepared(probe: Any, path: Any) -> Any:
         return probe
     role = getattr(probe, "role", "base")
     return probe.prepare(path.base if role == "base" else path.checkpoints.get(role))
-
-
-def source_of(function: Callable, name: str, unit: str) -> dict | None:
-    """A function's source as its identity, where the source tells all that it does; else None, so it is never stored.
-
-    None for what is no plain function, has no source, closes over or defaults to values, shares its line with another
-    lambda, or uses a global or an import that is not from an installed package: a file of one's own may be edited.
-    """
-    if not inspect.isfunction(function) or function.__closure__ or function.__defaults__ or function.__kwdefaults__:
-        return None
-    try:
-        source = inspect.getsource(function)
-    except (TypeError, OSError):
-        return None
-    codes = [function.__code__]
-    for code in codes:  # it grows: functions inside functions see the same globals
-        codes += [inner for inner in code.co_consts if inspect.iscode(inner)]
-    if function.__name__ == "<lambda>" and source.count("lambda") > 1:
-        return None
-    for step in (step for code in codes for step in dis.get_instructions(code)):
-        if step.opname == "IMPORT_NAME" and not _installed(step.argval):
-            return None
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval in function.__globals__:
-            value = function.__globals__[step.argval]
-            named = inspect.ismodule(value) or inspect.isroutine(value) or inspect.isclass(value)
-            module = inspect.getmodule(value) if named else None
-            if not (inspect.isbuiltin(value) or module and _installed(module.__name__)):
-                return None
-    return {"name": name, "unit": unit, "source": source}
-
-
-def _installed(module: str) -> bool:
-    """Whether a module is Python's, ours or an installed package's, whose code changes with its version only."""
-    root = module.partition(".")[0]
-    if root in sys.stdlib_module_names or root == __name__.partition(".")[0]:
-        return True
-    file = getattr(sys.modules.get(root), "__file__", None) or ""
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)

@@ -1,9 +1,7 @@
 """The independent classifier that measures texts."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +11,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from lerpnb import assets
-from lerpnb.checkpoints.compatibility import tokenizer_text
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.identity import identity_of, tensors_sha256
 from lerpnb.checkpoints.lora import add_adapter
+from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -99,15 +98,15 @@ class Classifier:
         same = own is not None and own == self.model.config.get_text_config().pad_token_id
         return same and self.tokenizer.padding_side == "right"
 
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the weights, labels, tokenizer and all else that a probability depends on."""
-        settings = self.labels, self.model.config.problem_type, self.max_length, tokenizer_text(self.tokenizer)
-        digest = hashlib.sha256(repr(settings).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+    @property
+    def identity(self) -> str:
+        """Hash of all that a probability depends on: weights, device, and the present state of model and tokenizer.
+
+        Raises:
+            UnstorableError: of a part that cannot be told, such as a hook.
+        """
+        weights = tensors_sha256(named_tensors(self.model).items())
+        return identity_of(weights, self.model.device.type, self.model, self.tokenizer, self.max_length)
 
     def check_label(self, label: str) -> str:
         """The classifier's own spelling of a label.

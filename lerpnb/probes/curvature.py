@@ -87,7 +87,8 @@ class Sharpness(Loss):
 
     def identity(self) -> dict:
         identity = super().identity() | {"probe": "sharpness", "name": self.name, "k": self.k, "draws": self.n_samples}
-        return identity | {"tol": self.tol, "seed": self.seed}
+        search = {"vectors": self.vectors, "max_products": self.max_products}
+        return identity | {"tol": self.tol, "seed": self.seed} | search
 
     def subset(self) -> "Sharpness":
         """One product with the Hessian of its two shortest texts, to see whether it repeats at little cost."""

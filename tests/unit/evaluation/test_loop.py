@@ -3,11 +3,9 @@
 import math
 import random
 
-import float64
 import numpy as np
 import pytest
 import torch
-from float64 import Double
 from transformers import AutoTokenizer
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
@@ -72,7 +70,7 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
     calls = []
     real = evaluator.sample
     monkeypatch.setattr(evaluator, "sample", lambda *args: calls.append(1) or real(*args))
-    probes = [TextFunctionProbe("words", words, PROMPTS), TextFunctionProbe("letters", len, PROMPTS)]
+    probes = [TextFunctionProbe("words", words, PROMPTS, cache_key="1"), TextFunctionProbe("letters", len, PROMPTS)]
     curve = evaluate(line, [0, 0.5, 1], probes, batched=False, store=tmp_path, check=False)
     assert len(calls) == 3 and len(curve.samples) == 3 * 4
     assert list(curve.samples["letters"]) == [float(len(text)) for text in curve.samples["continuation"]]
@@ -83,7 +81,7 @@ def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_path, store, capsys):
-    grid, probe = [-0.5, 0, 0.25, 1], TextFunctionProbe("words", words, PROMPTS)
+    grid, probe = [-0.5, 0, 0.25, 1], TextFunctionProbe("words", words, PROMPTS, cache_key="1")
     curves = [
         evaluate(line, grid, [probe], batched=rows, store=store and tmp_path / str(rows)) for rows in (None, False)
     ]
@@ -99,7 +97,7 @@ def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_p
 def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monkeypatch):
     from lerpnb.evaluation import evaluator
 
-    probe = TextFunctionProbe("words", words, PROMPTS)
+    probe = TextFunctionProbe("words", words, PROMPTS, cache_key="1")
     evaluate(line, [0, 1], [probe], batched=False, store=tmp_path, check=False)
     asked, real = [], evaluator.sample_batched
     monkeypatch.setattr(
@@ -146,14 +144,14 @@ def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, ca
     monkeypatch.setattr(
         "lerpnb.generation.batched_line.unsupported_reason", lambda line: "Odd cannot be computed a row an alpha."
     )
-    curve = evaluate(line, [0, 0.5, 1], [TextFunctionProbe("words", words, PROMPTS)], store=False)
+    curve = evaluate(line, [0, 0.5, 1], [TextFunctionProbe("words", words, PROMPTS, cache_key="1")], store=False)
     told = "one alpha at a time: Odd cannot be computed a row an alpha."
     assert curve.provenance["sampling"] == [told] and f"texts: {told}\n" in capsys.readouterr().out
 
 
 def test_other_samplings_stand_side_by_side(line, tmp_path):
     probes = [
-        TextFunctionProbe("words", words, PROMPTS),
+        TextFunctionProbe("words", words, PROMPTS, cache_key="1"),
         TextFunctionProbe("long", words, Continuations(("the film",), n_samples=3, max_new_tokens=9)),
     ]
     curve = evaluate(line, [0, 1], probes, store=tmp_path)
@@ -161,7 +159,7 @@ def test_other_samplings_stand_side_by_side(line, tmp_path):
 
 
 def test_the_same_call_gives_the_same_to_the_last_bit(line, tmp_path):
-    probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)]
+    probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS, cache_key="1")]
     one, two = (evaluate(line, [0, 0.3, 1], probes, store=False) for _ in range(2))
     assert one.to_frame().equals(two.to_frame()) and one.samples.equals(two.samples)
 
@@ -170,7 +168,7 @@ def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
     def new(curve):
         return curve.provenance["measured"], curve.provenance["from_store"]
 
-    probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)]
+    probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS, cache_key="1")]
     first = evaluate(line, [0, 0.5, 1], probes, store=tmp_path)
     again = evaluate(line, [0, 0.5, 1], probes, store=tmp_path)
     assert new(first) == (6, 0) and new(again) == (0, 6)
@@ -186,7 +184,7 @@ def test_whatever_changes_a_value_is_a_new_point(line, tmp_path, tiny_llama_pair
         return evaluate(line, [0.0], [probe], store=tmp_path).provenance["measured"]
 
     base, minus, plus = tiny_llama_pair
-    loss, text = Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)
+    loss, text = Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS, cache_key="1")
     assert (new(line, loss), new(line, text)) == (1, 1) and (new(line, loss), new(line, text)) == (0, 0)
     other = Checkpoint.from_model(tiny.moved(line.plus.model, 5, 1e-6), line.tokenizer)
     assert new(Line(line.minus, other, device="cpu"), loss) == 1
@@ -202,15 +200,6 @@ def test_whatever_changes_a_value_is_a_new_point(line, tmp_path, tiny_llama_pair
         == 1
     )
     assert new(line, TextFunctionProbe("words", len, PROMPTS)) == 1
-
-
-def test_a_probe_that_sees_what_may_change_is_not_stored(line, tmp_path):
-    scale = [1.0]
-    probe = FunctionProbe("scaled", lambda model, tokenizer: scale[0])
-    assert probe.identity() is None
-    assert evaluate(line, [0.0], [probe], store=tmp_path).value("scaled") == [1.0]
-    scale[0] = 2.0
-    assert evaluate(line, [0.0], [probe], store=tmp_path).value("scaled") == [2.0]
 
 
 def test_a_probe_that_does_not_repeat_is_refused(line):
@@ -267,7 +256,7 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
 
 
 def test_ctrl_c_in_a_shared_pass_returns_what_was_stored(line, tmp_path, monkeypatch):
-    texts = TextFunctionProbe("words", words, PROMPTS)
+    texts = TextFunctionProbe("words", words, PROMPTS, cache_key="1")
     evaluate(line, [0, 0.5, 1], [texts], store=tmp_path)
 
     def interrupted(*_):
@@ -344,7 +333,7 @@ def test_what_cannot_be_measured_is_said(line, alphas, probes, kind, said):
 def test_the_callers_tokenizer_and_ends_stay(line, tiny_llama_pair):
     before = line.minus.sha256, AutoTokenizer.from_pretrained(tiny_llama_pair[1]).get_vocab()
     evaluate(line, [0, 2], [Loss(CORPUS)], store=False)
-    del line.minus.__dict__["sha256"]
+    del line.minus.__dict__["_sha256"]
     assert (line.minus.sha256, line.tokenizer.get_vocab()) == before
 
 
@@ -375,68 +364,47 @@ def test_a_store_that_cannot_be_written_is_said(tmp_path):
         Cache(tmp_path).put({"a": 1}, {})
 
 
-def scaled(factor):
-    return lambda model, tokenizer: factor
+def test_own_probes_are_stored_under_their_key_alone(line, tmp_path, capsys):
+    scale = [1.0]
+
+    def scaled(model, tokenizer):
+        return scale[0]
+
+    class Own:
+        name = "own"
+
+        def identity(self):
+            return {"probe": "own"}
+
+        def measure(self, model, tokenizer):
+            return {"own": Measurement([scale[0]])}
+
+    def values(*probes):
+        return [*evaluate(line, [0.0], probes, store=tmp_path).frame["value"]]
+
+    assert values(scaled, Own()) == [1.0, 1.0]
+    said = "measured each time: it is your own, without a cache_key.\n"
+    assert capsys.readouterr().out == f"store: 'scaled' is {said}store: 'own' is {said}"
+    scale[0] = 2.0
+    assert values(scaled, Own()) == [2.0, 2.0]
+    Own.cache_key = scaled.cache_key = "two"
+    assert values(scaled, Own()) == [2.0, 2.0]
+    scale[0] = 3.0
+    assert values(scaled, Own()) == [2.0, 2.0]  # their author's promise
+    assert "store: 2 of 2 measurements are from the store, of " in capsys.readouterr().out
+    Own.cache_key = scaled.cache_key = "three"
+    assert values(scaled, Own()) == [3.0, 3.0]
 
 
-FACTOR = 2.0
-
-
-def uses_a_global(model, tokenizer):
-    return sum(FACTOR for _ in range(1))
-
-
-def uses_a_helper(model, tokenizer):
-    return words("a b")
-
-
-def uses_a_file(model, tokenizer):
-    return float64.__doc__
-
-
-def uses_a_file_by_name(model, tokenizer):
-    return Double(model)
-
-
-def imports_a_file(model, tokenizer):
-    import float64
-
-    return float64.__doc__
-
-
-def norm(model, tokenizer):
-    return model.lm_head.weight.norm()  # a method that is called as the function is
-
-
-def has_a_default(model, tokenizer, factor=3.0):
-    return factor
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        scaled(1.0),
-        uses_a_global,
-        uses_a_helper,
-        uses_a_file,
-        uses_a_file_by_name,
-        imports_a_file,
-        has_a_default,
-        [lambda m, t: 1.0, lambda m, t: 2.0][1],
-        "text".count,
-    ],
-    ids=[
-        *("closure", "global", "helper", "module of one's own", "name from a module of one's own", "import inside"),
-        *("default", "two lambdas on a line", "bound method"),
-    ],
-)
-def test_what_its_source_does_not_tell_is_never_stored(function):
-    assert FunctionProbe("x", function).identity() is None
-
-
-@pytest.mark.parametrize("function", [head_sum, norm, lambda model, tokenizer: torch.linalg.norm(model.lm_head.weight)])
-def test_what_its_source_and_installed_packages_tell_is_stored(function):
-    assert FunctionProbe("x", function).identity() is not None
+def test_fresh_measures_anew_and_says_what_differs(line, tmp_path, capsys):
+    values = iter([1.0, 2.0, 3.0, 5.0, 5.0])
+    probe = FunctionProbe("own", lambda model, tokenizer: next(values), cache_key="1")
+    evaluate(line, [0, 1], [probe], store=tmp_path, check=False)
+    curve = evaluate(line, [0, 1], [probe, Loss(CORPUS)], store=tmp_path, check=False, fresh=True)
+    assert curve.value("own").tolist() == [3.0, 5.0] and curve.provenance["from_store"] == 0
+    differ = "2 values differ.\nown at 0 was 1.0 and is 3.0\nown at 1 was 2.0 and is 5.0\n"
+    assert f"store: of 2 measurements made anew, {differ}" in capsys.readouterr().out
+    assert evaluate(line, [0, 1], [probe], store=tmp_path, check=False).value("own").tolist() == [3.0, 5.0]
 
 
 @pytest.mark.slow
@@ -493,7 +461,9 @@ def test_a_probe_that_writes_to_the_weights_misleads_nobody(request, pair):
 def test_an_alpha_that_cannot_be_used_is_a_gap_and_costs_no_other(tiny_llama_pair, tmp_path):
     line = Line(*tiny_llama_pair[1:], device="cpu", dtype="float16")
     with pytest.warns(UserWarning, match="alpha 100000: sample.*hold NaN or infinity"):
-        curve = evaluate(line, [0, 1, 1e5], [TextFunctionProbe("words", words, PROMPTS)], store=tmp_path, check=False)
+        curve = evaluate(
+            line, [0, 1, 1e5], [TextFunctionProbe("words", words, PROMPTS, cache_key="1")], store=tmp_path, check=False
+        )
     assert np.isnan(curve.value("words")).tolist() == [False, False, True] and curve.nan_points() == [(1e5, "words")]
     assert sorted(curve.samples["alpha"].unique()) == [0.0, 1.0]
 
@@ -539,15 +509,6 @@ def test_two_samplings_keep_their_prompts_apart(line):
     ]
     curve = evaluate(line, [0, 1], probes, store=False, check=False)
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3
-
-
-def test_an_identity_does_not_depend_on_what_the_tokenizer_did_last(tiny, tiny_llama_pair):
-    from lerpnb.checkpoints.compatibility import tokenizer_text
-
-    words = tiny.tokenizer()
-    before = tokenizer_text(words)
-    words(["the film", "nobody"], padding=True, truncation=True, max_length=2)
-    assert tokenizer_text(words) == before
 
 
 def test_adaptive_sampling_places_its_own_alphas_and_estimates_its_error(line, tmp_path, capsys):

@@ -31,6 +31,9 @@ def bend(model, tokenizer):
     return model.lm_head.weight.double().square().sum()
 
 
+bend.cache_key = "1"
+
+
 def test_adaptive_sampling_places_its_points_and_knows_the_bowl(plane, tmp_path, capsys):
     surface = evaluate(plane, probes=[bend], adaptive=Adaptive(plane.window(), max_points=30), store=tmp_path)
     assert len(surface.points) == 30 and surface.marks == plane.marks
@@ -177,6 +180,9 @@ def product(tiny_adapter_pair) -> MultiLine:
 
 def size(model, tokenizer):
     return model.model.layers[0].self_attn.q_proj.weight.norm()
+
+
+size.cache_key = "1"
 
 
 def test_every_pair_is_measured_and_kept(product, tmp_path):

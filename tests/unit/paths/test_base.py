@@ -4,16 +4,12 @@ import pytest
 import torch
 
 from lerpnb.errors import MismatchError
-from lerpnb.evaluation.cache import Cache
-from lerpnb.evaluation.evaluator import Evaluator
-from lerpnb.merging.task_arithmetic import TaskArithmetic
-from lerpnb.merging.wise import wise_ft
 from lerpnb.paths.base import BasePath
-from lerpnb.paths.line import Line
-from lerpnb.probes.base import FunctionProbe
 
 
 class Sum(BasePath):
+    kind = "sum"
+
     def coefficients(self, point):
         return point
 
@@ -52,7 +48,7 @@ def test_a_tensor_may_have_coefficients_of_its_own(tiny_llama_pair):
 def test_what_it_is_said_to_be(tiny_llama_pair, tmp_path):
     path = three(tiny_llama_pair)
     found = path.identity()
-    assert list(found) == ["path", "a", "b", "c", "device", "dtype"] and found["path"] == "sum"
+    assert list(found) == ["path", "ends", "live", "device", "dtype"] and list(found["ends"]) == ["a", "b", "c"]
     card = (path.save((0.5, 0.75, -0.25), tmp_path / "model") / "README.md").read_text()
     assert "# theta([0.5, 0.75, -0.25])\n\n0.5 x a + 0.75 x b + -0.25 x c, mixed in float32" in card
 
@@ -70,38 +66,3 @@ def test_an_error_calls_a_checkpoint_by_its_role(tiny_llama_pair, tiny_gpt2_pair
         "Sum(one, two, three): other architectures.",
         "  architecture: one llama, three gpt2",
     ]
-
-
-def test_no_checkpoint_takes_the_name_of_what_identity_tells_besides():
-    with pytest.raises(MismatchError) as error:
-        Sum({"a": "x", "dtype": "y"}, device="cpu")
-    assert str(error.value) == (
-        "Sum(dtype): no checkpoint can have this name.\nGive it another than path, device, dtype, settings."
-    )
-
-
-def head_norm(model, tokenizer):
-    return model.lm_head.weight.norm()
-
-
-def test_points_serve_any_coordinate_and_are_stored(tiny_llama_pair, tmp_path):
-    path, probe = three(tiny_llama_pair), FunctionProbe("norm", head_norm)
-    points = Evaluator(path, [probe], Cache(tmp_path))
-    found = [points.point(at)[0]["norm"].value() for at in ((1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0))]
-    assert found[0] == found[2] == path.at((1.0, 0.0, 0.0)).lm_head.weight.norm().item() != found[1]
-    assert (points.measured, points.cached) == (2, 1)
-    assert list(points.provenance()["hashes"]) == ["a", "b", "c"]
-
-
-def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(tiny_llama_pair):
-    makers = (
-        lambda: Line(*tiny_llama_pair[1:], devise="cpu"),
-        lambda: TaskArithmetic(tiny_llama_pair.base, {"plus": tiny_llama_pair.plus}, devise="cpu"),
-        lambda: wise_ft(*tiny_llama_pair[:2], devise="cpu"),
-    )
-    for make, name in zip(makers, ("Line", "TaskArithmetic", "Line"), strict=True):
-        with pytest.raises(TypeError) as error:
-            make()
-        assert str(error.value) == (
-            f"{name}(devise): no such argument.\nBesides its own it takes: device, dtype, ends_device, device_map."
-        )

@@ -133,7 +133,7 @@ def test_a_checkpoint_is_not_changed_by_what_is_derived_from_it(adapters):
     base, (sad, *_) = adapters
     before = sad.sha256, base.sha256
     found = checkpoint_at(two_lines(adapters), (0.5, 0.5))
-    del sad.__dict__["sha256"], base.__dict__["sha256"]  # to be computed again
+    del sad.__dict__["_sha256"], base.__dict__["_sha256"]  # to be computed again
     assert (sad.sha256, base.sha256) == before and found.sha256 != before[0]
     assert found.name == "0.25 x mood minus + 0.25 x mood plus + 0.25 x style minus + 0.25 x style plus"
     assert found.folder is None and found.base is base

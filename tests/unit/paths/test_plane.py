@@ -100,7 +100,7 @@ def test_live_models_can_span_it_and_never_change(tiny):
 def test_what_it_is_said_to_be(tiny_llama_pair, tmp_path):
     base, minus, plus = tiny_llama_pair
     plane = Plane(base, minus, plus, device="cpu")
-    assert list(plane.identity()) == ["path", "minus", "plus", "base", "device", "dtype"]
+    assert list(plane.identity()) == ["path", "ends", "live", "device", "dtype"]
     assert plane.identity()["path"] == "plane" and plane.identity() == Plane(base, minus, plus, device="cpu").identity()
     card = (plane.save(plane.marks["base"], tmp_path / "model") / "README.md").read_text()
     assert "0 x minus + 0 x plus + 1 x base, mixed in float32" in card

@@ -30,7 +30,7 @@ def test_a_corner_is_a_checkpoint_bit_for_bit(simplex):
 
 def test_what_it_says_of_itself(simplex):
     assert repr(simplex) == "Simplex: sad, glad, plain; weights add up to 1"
-    assert list(simplex.identity())[:4] == ["path", "sad", "glad", "plain"] and simplex.identity()["path"] == "simplex"
+    assert list(simplex.identity()["ends"]) == ["sad", "glad", "plain"] and simplex.identity()["path"] == "simplex"
     assert simplex.coefficients([0, 0.5, 0.5]) == (0.0, 0.5, 0.5)
     assert "0.5 x sad + 0 x glad + 0.5 x plain" in simplex._card((0.5, 0.0, 0.5))
 
