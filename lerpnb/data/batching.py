@@ -12,9 +12,24 @@ ENOUGH = 128  # tokens; a smaller batch is not ended for its padding
 
 
 def token_ids(tokenizer, texts: Iterable[str], max_length: int, append_eos: bool = False) -> list[list[int]]:
-    """The token ids of each text, at most `max_length`; with `append_eos` the last of them is the end-of-text token."""
+    """The token ids of each text, at most `max_length`; with `append_eos` the last of them is the end-of-text token.
+
+    A text that spells its begin-of-text token, as one out of a chat template does, gets no second one.
+    """
     ids = tokenizer(list(texts), truncation=True, max_length=max_length - append_eos)["input_ids"]
+    ids = [begun_once(tokenizer, row) for row in ids]
     return [[*row, tokenizer.eos_token_id] for row in ids] if append_eos else ids
+
+
+def begun_once(tokenizer, ids: list[int]) -> list[int]:
+    """Token ids without the begin-of-text token that a tokenizer put before one that the text spells."""
+    return ids[1:] if len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_token_id else ids
+
+
+def state_of(tokenizer) -> tuple:
+    """What token ids depend on, to be compared with the same at a later time."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return tokenizer, repr(tokenizer), backend and backend.to_str()
 
 
 def token_batches(

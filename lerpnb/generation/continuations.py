@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from lerpnb.data.batching import begun_once
 from lerpnb.errors import ProbeError
 
 
@@ -74,9 +75,16 @@ def _whole(number: Any) -> bool:
 
 
 def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text that goes on: without the end-of-text token that some tokenizers append."""
-    ids = tokenizer(text)["input_ids"]
-    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+    """Token ids of a text that goes on: without the end-of-text token that some tokenizers append.
+
+    What the text spells itself stays, and a begin-of-text token is not doubled: the ids of a prompt out of a chat
+    template are the template's own.
+    """
+    ids = begun_once(tokenizer, tokenizer(text)["input_ids"])
+    if len(ids) < 2 or ids[-1] != tokenizer.eos_token_id:
+        return ids
+    spelled = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids[:-1] if spelled[-1:] != ids[-1:] or ids[-len(spelled) - 1 : -1] == spelled else ids
 
 
 def continued(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> tuple[list[int], int]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from lerpnb.checkpoints.limits import check_ids
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
 from lerpnb.generation.batched_line import BatchedLine
@@ -197,13 +198,9 @@ def _check_prompts(model: Any, encoded: list[list[int]], spec: Continuations) ->
     if [] in encoded:
         empty = spec.prompts[encoded.index([])]
         raise ProbeError(f"sample(): the prompt {empty!r} has no tokens.\nGive it a word.")
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    longest = max(range(len(encoded)), key=lambda i: len(encoded[i]))
-    if positions and len(encoded[longest]) + spec.max_new_tokens > positions:
-        raise ProbeError(
-            f"sample(): {len(encoded[longest])} tokens of {spec.prompts[longest][:30]!r} and {spec.max_new_tokens} "
-            f"new ones, but the model has {positions} positions.\nShorten the prompt, or ask for fewer max_new_tokens."
-        )
+    longest = spec.prompts[max(range(len(encoded)), key=lambda i: len(encoded[i]))]
+    way_out = f"Shorten the prompt {longest[:30]!r}, or ask for fewer max_new_tokens."
+    check_ids(model, encoded, "sample()", spec.max_new_tokens, way_out)
 
 
 def _stop_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lerpnb.data.batching import attention_mask, pad, token_batches
+from lerpnb.checkpoints.limits import check_ids, position_limit
+from lerpnb.data.batching import attention_mask, pad, state_of, token_batches
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -65,7 +66,7 @@ class Accuracy:
         columns, config = self._columns(model), cast(Any, model.config)
         gold = torch.tensor([columns[label] for label in self.corpus.labels], device=model.device)
         logits = torch.empty(len(gold), config.num_labels, dtype=torch.float64, device=model.device)
-        for places, ids in self._tokenized(tokenizer):
+        for places, ids in self._tokenized(model, tokenizer):
             logits[places] = torch.stack(self._halving(partial(_logits, model, ids), range(len(ids)))).double()
         right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
         nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
@@ -74,11 +75,13 @@ class Accuracy:
             f"cross-entropy/{self.label}": Measurement(nll.cpu().numpy(), unit="nats/text"),
         }
 
-    def _tokenized(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
+    def _tokenized(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
         """Token batches, made once for all points."""
-        if self._batches is None or self._batches[0] is not tokenizer:
-            batches = token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length)
-            self._batches = tokenizer, list(batches)
+        if self._batches is None or self._batches[0] != state_of(tokenizer):
+            batches = list(token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length))
+            way_out = f"Pass Accuracy(corpus, max_length={position_limit(model)})."
+            check_ids(model, [row for _, ids in batches for row in ids], self.name, way_out=way_out)
+            self._batches = state_of(tokenizer), batches
         return self._batches[1]
 
     def _columns(self, model: PreTrainedModel) -> dict[int, int]:

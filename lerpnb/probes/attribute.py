@@ -13,10 +13,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.limits import check_ids, check_vocabulary
 from lerpnb.data.batching import pad
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
-from lerpnb.generation.continuations import Continuations, continued
+from lerpnb.generation.continuations import Continuations, context_ids, continued
 from lerpnb.probes.base import by_prompt
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import sequence_nll
@@ -102,8 +103,13 @@ class AttributeStrength:
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
         """This probe, or where no perplexity model was named a copy that takes the path's base; `evaluate` calls it."""
-        if self.perplexity_model is not None:
-            return self
+        ready = self
+        if self.perplexity_model is None:
+            ready = self._with_base(base)
+        ready._check_prompts()
+        return ready
+
+    def _with_base(self, base: Checkpoint | None) -> "AttributeStrength":
         if base is None or base.tokenizer is None:
             raise ProbeError(
                 "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
@@ -112,6 +118,26 @@ class AttributeStrength:
         ready = copy.copy(self)
         ready.perplexity_model, ready._perplexity = base, {}
         return ready
+
+    def _check_prompts(self) -> None:
+        """Refuse, before any text is written, prompts that the classifier or the perplexity model cannot read."""
+        spec, classifier = self.continuations, self.classifier
+        for prompt in spec.prompts:
+            ids = classifier.tokenizer(prompt)["input_ids"]
+            if len(ids) >= classifier.max_length:
+                raise ProbeError(
+                    f"{self.name}: the classifier {classifier.name!r} reads {classifier.max_length} tokens, and the "
+                    f"prompt {prompt[:30]!r} alone has {len(ids)}: it would see nothing of what follows.\n"
+                    "Shorten the prompt, or take a classifier that reads more."
+                )
+        check_vocabulary(
+            classifier.model, max(max(classifier.tokenizer(p)["input_ids"]) for p in spec.prompts), self.name
+        )
+        if isinstance(self.perplexity_model, Checkpoint):
+            model: Any = self.perplexity_model
+            rows = [context_ids(model.tokenizer, prompt) for prompt in spec.prompts]
+            way_out = "Shorten the prompts, ask for fewer max_new_tokens, or name another perplexity_model."
+            check_ids(model.model, rows, f"{self.name}: perplexity model {model.name!r}", spec.max_new_tokens, way_out)
 
     def subset(self) -> "AttributeStrength":
         """The same probe of its first prompts, to see whether it repeats."""

@@ -1,5 +1,6 @@
 """The independent classifier that measures texts."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from lerpnb import assets
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.gguf import model_folder
 from lerpnb.checkpoints.identity import identity_of, tensors_sha256
+from lerpnb.checkpoints.limits import check_vocabulary, position_limit
 from lerpnb.checkpoints.lora import add_adapter
 from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.checkpoints.pretrained import load_pretrained
@@ -74,6 +76,7 @@ class Classifier:
                 f"{few(missing)}\nFine-tune it with notebook 01 first."
             )
         config: Any = model.config
+        check_vocabulary(model, max(_words(tokenizer), default=0), call)
         if config.num_labels < 2:
             raise ProbeError(
                 f"{call}: it has {config.num_labels} label.\nGive a sequence classifier with two labels or more."
@@ -81,7 +84,8 @@ class Classifier:
         pad = config.get_text_config().pad_token_id
         if tokenizer.pad_token is None and pad is not None and 0 <= pad < len(tokenizer):
             tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
-        return cls(str(name), model.eval().requires_grad_(False).to(pick_device(device)), tokenizer)
+        length = min(cls.max_length, position_limit(model) or cls.max_length)
+        return cls(str(name), model.eval().requires_grad_(False).to(pick_device(device)), tokenizer, length)
 
     @property
     def labels(self) -> list[str]:
@@ -153,6 +157,11 @@ class Classifier:
         return right / len(texts)
 
 
+def _words(tokenizer: Tokenizer) -> set[int]:
+    """The ids that a text can get: not those of special tokens, of which a model may lack some that are never used."""
+    return set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)
+
+
 def _load_whole(folder: Path, call: str, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
     """A model, its tokenizer and the names of the tensors that its files lack."""
     settings: dict[str, Any] = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
@@ -165,12 +174,18 @@ def _load_adapter(folder: Path, call: str) -> tuple[PreTrainedModel, Tokenizer, 
     """The same of an adapter merged into its base: a head may be in the files of either."""
     from peft import PeftConfig
 
-    config = load_pretrained(AutoConfig, folder, call)  # the adapter's own copy: it has the labels
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        own = {name.removeprefix("base_model.model.") for name in file.keys()}
+        shapes = {name.removeprefix("base_model.model."): file.get_slice(name).get_shape() for name in file.keys()}
     base = model_folder(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
+    labeled = folder if (folder / "config.json").is_file() else base
+    config = load_pretrained(AutoConfig, labeled, call)
+    heads = [shape[0] for name, shape in shapes.items() if re.search(r"(classifier|score|out_proj)\.weight$", name)]
+    if labeled is base and heads and heads[-1] != config.num_labels:
+        config.num_labels = heads[-1]  # peft keeps no names of labels
     bare, tokenizer, missing = _load_whole(base, call, config)
+    if (folder / "tokenizer_config.json").is_file():
+        tokenizer = load_pretrained(AutoTokenizer, folder, call)
     model, low_rank = add_adapter(bare, folder, call)
     for name, weight in low_rank.items():
         model.get_parameter(name).data = weight.tensor()
-    return cast(PreTrainedModel, model), tokenizer, [name for name in missing if name not in own]
+    return cast(PreTrainedModel, model), tokenizer, [name for name in missing if name not in shapes]

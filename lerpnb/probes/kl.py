@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.compatibility import CompatibilityCheck
 from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.limits import check_ids, position_limit
 from lerpnb.data.batching import attention_mask, length_groups, pad, token_ids
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import NotFiniteError, ProbeError
@@ -177,15 +178,10 @@ class KL:
         """Of each text its place, its token ids and the first that is predicted."""
         assert isinstance(self.texts, Corpus)
         rows = token_ids(tokenizer, self.texts.texts, self.max_length)
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        check_ids(model, rows, self.name, way_out=f"Pass KL(corpus, max_length={position_limit(model)}).")
         for text, row in zip(self.texts.texts, rows, strict=True):
             if len(row) < 2:
                 raise ProbeError(f"{self.name}: {text[:40]!r} has {len(row)} token.\nA divergence needs two or more.")
-            if positions and len(row) > positions:
-                raise ProbeError(
-                    f"{self.name}: a text of {len(row)} tokens, but the model has {positions} positions.\n"
-                    f"Pass KL(corpus, max_length={positions})."
-                )
         return list(range(len(rows))), rows, [1] * len(rows)
 
     def _sampled(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[list, list, list]:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lerpnb.data.batching import pad, token_batches
+from lerpnb.checkpoints.limits import check_ids, position_limit
+from lerpnb.data.batching import pad, state_of, token_batches
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -89,7 +90,7 @@ class Loss:
     def _tokenized(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:
         """Token batches on the model's device, made once for all points."""
         refuse_not_causal(model, self.name)
-        key = (id(tokenizer), model.device)
+        key = (*state_of(tokenizer), model.device)
         if self._batches is None or self._batches[0] != key:
             if self.append_eos and tokenizer.eos_token_id is None:
                 raise ProbeError(
@@ -99,17 +100,21 @@ class Loss:
             groups = list(
                 token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length, self.append_eos)
             )
-            self._check_lengths(groups, getattr(model.config.get_text_config(), "max_position_embeddings", None))
-            self._batches = key, [(places, *pad(ids, device=model.device)) for places, ids in groups]
+            self._check_lengths(groups)
+            limit = position_limit(model)
+            check_ids(
+                model,
+                [row for _, ids in groups for row in ids],
+                self.name,
+                way_out=f"Pass Loss(corpus, max_length={limit}).",
+            )
+            self._batches = (
+                (*state_of(tokenizer), model.device),
+                [(places, *pad(ids, device=model.device)) for places, ids in groups],
+            )
         return self._batches[1]
 
-    def _check_lengths(self, groups: list[tuple[list[int], list[list[int]]]], positions: int | None) -> None:
-        longest = len(groups[0][1][0])  # the longest comes first
-        if positions and longest > positions:
-            raise ProbeError(
-                f"{self.name}: a text of {longest} tokens, but the model has {positions} positions.\n"
-                f"Pass Loss(corpus, max_length={positions})."
-            )
+    def _check_lengths(self, groups: list[tuple[list[int], list[list[int]]]]) -> None:
         places, ids = groups[-1]
         if len(ids[-1]) < 2:
             text = self.corpus.texts[places[-1]]
@@ -174,15 +179,16 @@ def refuse_not_causal(model: Any, call: str) -> None:
         way_out = "Measure it with ln.probes.Seq2SeqLoss."
     elif "Classification" in kind:
         way_out = "Measure it with ln.Accuracy."
-    elif "MaskedLM" in kind or _sees_later_tokens(model):
+    elif "MaskedLM" in kind or (sees := _sees_later_tokens(model)):
         way_out = "It reads a text in both directions and gives no probability of the next token."
     if way_out:
         raise ProbeError(f"{call}: {kind} is no causal language model.\n{way_out}")
-    _CAUSAL.add(model)
+    if sees is False:
+        _CAUSAL.add(model)
 
 
-def _sees_later_tokens(model: Any) -> bool:
-    """Whether another last token changes the logits before it, beyond rounding; False where that cannot be tried."""
+def _sees_later_tokens(model: Any) -> bool | None:
+    """Whether another last token changes the logits before it, beyond rounding; None where the weights do not tell."""
     size = min(9, model.config.get_text_config().vocab_size)
     ids = torch.arange(1, size, device=model.device).unsqueeze(0)
     other = ids.clone()
@@ -192,8 +198,10 @@ def _sees_later_tokens(model: Any) -> bool:
         logits, changed = (model(input_ids=x, **given).logits[0, :-1].float() for x in (ids, other))
     except (RuntimeError, TypeError):
         return False
+    if not (logits.isfinite().all() and changed.isfinite().all() and logits.std() > 0):
+        return None
     tolerance = 1e-3 if next(model.parameters()).dtype in (torch.float32, torch.float64) else 0.1
-    return bool((logits - changed).abs().max() > tolerance * logits.std())  # False where the logits are NaN
+    return bool((logits - changed).abs().max() > tolerance * logits.std())
 
 
 _HEAD_IS_LAST: WeakKeyDictionary = WeakKeyDictionary()
@@ -202,18 +210,47 @@ _HEAD_IS_LAST: WeakKeyDictionary = WeakKeyDictionary()
 def head_is_last(model: PreTrainedModel) -> bool:
     """Whether the logits are the output embedding of the last hidden state and nothing more, tried once a model.
 
-    Gemma 2 caps its logits and Cohere scales them: their losses are computed from the model's own logits.
+    Gemma 2 caps its logits and Cohere scales them: their losses are computed from the model's own logits. It is tried
+    with hidden states and logits of our own in place of the model's, so the answer does not depend on its weights.
     """
     if model not in _HEAD_IS_LAST:
-        head = model.get_output_embeddings()
-        ids = torch.arange(1, min(9, model.config.get_text_config().vocab_size), device=model.device).unsqueeze(0)
         try:
-            ours = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-            theirs = model(input_ids=ids, use_cache=False).logits
-            _HEAD_IS_LAST[model] = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-        except (AttributeError, RuntimeError, TypeError):
+            _HEAD_IS_LAST[model] = _passes_through(model)
+        except (AttributeError, RuntimeError, TypeError, ValueError):
             _HEAD_IS_LAST[model] = False
     return _HEAD_IS_LAST[model]
+
+
+def _passes_through(model: Any) -> bool:
+    """Whether the body's hidden states reach the head, and the head's outputs the logits, as they are."""
+    head, body = model.get_output_embeddings(), model.base_model
+    if body is model:
+        return False
+    ids, read = torch.arange(1, min(9, model.config.get_text_config().vocab_size), device=model.device)[None], []
+    draw = torch.Generator().manual_seed(0)
+    scales = torch.logspace(-3, 4, ids.shape[1])[:, None]  # small and large ones: a cap shows in the large alone
+
+    def drawn(like: torch.Tensor) -> torch.Tensor:
+        return (scales * torch.randn(like.shape, generator=draw)).to(like)
+
+    def states(_: Any, __: Any, output: Any) -> Any:
+        output.last_hidden_state = drawn(output.last_hidden_state)
+        read.append(output.last_hidden_state)
+        return output
+
+    def logits(_: Any, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        read.append(inputs[0])
+        read.append(drawn(output))
+        return read[-1]
+
+    hooks = [body.register_forward_hook(states), head.register_forward_hook(logits)]
+    try:
+        out = model(input_ids=ids, use_cache=False).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    made, met, given = read  # more than these, where a head is called twice, is a ValueError
+    return torch.equal(made, met.to(made)) and torch.equal(given.float(), out.float())
 
 
 def _chunked_nll(head: Any, hidden: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lerpnb.data.batching import length_groups, pad
+from lerpnb.checkpoints.limits import check_ids
+from lerpnb.data.batching import length_groups, pad, state_of
 from lerpnb.data.pairs import Pairs
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -86,8 +87,10 @@ class Preference:
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         refuse_not_causal(model, self.name)
-        if self._tokenized[0] is not tokenizer:
-            self._tokenized = tokenizer, self._rows(model, tokenizer)
+        if self._tokenized[0] != state_of(tokenizer):
+            found = self._rows(model, tokenizer)
+            self._tokenized = state_of(tokenizer), found
+            check_ids(model, [ids for pair in found for ids, _ in pair], self.name)
         pairs = self._tokenized[1]
         rows = list(dict.fromkeys(row for pair in pairs for row in pair))  # equal ones once, so that a tie is one
         scores: dict[Row, float] = {}

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lerpnb.checkpoints.limits import check_ids, position_limit
 from lerpnb.data.batching import attention_mask, ended, halves, pad
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
@@ -91,6 +92,8 @@ class Seq2SeqLoss:
                 "Set tokenizer.eos_token to a token of its vocabulary and save it again."
             )
         sources, targets = (ended(tokenizer, side, self.max_length) for side in zip(*self.pairs, strict=True))
+        way_out = f"Pass Seq2SeqLoss(corpus, max_length={position_limit(model)})."
+        check_ids(model, [*sources, *targets], self.name, way_out=way_out)
         # Longest first, so that what does not fit in memory fails at once.
         order = sorted(range(len(sources)), key=lambda i: -len(sources[i]) - len(targets[i]))
         values = np.empty(len(order))

@@ -183,8 +183,8 @@ def test_what_does_not_fit_the_model_is_refused(tiny_llama_pair):
     with pytest.raises(ProbeError) as error:
         sample(model, words, Continuations(("the film",), max_new_tokens=200))
     assert str(error.value) == (
-        f"sample(): {len(words('the film')['input_ids'])} tokens of 'the film' and 200 new ones, but the model has 128 "
-        "positions.\nShorten the prompt, or ask for fewer max_new_tokens."
+        f"sample(): {len(words('the film')['input_ids'])} tokens and 200 new ones, but the model has 128 positions.\n"
+        "Shorten the prompt 'the film', or ask for fewer max_new_tokens."
     )
     with pytest.raises(ProbeError) as error:
         Continuations("the film")

@@ -199,3 +199,12 @@ def test_an_attribute_serves_lines_of_several_bases(scorer, tiny_llama_pair, tin
         for base in bases
     ]
     assert found == fresh and found[0] != found[1]
+
+
+def test_prompts_that_a_model_cannot_read_are_refused_before_a_text_is_written(scorer, tiny, tiny_llama_pair):
+    long = " ".join(tiny.TEXTS * 20)
+    with pytest.raises(ProbeError, match="it would see nothing of what follows"):
+        AttributeStrength(scorer, [long], perplexity_model=False, device="cpu").prepare(None)
+    base = Checkpoint.load(tiny_llama_pair.base)
+    with pytest.raises(ProbeError, match="tokens and 500 new ones, but the model has 128 positions"):
+        AttributeStrength(scorer, ["the film"], max_new_tokens=500, device="cpu").prepare(base)

@@ -177,3 +177,45 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch, name):
         'It has: cpu. Name one of them, or give "auto" for the first.'
     )
     assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+
+
+def test_an_adapter_as_peft_saves_it_needs_no_configuration_beside_it(tiny, tmp_path, scorer):
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.manual_seed(0)
+    settings = LoraConfig(r=4, target_modules=["query", "value"], task_type="SEQ_CLS", init_lora_weights=False)
+    model = get_peft_model(AutoModelForSequenceClassification.from_pretrained(scorer), settings)
+    model.save_pretrained(tmp_path / "adapter")
+    assert not (tmp_path / "adapter" / "config.json").exists()
+    words = AutoTokenizer.from_pretrained(scorer)
+    whole = PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(scorer), tmp_path / "adapter")
+    text = "the film was a quiet story"
+    want = whole.eval()(**words(text, return_tensors="pt")).logits.softmax(-1)[0, 1].item()
+    loaded = Classifier.load(tmp_path / "adapter", "cpu")
+    assert loaded.labels == ["LABEL_0", "LABEL_1"]
+    assert loaded.probability([text, "no"], "LABEL_1")[0] == pytest.approx(want, rel=1e-6)
+
+
+def test_a_text_is_cut_to_the_positions_that_the_model_has(tiny, tmp_path):
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    words = tiny.tokenizer()
+    small = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+    config = RobertaConfig(vocab_size=len(words), **small, max_position_embeddings=20, pad_token_id=2)
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    classifier = Classifier.load(tmp_path, "cpu")
+    assert classifier.max_length == 17  # positions 3 to 19
+    assert 0 < classifier.probability([" ".join(tiny.TEXTS * 4)], "LABEL_1")[0] < 1
+
+
+def test_a_tokenizer_with_more_words_than_the_model_is_refused(tiny, tmp_path, scorer):
+    from transformers import BertForSequenceClassification
+
+    model = BertForSequenceClassification.from_pretrained(scorer)
+    size = model.config.vocab_size - 10
+    model.resize_token_embeddings(size)
+    model.save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    assert f"the model's embedding has {size} rows" in refusal(tmp_path)

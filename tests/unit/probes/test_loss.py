@@ -158,3 +158,44 @@ def test_the_end_of_a_text_is_predicted_where_it_is_appended(tiny, corpus):
     words.eos_token = None
     with pytest.raises(ProbeError, match="the tokenizer has no end-of-text token"):
         Loss(corpus, append_eos=True).measure(model, words)
+
+
+def test_what_a_model_does_to_its_logits_is_seen_where_they_are_small_too(corpus, tiny):
+    """A cap shows in large logits only: whatever is measured first, each model's losses are transformers' own."""
+    words, config = tiny.tokenizer(), dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, pad_token_id=2)
+    config |= dict(vocab_size=len(words), num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=False)
+    caps = {"Gemma2": {"head_dim": 8}, "Cohere": {}, "Granite": {"logits_scaling": 3.0}, "Llama": {}}
+    for kind, settings in caps.items():
+        torch.manual_seed(0)
+        model = getattr(transformers, f"{kind}ForCausalLM")(
+            getattr(transformers, f"{kind}Config")(**config, **settings)
+        ).eval()
+        for scale in (1e-4, 1.0, 500.0):  # one live model, as along a line
+            with torch.no_grad():
+                model.lm_head.weight.normal_(0, scale, generator=torch.Generator().manual_seed(1))
+            found = Loss(corpus).measure(model, words)[f"loss/{corpus.name}"].value()
+            losses, weights = by_transformers(model, words)
+            assert found == pytest.approx(np.average(losses, weights=weights), rel=1e-5), (kind, scale)
+        assert head_is_last(model) == (kind == "Llama")
+
+
+def test_nothing_is_concluded_from_weights_that_tell_nothing():
+    small = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
+    config = transformers.BertConfig(vocab_size=64, initializer_range=0.3, **small)
+    model = transformers.BertLMHeadModel(config).eval()  # reads a text in both directions
+    with torch.no_grad():
+        kept = {name: value.clone() for name, value in model.state_dict().items()}
+        model.cls.predictions.decoder.weight.fill_(torch.nan)
+    refuse_not_causal(model, "loss")
+    model.load_state_dict(kept)
+    with pytest.raises(ProbeError, match="is no causal language model"):
+        refuse_not_causal(model, "loss")
+
+
+def test_a_tokenizer_that_was_changed_is_read_anew(tiny_llama_pair, corpus):
+    model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    probe = Loss(corpus, max_length=4)
+    before = probe.measure(model, words)[probe.name].value()
+    words.truncation_side = "left"
+    after = probe.measure(model, words)[probe.name].value()
+    assert after != before and after == Loss(corpus, max_length=4).measure(model, words)[probe.name].value()
