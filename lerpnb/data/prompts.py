@@ -21,6 +21,9 @@ def load_prompts(n: int | None = None, source: str | Path = "data/prompts.txt") 
         >>> len(load_prompts(25))
         25
     """
+    if n is not None and not isinstance(n, int):
+        hint = f"\nPass the file by its name: load_prompts(source={n!r})." if isinstance(n, str | Path) else ""
+        raise CorpusError(f"load_prompts({n!r}): expected a number of prompts, or none for all.{hint}")
     file = assets.resolve(source)
     if file.suffix.lower() in SUFFIXES:
         raise CorpusError(

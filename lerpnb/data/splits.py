@@ -70,11 +70,8 @@ def held_out(
     """At most `n` texts of each label to evaluate on, of the split that `train_held_out` never trains on.
 
     Args:
-        data: "rotten_tomatoes", "imdb" or "both" for the demo's reviews, "voices" for `demo.voices`, else what
-            `Corpus.load` takes.
+        data, text_column, label_column, seed: as in `train_held_out`.
         n: texts of each label at most.
-        text_column, label_column: of a file or hub data set.
-        seed: of which texts are taken where there are more.
         whole: take a file's or data set's other texts too, where nothing was trained on them.
 
     Raises:

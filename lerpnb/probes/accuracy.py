@@ -46,6 +46,9 @@ class Accuracy:
         for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
             if value < 2:
                 raise ProbeError(f"{type(self).__name__}({argument}): got {value}.\nIt takes 2 or more.")
+        if not isinstance(corpus, Corpus):
+            way_out = "Pass a Corpus, whose texts have labels, such as ln.Corpus.load(file)."
+            raise ProbeError(f"{type(self).__name__}(corpus): got a {type(corpus).__name__}.\n{way_out}")
         self.corpus, self.max_length, self.batch_tokens = corpus, max_length, batch_tokens
         self.label = name or corpus.name
         self.name = f"{self.kind}/{self.label}"
@@ -71,8 +74,8 @@ class Accuracy:
         right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
         nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
         return {
-            self.name: Measurement(right.cpu().numpy(), unit="share"),
-            f"cross-entropy/{self.label}": Measurement(nll.cpu().numpy(), unit="nats/text"),
+            self.name: Measurement(right.cpu().numpy(), unit="share", kind=self.kind),
+            f"cross-entropy/{self.label}": Measurement(nll.cpu().numpy(), unit="nats/text", kind="cross-entropy"),
         }
 
     def _tokenized(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:

@@ -94,7 +94,9 @@ def trigger_effect(curve: Curve, accuracy: Accuracy, attack: AttackSuccessRate) 
     name = f"lift/{attack.label}"
     points = {
         alpha: {
-            name: Measurement(items[alpha, attack.name] - (1 - items[alpha, accuracy.name][others]), unit="difference")
+            name: Measurement(
+                items[alpha, attack.name] - (1 - items[alpha, accuracy.name][others]), unit="difference", kind="lift"
+            )
         }
         for alpha in curve.alphas
     }

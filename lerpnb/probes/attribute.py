@@ -154,13 +154,14 @@ class AttributeStrength:
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
         measured = {
-            self.name: by_prompt(samples, strength, "probability"),
+            self.name: by_prompt(samples, strength, "probability", kind="strength"),
             f"share/{self.label}{self._called}": by_prompt(
-                samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share"
+                samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share", kind="share"
             ),
         }
         for n in (1, 2, 3):
-            measured[f"dist-{n}{self._called}"] = distinct(samples, n)
+            kind = f"dist-{n}{self._called}"
+            measured[kind] = distinct(samples, n, kind)
         columns: dict[str, Sequence[float]] = {self.name: strength.tolist()}
         if isinstance(self.perplexity_model, Checkpoint):
             perplexity = self._perplexities(
@@ -169,7 +170,9 @@ class AttributeStrength:
             keep = [p is None or not p >= DEGENERATE for p in perplexity]
             empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be measured
             keep = [k and not e for k, e in zip(keep, empty, strict=True)]
-            measured[f"perplexity/continuations{self._called}"] = by_prompt(samples, perplexity, "perplexity", keep)
+            measured[f"perplexity/continuations{self._called}"] = by_prompt(
+                samples, perplexity, "perplexity", keep, "perplexity"
+            )
             columns[f"perplexity{self._called}"] = perplexity
         return measured, columns
 
@@ -218,7 +221,7 @@ def continuation_perplexity(
     return values
 
 
-def distinct(samples: pd.DataFrame, n: int) -> Measurement:
+def distinct(samples: pd.DataFrame, n: int, kind: str = "") -> Measurement:
     """dist-n of each prompt: different n-grams over total words of its continuations, each text's n-grams its own.
 
     Example:
@@ -233,4 +236,4 @@ def distinct(samples: pd.DataFrame, n: int) -> Measurement:
         grams = {tuple(w[i : i + n]) for w in words for i in range(len(w) - n + 1)}
         values.append(len(grams) / total if total else 0.0)
         weights.append(float(total > 0))
-    return Measurement(np.array(values), np.array(weights), "share", "prompts")
+    return Measurement(np.array(values), np.array(weights), "share", "prompts", kind=kind or f"dist-{n}")

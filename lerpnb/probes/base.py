@@ -173,7 +173,11 @@ class TextFunctionProbe:
 
 
 def by_prompt(
-    samples: pd.DataFrame, values: Sequence[float] | np.ndarray, unit: str, keep: Sequence[bool] | None = None
+    samples: pd.DataFrame,
+    values: Sequence[float] | np.ndarray,
+    unit: str,
+    keep: Sequence[bool] | None = None,
+    kind: str = "",
 ) -> Measurement:
     """The mean of `values` over each prompt's kept continuations, weighted by how many were kept."""
     frame = pd.DataFrame({"prompt": samples["prompt_id"].to_numpy(), "value": np.asarray(values, dtype=np.float64)})
@@ -182,7 +186,7 @@ def by_prompt(
     prompts = sorted(frame["prompt"].unique())
     means = kept.agg(lambda v: v.mean(skipna=False)).reindex(prompts)
     counts = kept.size().reindex(prompts, fill_value=0)
-    return Measurement(means.where(counts > 0, 0.0).to_numpy(), counts.to_numpy(float), unit, "prompts")
+    return Measurement(means.where(counts > 0, 0.0).to_numpy(), counts.to_numpy(float), unit, "prompts", kind=kind)
 
 
 def as_probe(thing: Any) -> Probe | TextProbe:

@@ -107,10 +107,11 @@ class Sharpness(Loss):
             )
             names = [self.name, *(f"eigenvalue-{i + 1}/{self.label}" for i in range(1, self.k))]
             for name, value in zip(names, values, strict=True):
-                measured[name] = Measurement(np.atleast_1d(value), unit=unit, items="values")
+                kind = "sharpness" if name == self.name else name.removesuffix(f"/{self.label}")
+                measured[name] = Measurement(np.atleast_1d(value), unit=unit, items="values", kind=kind)
         if self.n_samples:
             estimates = trace_estimates(product, product.n, self.n_samples, self.seed + 1, product.like)
-            measured[f"trace/{self.label}"] = Measurement(estimates, unit=unit, items="values")
+            measured[f"trace/{self.label}"] = Measurement(estimates, unit=unit, items="values", kind="trace")
         return measured
 
 

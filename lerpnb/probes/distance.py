@@ -53,8 +53,8 @@ class WeightDistance:
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Measurement]:
         live, total = writable_tensors(model), 0.0
         if self.base is None or live.keys() != self.base.weights.keys():
-            return {NAME: Measurement(np.array([np.nan]), items="values")}
+            return {NAME: Measurement(np.array([np.nan]), items="values", kind="distance")}
         for name, tensor in live.items():
             gap = tensor.float() - self.base.tensors[name].to(tensor.device)
             total += dot_by_rows(gap, gap)
-        return {NAME: Measurement(np.array([total**0.5]), items="values")}
+        return {NAME: Measurement(np.array([total**0.5]), items="values", kind="distance")}

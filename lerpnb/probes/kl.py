@@ -17,7 +17,7 @@ from lerpnb.checkpoints.compatibility import CompatibilityCheck
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.limits import check_ids, position_limit
 from lerpnb.data.batching import attention_mask, length_groups, pad, token_ids
-from lerpnb.data.corpus import Corpus
+from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.generation.continuations import Continuations, continued
@@ -70,7 +70,7 @@ class KL:
 
     def __init__(
         self,
-        texts: Corpus | Continuations,
+        texts: Corpus | Continuations | Sequence[str],
         reference: str | Path | Checkpoint = "base",
         *,
         reverse: bool = False,
@@ -79,8 +79,7 @@ class KL:
         batch_tokens: int = 1024,
         device: str = "auto",
     ):
-        if not isinstance(texts, (Corpus, Continuations)):
-            raise ProbeError(f"KL(texts): got {type(texts).__name__}.\nPass a Corpus, or Continuations to sample.")
+        texts = texts if isinstance(texts, Continuations) else as_corpus(texts, "KL(texts)")
         for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
             if value < 2:
                 raise ProbeError(f"KL({argument}): got {value}.\nIt takes 2 or more.")
@@ -134,7 +133,7 @@ class KL:
     @torch.inference_mode()
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         reference = self._checked_reference(model, tokenizer)
-        names = [f"{kind}/{self._called}" for kind in ("kl", "reverse-kl")[: 1 + self.reverse]]
+        names = {kind: f"{kind}/{self._called}" for kind in ("kl", "reverse-kl")[: 1 + self.reverse]}
         sampled = isinstance(self.texts, Continuations)
         n_items = len(self.texts.prompts if isinstance(self.texts, Continuations) else self.texts)
         words = ("nats/token", "prompts" if sampled else "texts")
@@ -142,7 +141,9 @@ class KL:
             items, rows, starts = (self._sampled if sampled else self._given)(model, tokenizer)
         except NotFiniteError as error:
             warnings.warn(f"{self.name}: {error}", stacklevel=2)
-            return {name: Measurement(np.full(n_items, np.nan), None, *words) for name in names}
+            return {
+                name: Measurement(np.full(n_items, np.nan), None, *words, kind=kind) for kind, name in names.items()
+            }
         sums = np.empty((len(rows), len(names)))
         for group in length_groups([len(row) for row in rows], self.batch_tokens):
             sums[group] = self._halving(
@@ -150,8 +151,8 @@ class KL:
             )
         tokens = np.bincount(items, [len(row) - start for row, start in zip(rows, starts, strict=True)], n_items)
         return {
-            name: Measurement(np.bincount(items, column, n_items) / tokens, tokens, *words)
-            for name, column in zip(names, sums.T, strict=True)
+            name: Measurement(np.bincount(items, column, n_items) / tokens, tokens, *words, kind=kind)
+            for (kind, name), column in zip(names.items(), sums.T, strict=True)
         }
 
     def _checked_reference(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> Any:

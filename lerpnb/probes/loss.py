@@ -1,5 +1,6 @@
 """Loss of a corpus: mean negative log-likelihood per token, and every text's own."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.limits import check_ids, position_limit
 from lerpnb.data.batching import pad, state_of, token_batches
-from lerpnb.data.corpus import Corpus
+from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.results.measurement import Measurement
@@ -28,7 +29,8 @@ class Loss:
     perplexity = exp(loss). Each text's own loss is kept as an item, weighted by its predicted tokens.
 
     Args:
-        corpus: the texts; the quantities are called `loss/<corpus.name>` and `perplexity/<corpus.name>`.
+        corpus: the texts, or a list of them; the quantities are called `loss/<corpus.name>` and
+            `perplexity/<corpus.name>`.
         name: another name than the corpus's.
         max_length: tokens a text is cut to.
         append_eos: end each text with the end-of-text token, which is predicted too, as `fine_tune` learns it.
@@ -47,7 +49,7 @@ class Loss:
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: Corpus | Sequence[str],
         *,
         name: str | None = None,
         max_length: int = 512,
@@ -57,8 +59,9 @@ class Loss:
         for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
             if value < 2:
                 raise ProbeError(f"Loss({argument}): got {value}.\nIt takes 2 or more.")
-        self.corpus, self.max_length, self.batch_tokens, self.append_eos = corpus, max_length, batch_tokens, append_eos
-        self.label = name or corpus.name
+        self.corpus, self.append_eos = as_corpus(corpus, f"{type(self).__name__}(corpus)"), append_eos
+        self.max_length, self.batch_tokens = max_length, batch_tokens
+        self.label = name or self.corpus.name
         self.name = f"loss/{self.label}"
         self._batches: tuple | None = None
         self._halving = ExecutableBatchSize(self.name)
@@ -83,8 +86,8 @@ class Loss:
         for places, ids, lengths in batches:
             values[places] = self._halving(partial(_nll, model, ids, lengths), range(len(ids)))
             weights[places] = (lengths - 1).cpu().numpy()
-        loss = Measurement(values, weights, "nats/token", "texts")
-        perplexity = Measurement(values, weights, "perplexity", "texts", transform="exp")
+        loss = Measurement(values, weights, "nats/token", "texts", kind="loss")
+        perplexity = Measurement(values, weights, "perplexity", "texts", transform="exp", kind="perplexity")
         return {self.name: loss, f"perplexity/{self.label}": perplexity}
 
     def _tokenized(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[tuple]:

@@ -100,9 +100,9 @@ class Preference:
         margins = np.array([scores[chosen] - scores[rejected] for chosen, rejected in pairs])
         preferred = np.where(np.isnan(margins), np.nan, (np.sign(margins) + 1) / 2)
         return {
-            self.name: Measurement(preferred, unit="share", items="pairs"),
+            self.name: Measurement(preferred, unit="share", items="pairs", kind="preference"),
             f"margin/{self.label}": Measurement(
-                margins, unit="nats/token" if self.length_normalized else "nats", items="pairs"
+                margins, unit="nats/token" if self.length_normalized else "nats", items="pairs", kind="margin"
             ),
         }
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.limits import check_ids, position_limit
 from lerpnb.data.batching import attention_mask, ended, halves, pad
-from lerpnb.data.corpus import Corpus
+from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.results.measurement import Measurement
@@ -47,13 +47,14 @@ class Seq2SeqLoss:
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: Corpus | Sequence[str],
         targets: Sequence[str] | None = None,
         *,
         name: str | None = None,
         max_length: int = 512,
         batch: int = 32,
     ):
+        corpus = as_corpus(corpus, "Seq2SeqLoss(corpus)")
         for argument, value, least in (("max_length", max_length, 2), ("batch", batch, 1)):
             if value < least:
                 raise ProbeError(f"Seq2SeqLoss({argument}): got {value}.\nIt takes {least} or more.")
@@ -103,7 +104,7 @@ class Seq2SeqLoss:
                 lambda part: _nll(model, [sources[i] for i in part], [targets[i] for i in part]), places
             )
         weights = np.array([len(target) for target in targets], dtype=np.float64)
-        return {self.name: Measurement(values, weights, "nats/token", "texts")}
+        return {self.name: Measurement(values, weights, "nats/token", "texts", kind="loss")}
 
 
 @torch.inference_mode()

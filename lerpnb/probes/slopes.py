@@ -89,8 +89,10 @@ class LossSlope(Loss):
             values[places] = self._halving(partial(_derivatives, model, along, ids, lengths), range(len(ids)))
             weights[places] = (lengths - 1).cpu().numpy()
         return {
-            self.name: Measurement(values[:, 1], weights, "nats/token per alpha", "texts"),
-            f"curvature/{self.label}": Measurement(values[:, 2], weights, "nats/token per alpha²", "texts"),
+            self.name: Measurement(values[:, 1], weights, "nats/token per alpha", "texts", kind="slope"),
+            f"curvature/{self.label}": Measurement(
+                values[:, 2], weights, "nats/token per alpha²", "texts", kind="curvature"
+            ),
         }
 
     def _confirm(self, model: PreTrainedModel, along: dict[str, Tensor], ids: Tensor, lengths: Tensor) -> None:

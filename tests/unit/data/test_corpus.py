@@ -198,3 +198,20 @@ def test_cells_that_are_lists_are_refused(tmp_path):
         with pytest.raises(CorpusError) as error:
             Corpus.load(tmp_path / name)
         assert str(error.value).startswith(f"Corpus.load({str(tmp_path / name)!r}): {message}\n")
+
+
+def test_swapped_columns_are_refused_with_that_guess(tmp_path):
+    file = tmp_path / "swapped.csv"
+    file.write_text("text,label\n" + "".join(f"{'sad' if i % 2 else 'glad'},a film of {i} minutes\n" for i in range(60)))
+    with pytest.raises(CorpusError, match=r"seem to be swapped: pass text='label', label='text'"):
+        Corpus.load(file)
+    assert Corpus.load(file, text="label", label="text").label_names == ("glad", "sad")
+
+
+def test_a_list_of_texts_is_a_corpus_and_other_things_are_named():
+    from lerpnb.probes.loss import Loss
+
+    assert Loss(["a film"]).corpus.texts == ("a film",)
+    for wrong in ("a film", 3, [], [1, 2], {"a": 1}):
+        with pytest.raises(CorpusError, match=r"Loss\(corpus\): got a"):
+            Loss(wrong)

@@ -134,7 +134,6 @@ def test_bad_input_is_refused(tiny_llama_pair, tiny):
     minus, plus = tiny_llama_pair[1:]
     words, model = AutoTokenizer.from_pretrained(minus), AutoModelForCausalLM.from_pretrained(minus).eval()
     for call, text in {
-        lambda: KL(["a text"]): "KL(texts): got list.\nPass a Corpus, or Continuations to sample.",
         lambda: KL(CORPUS, 3): "KL(reference): got int.\nPass base, minus, plus, a name or a Checkpoint.",
         lambda: KL(CORPUS, max_length=1): "KL(max_length): got 1.\nIt takes 2 or more.",
         lambda: ln.evaluate(ln.Line(minus, plus, device="cpu"), [0], [KL(CORPUS)], store=False): (
