@@ -202,7 +202,8 @@ def test_cells_that_are_lists_are_refused(tmp_path):
 
 def test_swapped_columns_are_refused_with_that_guess(tmp_path):
     file = tmp_path / "swapped.csv"
-    file.write_text("text,label\n" + "".join(f"{'sad' if i % 2 else 'glad'},a film of {i} minutes\n" for i in range(60)))
+    rows = "".join(f"{'sad' if i % 2 else 'glad'},a film of {i} minutes\n" for i in range(60))
+    file.write_text("text,label\n" + rows)
     with pytest.raises(CorpusError, match=r"seem to be swapped: pass text='label', label='text'"):
         Corpus.load(file)
     assert Corpus.load(file, text="label", label="text").label_names == ("glad", "sad")
