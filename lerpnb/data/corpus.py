@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lerpnb.data import files
 from lerpnb.data.folds import fold
 from lerpnb.errors import CorpusError
 
+NESTED = (list, tuple, dict, set, bytes, np.ndarray)
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
 
@@ -30,6 +33,9 @@ class Corpus:
         label_names: what the labels are called.
         name: what plots and tables call this corpus.
 
+    Raises:
+        CorpusError: no texts, an empty one, other numbers of labels, or labels that are no index into `label_names`.
+
     Example:
         >>> corpus = Corpus(("dull", "a joy"), (0, 1), ("negative", "positive"), "two words")
         >>> corpus.positive.texts, corpus.positive.name
@@ -42,11 +48,22 @@ class Corpus:
     name: str
 
     def __post_init__(self):
+        for field in ("texts", "labels", "label_names"):
+            if isinstance(value := getattr(self, field), str):
+                raise CorpusError(f"Corpus({self.name!r}): {field} is one text, {value[:30]!r}.\nGive a list.")
+            object.__setattr__(self, field, tuple(value))
         if not self.texts:
             raise CorpusError(f"Corpus({self.name!r}): no texts.\nCheck the label, the split and the columns.")
         for i, text in enumerate(self.texts):
             if not isinstance(text, str) or not text.strip():
                 raise CorpusError(f"Corpus({self.name!r}): text {i} is {text!r}.\nDrop empty rows first.")
+        wrong = [x for x in self.labels if not isinstance(x, Integral) or not 0 <= x < len(self.label_names)]
+        if wrong or len(self.labels) != len(self.texts):
+            came = f"label {wrong[0]!r}" if wrong else f"{len(self.labels)} labels of {len(self.texts)} texts"
+            raise CorpusError(
+                f"Corpus({self.name!r}): {came}, label names {list(self.label_names)}.\n"
+                "Give each text the index of its label among label_names."
+            )
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -75,7 +92,7 @@ class Corpus:
     ) -> "Corpus":
         """Read a `.csv`, `.jsonl` or `.parquet` file, or a hub data set.
 
-        Texts and labels are taken as they are written: "NA" and "007" stay. Texts that are empty are dropped.
+        Texts and labels are taken as they are written: "NA" and "007" stay. Empty texts are left out, with a warning.
 
         Args:
             source: a file, or a hub data set's id.
@@ -86,24 +103,20 @@ class Corpus:
             name: what plots call the corpus; by default the file's or data set's name.
 
         Raises:
-            CorpusError: an empty or damaged file, no such column, cells that are lists, texts without a label, or
-                labels outside `label_names`.
+            CorpusError: an empty or damaged file, no such column, cells that are lists, texts without a label, labels
+                outside `label_names`, or without `label_names` nearly as many labels as texts.
             AssetError: no such file, and no such data set or no hub.
         """
         call = f"Corpus.load({str(source)!r})"
-        frame = read_columns(source, [column for column in (text, label) if column], split, call)
-        frame = frame[frame[text].notna() & (frame[text].map(str).str.strip() != "")]
-        texts = tuple(frame[text].map(str))
-        if (
-            label
-            and len(frame) > 4
-            and frame[text].nunique() <= len(frame) // 4
-            and frame[label].nunique() == len(frame)
-        ):
-            raise CorpusError(
-                f"{call}: column {text!r} has {frame[text].nunique()} different texts, and {label!r} {len(frame)} "
-                f"different labels.\nThey seem to be swapped: pass text={label!r}, label={text!r}."
+        frame = read_columns(source, [text], split, call, label)
+        empty = frame[text].isna() | (frame[text].map(str).str.strip() == "")
+        if places := [str(place) for place in frame.index[empty & frame.notna().any(axis=1)]]:
+            more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+            warnings.warn(
+                f"{call}: without a text, left out: {frame.index.name} {', '.join(places[:5])}{more}.", stacklevel=2
             )
+        frame = frame[~empty]
+        texts = tuple(frame[text].map(str))
         name = name or Path(str(source)).stem
         if not label:
             return cls(texts, (0,) * len(texts), (name,), name)
@@ -116,6 +129,12 @@ class Corpus:
         if label_names is None:
             values = values.map(str)
             label_names = _sorted_labels(set(values))
+            n_labels, n_texts = len(label_names), len(set(texts))
+            if n_labels > max(2, n_texts) or n_labels > max(9, len(texts) / 2):
+                raise CorpusError(
+                    f"{call}: column {label!r} has {n_labels} different labels, {text!r} {n_texts} different texts.\n"
+                    f"Swapped ones are text={label!r}, label={text!r}; where all are labels, give label_names."
+                )
         if values.isin(label_names).all():
             codes = pd.Categorical(values, categories=list(label_names)).codes
         else:
@@ -218,35 +237,34 @@ def _index(label: Any) -> int:
     return int(float(text)) if NUMBER.fullmatch(text) and float(text).is_integer() else -1
 
 
-def read_columns(source: str | Path, columns: list[str], split: str, call: str) -> pd.DataFrame:
-    """A file or a hub data set that has these columns, with one text or number a cell.
+def read_columns(source: str | Path, texts: list[str], split: str, call: str, label: str = "") -> pd.DataFrame:
+    """A file or a hub data set with these columns of texts, and one of labels; one text or label a cell.
 
     Raises:
         CorpusError, AssetError: as `Corpus.load` says.
     """
     frame = _read(source, split, call)
-    for column in columns:
+    for column in filter(None, (*texts, label)):
         if column not in frame:
             raise CorpusError(f"{call}: no column {column!r}.\nIt has: {', '.join(map(str, frame.columns))}.")
-        _refuse_nested(frame, column, call)
+        if isinstance(frame[column], pd.DataFrame):
+            raise CorpusError(f"{call}: {frame[column].shape[1]} columns are called {column!r}.\nRename all but one.")
+        wrong = NESTED if column == label else (*NESTED, float, bool, np.bool_)
+        for place, value in frame[column].items():
+            if isinstance(value, wrong) and value is not pd.NA and (isinstance(value, NESTED) or value == value):
+                raise CorpusError(
+                    f"{call}: {frame.index.name} {place}: column {column!r} holds a {type(value).__name__}, expected "
+                    "one text or one label.\nWrite a chat as one text with tokenizer.apply_chat_template(..., "
+                    "tokenize=False), a number that is a text in quotes, and one label a text."
+                )
     return frame
-
-
-def _refuse_nested(frame: pd.DataFrame, column: str, call: str) -> None:
-    if isinstance(frame[column], pd.DataFrame):
-        raise CorpusError(f"{call}: {frame[column].shape[1]} columns are called {column!r}.\nRename all but one.")
-    for place, value in frame[column].items():
-        if isinstance(value, (list, tuple, dict, set, bytes, np.ndarray)):
-            raise CorpusError(
-                f"{call}: {frame.index.name} {place}: column {column!r} holds a {type(value).__name__}, expected one "
-                "text or one label.\nWrite a chat as one text with tokenizer.apply_chat_template(..., tokenize=False), "
-                "and one label a text."
-            )
 
 
 def _read(source: str | Path, split: str, call: str) -> pd.DataFrame:
     path = Path(str(source)).expanduser()
-    if path.suffix in files.SUFFIXES:
+    if path.is_file() and path.suffix.lower() not in files.SUFFIXES:
+        raise CorpusError(f"{call}: a file, but none of {', '.join(files.SUFFIXES)}.\nSave its texts as one of these.")
+    if path.suffix.lower() in files.SUFFIXES:
         file = assets.resolve(path)
         try:
             return files.read_table(file)

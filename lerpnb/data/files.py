@@ -58,9 +58,9 @@ def read_table(file: Path) -> pd.DataFrame:
     Raises:
         OSError, ValueError: it is damaged or in another encoding.
     """
-    if file.suffix == ".parquet":
+    if (suffix := file.suffix.lower()) == ".parquet":
         return number_rows(pd.read_parquet(file))
-    return _csv(read_text(file)) if file.suffix == ".csv" else _jsonl(read_text(file))
+    return _csv(read_text(file)) if suffix == ".csv" else _jsonl(read_text(file))
 
 
 def number_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -96,13 +96,20 @@ def _csv(text: str) -> pd.DataFrame:
     return pd.DataFrame(rows, pd.Index(lines, name="line"), header, dtype=object)
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, no key of which is given twice."""
+    if len(row := dict(pairs)) < len(pairs):
+        raise ValueError(f"a key is given twice: {', '.join(key for key, _ in pairs)}")
+    return row
+
+
 def _jsonl(text: str) -> pd.DataFrame:
     rows, lines = [], []
     for line, part in enumerate(split_lines(text), 1):
         if not part.strip():
             continue
         try:
-            row = json.loads(part)
+            row = json.loads(part, object_pairs_hook=_once)
             if "\\u" in part:
                 json.dumps(row, ensure_ascii=False).encode()  # a surrogate that stands alone is no text
         except ValueError as error:

@@ -91,7 +91,7 @@ class Pairs:
         """
         call = f"Pairs.load({str(source)!r})"
         columns = [prompt, chosen, rejected]
-        frame = read_columns(source, [column for column in columns if column], split, call).fillna("")
+        frame = read_columns(source, columns, split, call).fillna("")
         texts = [tuple(frame[column].map(str)) if column else ("",) * len(frame) for column in columns]
         return cls(texts[0], texts[1], texts[2], name or Path(str(source)).stem)
 

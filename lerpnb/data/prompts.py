@@ -31,7 +31,7 @@ def load_prompts(n: int | None = None, source: str | Path = "data/prompts.txt") 
             "Save the prompts as .txt, or take the first words of its texts: prompts_from(Corpus.load(...), n)."
         )
     try:
-        prompts = [line.rstrip() for line in split_lines(read_text(file)) if line.strip()]
+        prompts = [line.rstrip(" \t") for line in split_lines(read_text(file)) if line.strip()]
     except ValueError as error:
         raise CorpusError(
             f"load_prompts(source={str(source)!r}): {file.name} cannot be read: {error}.\nSave it as UTF-8."

@@ -149,7 +149,7 @@ class Evaluator:
             return stored
         self.measured += 1
         if isinstance(probe, TextProbe):
-            measures, columns = self._scored(probe, texts[probe.continuations], alpha)
+            measures, columns = probe.score(texts[probe.continuations])
             point = checked(probe, measures), pd.DataFrame(columns)
         else:
             point = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
@@ -158,11 +158,6 @@ class Evaluator:
                 self._compare(alpha, before[0], point[0])
             self.store.put(key, *point)
         return point
-
-    def _scored(self, probe: Any, texts: pd.DataFrame, alpha: float) -> tuple[dict, dict]:
-        if getattr(probe, "reads_model", False):
-            return probe.score(texts, self._model(alpha), self.path.tokenizer)
-        return probe.score(texts)
 
     def _compare(self, alpha: float, before: dict[str, Measurement], now: dict[str, Measurement]) -> None:
         self.compared += 1
@@ -252,7 +247,7 @@ class Evaluator:
     def _once(self, probe: Any) -> dict[str, Measurement]:
         if isinstance(probe, TextProbe):
             texts = sample(self._model(self.path.start), self.path.tokenizer, probe.continuations, self._batch_size)
-            return checked(probe, self._scored(probe, texts, self.path.start)[0])
+            return checked(probe, probe.score(texts)[0])
         return checked(probe, probe.measure(self._model(self.path.start), self.path.tokenizer))
 
     def provenance(self) -> dict:

@@ -58,8 +58,7 @@ class Probe(Protocol):
 class TextProbe(Protocol):
     """Something measured from the texts that the model writes, such as `AttributeStrength`.
 
-    Probes with equal `continuations` share their texts, which are then sampled once. The `score` of a probe that has a
-    true `reads_model` is given the model that wrote them and its tokenizer, too.
+    Probes with equal `continuations` share their texts, which are then sampled once.
     """
 
     @property

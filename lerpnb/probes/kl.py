@@ -1,13 +1,13 @@
 """Kullback-Leibler divergence: how far a model's next-token distribution is from a reference model's."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,7 +18,7 @@ from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.limits import check_ids, position_limit
 from lerpnb.data.batching import attention_mask, length_groups, pad, token_ids
 from lerpnb.data.corpus import Corpus, as_corpus
-from lerpnb.errors import ProbeError
+from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.generation.continuations import Continuations, continued
 from lerpnb.generation.sampling import sample
@@ -45,7 +45,7 @@ class KL:
     model of another dtype than float32 is compared as it is, rounding included.
 
     Args:
-        texts: a `Corpus`, or `Continuations` to sample; share one with `AttributeStrength` and they are written once.
+        texts: a `Corpus`, or `Continuations` to sample; these are not shared with other probes.
         reference: "base", "minus" or "plus" of the path, a `Checkpoint`, or a name (`assets.resolve`).
         reverse: measure KL(q || p) too.
         name: put in brackets after the quantity's name, to tell two sets of texts apart.
@@ -67,10 +67,6 @@ class KL:
         >>> KL(corpus, same).measure(model, words)["kl/twin"].value()
         0.0
     """
-
-    reads_model = True  # its score takes the model, too
-    corpus: Corpus
-    continuations: Continuations
 
     def __init__(
         self,
@@ -96,13 +92,12 @@ class KL:
             self.role = str(reference)
         elif isinstance(reference, (str, Path)):
             self.reference = Checkpoint.load(reference, device=pick_device(device))
-        self.reverse, self.max_length, self.batch_tokens = reverse, max_length, batch_tokens
+        self.texts, self.reverse, self.max_length, self.batch_tokens = texts, reverse, max_length, batch_tokens
         if isinstance(texts, Corpus):
-            self.corpus = texts
-        else:
-            self.continuations = texts
+            self.corpus = texts  # whose texts a curve names
         label = Path(self.reference.name).name if self.reference else self.role
-        self.name = f"kl/{label}" + (f" ({name})" if name else "")
+        self._called = label + (f" ({name})" if name else "")
+        self.name = f"kl/{self._called}"
         self._halving = ExecutableBatchSize(self.name)
         self._agreed: Any = None  # the tokenizer that was compared with the reference's
 
@@ -122,59 +117,43 @@ class KL:
     def subset(self) -> "KL":
         """The same probe of its two shortest texts or first prompts, to see whether it repeats at little cost."""
         subset = copy.copy(self)
-        if hasattr(self, "corpus"):
-            subset.corpus = self.corpus.shortest(2)
+        if isinstance(self.texts, Corpus):
+            subset.texts = subset.corpus = self.texts.shortest(2)
         else:
-            subset.continuations = replace(self.continuations, prompts=self.continuations.prompts[:2], n_samples=1)
+            subset.texts = replace(self.texts, prompts=self.texts.prompts[:2], n_samples=1)
         return subset
 
     def identity(self) -> dict:
         identity = {"probe": "kl", "name": self.name, "reverse": self.reverse}
         identity["reference"] = self.reference and self.reference.identity
-        texts = {"texts": self.corpus.sha256, "max_length": self.max_length} if hasattr(self, "corpus") else {}
-        return identity | texts
+        if isinstance(self.texts, Corpus):
+            return identity | {"texts": self.texts.sha256, "max_length": self.max_length}
+        return identity | {"continuations": self.texts.identity()}
 
+    @torch.inference_mode()
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
-        if not hasattr(self, "corpus"):
-            return self.score(sample(model, tokenizer, self.continuations), model, tokenizer)[0]
-        rows = token_ids(tokenizer, self.corpus.texts, self.max_length)
-        check_ids(model, rows, self.name, way_out=f"Pass KL(corpus, max_length={position_limit(model)}).")
-        for text, row in zip(self.corpus.texts, rows, strict=True):
-            if len(row) < 2:
-                raise ProbeError(f"{self.name}: {text[:40]!r} has {len(row)} token.\nA divergence needs two or more.")
-        sums, tokens = self._measured(model, tokenizer, rows, [1] * len(rows))
-        return _measurements(sums, tokens, "texts")
-
-    def score(
-        self, samples: pd.DataFrame, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-    ) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
-        """As of a `TextProbe`; the model is the one that wrote the texts, and the columns hold each text's own."""
-        rows, starts = [], []
-        for prompt, text, n in zip(samples["prompt"], samples["continuation"], samples["n_tokens"], strict=True):
-            ids, start = continued(tokenizer, prompt, text)
-            ended = n < self.continuations.max_new_tokens  # by an end-of-text token, which was a choice too
-            rows.append([*ids, ids[-1]] if ended or start == len(ids) else ids)  # which token it is does not matter
-            starts.append(max(1, start))
-        sums, tokens = self._measured(model, tokenizer, rows, starts)
-        prompts, n_prompts = samples["prompt_id"].to_numpy(), len(self.continuations.prompts)
-        weights = np.bincount(prompts, tokens, n_prompts)
-        by_prompt = {name: np.bincount(prompts, found, n_prompts) for name, found in sums.items()}
-        return _measurements(by_prompt, weights, "prompts"), {
-            name: (found / tokens).tolist() for name, found in sums.items()
-        }
-
-    def _measured(
-        self, model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], starts: list[int]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """{quantity: each row's divergences from `starts` on, summed}, and how many tokens they are."""
         reference = self._checked_reference(model, tokenizer)
-        sums = np.empty((len(rows), 1 + self.reverse))
+        names = {kind: f"{kind}/{self._called}" for kind in ("kl", "reverse-kl")[: 1 + self.reverse]}
+        sampled = isinstance(self.texts, Continuations)
+        n_items = len(self.texts.prompts if isinstance(self.texts, Continuations) else self.texts)
+        words = ("nats/token", "prompts" if sampled else "texts")
+        try:
+            items, rows, starts = (self._sampled if sampled else self._given)(model, tokenizer)
+        except NotFiniteError as error:
+            warnings.warn(f"{self.name}: {error}", stacklevel=2)
+            return {
+                name: Measurement(np.full(n_items, np.nan), None, *words, kind=kind) for kind, name in names.items()
+            }
+        sums = np.empty((len(rows), len(names)))
         for group in length_groups([len(row) for row in rows], self.batch_tokens):
             sums[group] = self._halving(
                 lambda part: self._sums(model, reference, [rows[i] for i in part], [starts[i] for i in part]), group
             )
-        tokens = np.array([len(row) - start for row, start in zip(rows, starts, strict=True)], dtype=np.float64)
-        return dict(zip((self.name, f"reverse-{self.name}"), sums.T, strict=False)), tokens
+        tokens = np.bincount(items, [len(row) - start for row, start in zip(rows, starts, strict=True)], n_items)
+        return {
+            name: Measurement(np.bincount(items, column, n_items) / tokens, tokens, *words, kind=kind)
+            for (kind, name), column in zip(names.items(), sums.T, strict=True)
+        }
 
     def _checked_reference(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
         if self.reference is None:
@@ -196,7 +175,28 @@ class KL:
             self._agreed = tokenizer
         return reference
 
-    @torch.inference_mode()
+    def _given(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[list, list, list]:
+        """Of each text its place, its token ids and the first that is predicted."""
+        assert isinstance(self.texts, Corpus)
+        rows = token_ids(tokenizer, self.texts.texts, self.max_length)
+        check_ids(model, rows, self.name, way_out=f"Pass KL(corpus, max_length={position_limit(model)}).")
+        for text, row in zip(self.texts.texts, rows, strict=True):
+            if len(row) < 2:
+                raise ProbeError(f"{self.name}: {text[:40]!r} has {len(row)} token.\nA divergence needs two or more.")
+        return list(range(len(rows))), rows, [1] * len(rows)
+
+    def _sampled(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[list, list, list]:
+        """The same of each continuation: the place of its prompt, and the first token after it."""
+        assert isinstance(self.texts, Continuations)
+        frame = sample(model, tokenizer, self.texts)
+        rows, starts = [], []
+        for prompt, text, n in zip(frame["prompt"], frame["continuation"], frame["n_tokens"], strict=True):
+            ids, start = continued(tokenizer, prompt, text)
+            ended = n < self.texts.max_new_tokens  # by an end-of-text token, which is a choice of the model's too
+            rows.append([*ids, ids[-1]] if ended or start == len(ids) else ids)  # which token it is does not matter
+            starts.append(max(1, start))
+        return frame["prompt_id"].tolist(), rows, starts
+
     def _sums(
         self, model: Any, reference: Any, rows: Sequence[list[int]], starts: Sequence[int]
     ) -> list[tuple[float, ...]]:
@@ -215,13 +215,6 @@ class KL:
             found = [divergence(log_p, log_q), *([divergence(log_q, log_p)] if self.reverse else [])]
             totals.index_add_(0, row, torch.stack(found, dim=1))
         return [tuple(row) for row in totals.tolist()]
-
-
-def _measurements(sums: dict[str, np.ndarray], tokens: np.ndarray, items: str) -> dict[str, Measurement]:
-    return {
-        name: Measurement(found / tokens, tokens, "nats/token", items, kind=name.partition("/")[0])
-        for name, found in sums.items()
-    }
 
 
 def divergence(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:

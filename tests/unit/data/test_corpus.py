@@ -28,7 +28,8 @@ def file(request, tmp_path):
 
 
 def test_files_are_read_and_empty_texts_dropped(file):
-    corpus = Corpus.load(file)
+    with pytest.warns(UserWarning, match=r"without a text, left out: (line 4|line 3|row 3)\.$"):
+        corpus = Corpus.load(file)
     assert corpus.texts == ("dull", "a joy", "fine") and corpus.label_names == ("bad", "good")
     assert corpus.good.texts == ("a joy", "fine") and corpus.good.name == "good" and corpus.name == "texts"
     assert Corpus.load(file, label="").label_names == ("texts",)
@@ -70,6 +71,7 @@ def test_what_is_wrong_with_a_file_is_said(file, tmp_path):
         ("a.jsonl", b'{"text": "a"}\n\n{"text": \n', "line 3: Expecting value"),
         ("a.jsonl", b'{"text": "a"}\n["b"]\n', "line 2: list, expected an object"),
         ("a.jsonl", b'{"text": "a \\ud83d b"}\n', "line 1: 'utf-8' codec can't encode character '\\ud83d'"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b", "text": "c"}\n', "line 2: a key is given twice: text, text"),
         ("a.parquet", b"nope\n", "Could not open Parquet input source"),
     ],
 )
@@ -129,6 +131,18 @@ def test_corpora_without_texts_or_labels_are_said():
         one.z  # noqa: B018
 
 
+def test_a_corpus_takes_lists_and_refuses_labels_that_fit_no_text():
+    assert Corpus(["a"], [0], ["x"], "one") == Corpus(("a",), (0,), ("x",), "one")
+    for texts, labels, names, said in (
+        ("film", (0,) * 4, ("x",), "texts is one text, 'film'"),
+        (("a", "b"), (0,), ("x",), "1 labels of 2 texts"),
+        (("a",), (1,), ("x",), "label 1, label names"),
+        (("a",), ("x",), ("x",), "label 'x', label names"),
+    ):
+        with pytest.raises(CorpusError, match=said):
+            Corpus(texts, labels, names, "one")
+
+
 def test_samples_are_drawn_without_replacement_and_repeat():
     corpus = Corpus(tuple(f"t{i}" for i in range(50)), (0, 1) * 25, ("a", "b"), "c")
     first = corpus.sample(10, seed=3)
@@ -177,6 +191,15 @@ def test_a_comma_too_many_at_the_ends_of_lines_changes_nothing(tmp_path):
     assert (corpus.texts, corpus.label_names, corpus.labels) == (("first text", "second text"), ("glad", "sad"), (1, 0))
 
 
+def test_a_text_that_is_left_out_is_named_by_its_line(tmp_path):
+    (file := tmp_path / "A.CSV").write_text('label,text\nsad,a\n,\nsad\nglad," "\nglad,b\n')
+    with pytest.warns(UserWarning, match=r"A\.CSV'\): without a text, left out: line 4, 5\.$"):  # not the empty line 3
+        assert Corpus.load(file).texts == ("a", "b")
+    (file := tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n{"txt": "b", "label": 1}\n')
+    with pytest.warns(UserWarning, match=r"left out: line 2\.$"):
+        assert Corpus.load(file).texts == ("a",)
+
+
 def test_a_long_text_is_read_whole(tmp_path):
     (file := tmp_path / "a.csv").write_text(f"text,label\n{'w ' * 200_000}end,1\n")
     assert Corpus.load(file).texts[0].endswith("w end")
@@ -188,10 +211,12 @@ def test_cells_that_are_lists_are_refused(tmp_path):
     pd.DataFrame({"text": ["a", "b"], "label": [[0], [0, 1]]}).to_parquet(tmp_path / "several.parquet")
     (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1}\n{"text": ["b"], "label": 1}\n')
     (tmp_path / "a.csv").write_text("text,text,label\na,b,1\n")
+    (tmp_path / "number.jsonl").write_text('{"text": 7, "label": 1.0}\n{"text": 1.50, "label": 1}\n')
     cases = {
         "chat.parquet": "row 1: column 'text' holds a ndarray, expected one text or one label.",
         "several.parquet": "row 1: column 'label' holds a ndarray, expected one text or one label.",
         "a.jsonl": "line 2: column 'text' holds a list, expected one text or one label.",
+        "number.jsonl": "line 2: column 'text' holds a float, expected one text or one label.",
         "a.csv": "2 columns are called 'text'.",
     }
     for name, message in cases.items():
@@ -204,7 +229,7 @@ def test_swapped_columns_are_refused_with_that_guess(tmp_path):
     file = tmp_path / "swapped.csv"
     rows = "".join(f"{'sad' if i % 2 else 'glad'},a film of {i} minutes\n" for i in range(60))
     file.write_text("text,label\n" + rows)
-    with pytest.raises(CorpusError, match=r"seem to be swapped: pass text='label', label='text'"):
+    with pytest.raises(CorpusError, match=r"60 different labels, .* 2 different texts.\nSwapped ones are text='label'"):
         Corpus.load(file)
     assert Corpus.load(file, text="label", label="text").label_names == ("glad", "sad")
 
@@ -216,3 +241,9 @@ def test_a_list_of_texts_is_a_corpus_and_other_things_are_named():
     for wrong in ("a film", 3, [], [1, 2], {"a": 1}):
         with pytest.raises(CorpusError, match=r"Loss\(corpus\): got a"):
             Loss(wrong)
+
+
+def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
+    (file := tmp_path / "a.tsv").write_text("text\tlabel\na\t1\n")
+    with pytest.raises(CorpusError, match=r"a file, but none of \.csv, \.parquet, \.jsonl, \.json\."):
+        Corpus.load(file)

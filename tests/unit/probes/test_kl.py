@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 import lerpnb as ln
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.errors import MismatchError, NotFiniteError, ProbeError
+from lerpnb.errors import MismatchError, ProbeError
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample
 from lerpnb.probes import kl as kl_module
@@ -119,24 +119,6 @@ def test_of_its_own_texts_it_is_the_divergence_at_each_token_that_was_written(ti
     assert np.allclose(found.values, sums / tokens, rtol=1e-4) and found.weights.tolist() == tokens.tolist()
 
 
-def test_its_texts_are_shared_and_stored_with_those_of_other_probes(tiny_llama_pair, tmp_path, monkeypatch):
-    line = ln.Line(tiny_llama_pair.minus, tiny_llama_pair.plus, tiny_llama_pair.base, device="cpu")
-    words = ln.probes.TextFunctionProbe("words", len, SPEC)
-    curve = ln.evaluate(line, [0, 1], [words, KL(SPEC)], store=tmp_path, batched=True)
-    assert len(curve.samples) == 2 * 4 and {"words", "kl/base"} <= set(curve.samples)
-    for alpha in (0, 1):
-        alone = KL(SPEC, line.base).measure(line.at(alpha), line.tokenizer)["kl/base"]
-        assert curve.value("kl/base")[alpha] == pytest.approx(alone.value(), rel=1e-4)
-        texts = curve.samples[curve.samples["alpha"] == alpha]
-        means = texts.groupby("prompt_id")["kl/base"].agg(["min", "max"])
-        assert (means["min"] <= alone.values + 1e-6).all() and (alone.values <= means["max"] + 1e-6).all()
-    monkeypatch.setattr(
-        KL, "score", lambda *given: pytest.fail("measured again")
-    )  # and from the store it needs neither texts nor model
-    again = ln.evaluate(line, [0, 1], [KL(SPEC)], store=tmp_path, check=False)
-    assert again.value("kl/base").tolist() == curve.value("kl/base").tolist()
-
-
 def test_a_model_that_cannot_be_used_is_nan(tiny_llama_pair):
     words = AutoTokenizer.from_pretrained(tiny_llama_pair[0])
     model = AutoModelForCausalLM.from_pretrained(tiny_llama_pair[1]).eval()
@@ -144,8 +126,8 @@ def test_a_model_that_cannot_be_used_is_nan(tiny_llama_pair):
         model.model.norm.weight[0] = torch.nan
     base = Checkpoint.load(tiny_llama_pair[0])
     assert math.isnan(KL(CORPUS, base).measure(model, words)["kl/base"].value())
-    with pytest.raises(NotFiniteError):  # no text can be sampled; evaluate leaves a gap there
-        KL(SPEC, base).measure(model, words)
+    with pytest.warns(UserWarning, match="kl/base"):
+        assert math.isnan(KL(SPEC, base).measure(model, words)["kl/base"].value())
 
 
 def test_bad_input_is_refused(tiny_llama_pair, tiny):
