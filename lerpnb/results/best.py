@@ -89,10 +89,8 @@ def best(curve: "Curve", quantity: str, at_most: Limits | None, at_least: Limits
         values = both[name][0][np.isfinite(both[name][0])]
         excess = np.maximum(excess, over[0] / ((np.ptp(values) if len(values) else 0) or 1))
         frame.loc[name, key] = bound[0, 0]
-    order = np.argsort(np.abs(alphas - 0.5), kind="stable")  # of equals the one nearest to 0.5
-    picks = order[np.where(feasible, wanted, -np.inf)[:, order].argmax(axis=1)]
-    found = feasible.any(axis=1)
-    place = picks[0] if found[0] else order[np.where(np.isfinite(excess), excess, np.inf)[order].argmin()]
+    picks, found = pick(alphas, wanted, feasible), feasible.any(axis=1)
+    place = picks[0] if found[0] else pick(alphas, -excess[None], np.isfinite(excess)[None])[0]
     for name, of in rows.items():
         frame.loc[name, ["value", "low", "high"]] = of.iloc[places[name][place]][["value", "low", "high"]].astype(float)
     frame["unit"] = [of["unit"].iloc[0] for of in rows.values()]
@@ -101,6 +99,16 @@ def best(curve: "Curve", quantity: str, at_most: Limits | None, at_least: Limits
     chosen, nearby, infeasible = (float(share.mean()) if known else np.nan for share in shares)
     at, kept = float(alphas[place]), tuple(alphas[feasible[0]].tolist())
     return Best(quantity, highest, at if found[0] else np.nan, at, frame, kept, chosen, nearby, infeasible)
+
+
+def pick(alphas: np.ndarray, wanted: np.ndarray, feasible: np.ndarray) -> np.ndarray:
+    """Of each row the place of the largest feasible value, of equals the one nearest to alpha 0.5.
+
+    >>> pick(np.array([0, 0.5, 1]), np.array([[2, 1, 2], [3, 4, 9]]), np.array([[1, 1, 1], [1, 1, 0]], dtype=bool))
+    array([0, 1])
+    """
+    order = np.argsort(np.abs(alphas - 0.5), kind="stable")
+    return order[np.where(feasible, wanted, -np.inf)[:, order].argmax(axis=1)]
 
 
 def _bound(rows: pd.DataFrame, both: np.ndarray, limit: Any, call: str) -> np.ndarray:

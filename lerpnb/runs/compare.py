@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lerpnb.errors import RunError
+from lerpnb.results.best import pick
 from lerpnb.results.comparisons import RunComparison
 from lerpnb.results.quantity import FLUENCY
 from lerpnb.runs.table import differing, read_curves, read_runs
@@ -106,8 +107,6 @@ def _best(curve: pd.DataFrame, rule: str, slack: float, attribute: str, fluency:
         if not {0.0, 1.0} <= set(measured.index):
             return np.nan
         wanted = wanted[measured.reindex(wanted.index) <= slack * measured[[0.0, 1.0]].max()]
-    wanted = wanted.dropna()
-    if not len(wanted):
-        return np.nan
-    top = wanted.index[wanted == wanted.max()].to_numpy()
-    return float(top[np.abs(top - 0.5).argmin()])
+    alphas, values = wanted.index.to_numpy(), wanted.to_numpy()[None]
+    known = np.isfinite(values)
+    return float(alphas[pick(alphas, values, known)[0]]) if known.any() else np.nan
