@@ -55,6 +55,14 @@ def test_it_is_the_divergence_of_transformers_logits(trio, batch_tokens, monkeyp
         assert (found[name].unit, found[name].items) == ("nats/token", "texts")
 
 
+def test_a_head_that_does_more_than_multiply(tiny):
+    base, words = tiny.network("gemma2"), tiny.tokenizer()  # it caps its logits
+    model = tiny.moved(base, 3, 0.1)
+    found = KL(CORPUS, Checkpoint.from_model(base, words, "base")).measure(model, words)["kl/base"]
+    want = [by_numpy(model, base, words(text)["input_ids"], slice(None, -1))[0].mean() for text in TEXTS]
+    assert np.allclose(found.values, want, rtol=1e-4)
+
+
 def test_two_tokens_have_a_closed_form():
     """One vector for all tokens, so that each place has the same hidden state h; logits c, 0, and -1000 for a third."""
     sizes = dict(vocab_size=3, hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1)
