@@ -217,7 +217,8 @@ class Checkpoint:
 
     def _stamp(self) -> list[tuple[int, int]]:
         factors = [factor for weight in self._low.values() for factor in (weight.up, weight.down)]
-        return stamp([*self._bare.parameters(), *self._bare.buffers(), *factors])
+        tensors = [*self._bare.parameters(), *self._bare.buffers(), *factors]
+        return stamp(tensors, sums=self.folder is None)  # nobody else holds what was read from files
 
     @property
     def identity(self) -> str:
