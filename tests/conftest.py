@@ -8,10 +8,12 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import ipaddress
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.modules["rfc3987_syntax"] = None  # as the command line does: its grammar takes a second of each process
 pytest.register_assert_rewrite("browser", "tiny_notebooks")  # imported by tests before pytest loads them as plugins
 # A shell lets what runs in its background ignore Ctrl-C; programs that a test interrupts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

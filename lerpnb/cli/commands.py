@@ -32,6 +32,7 @@ Code = Annotated[bool, typer.Option("--code/--no-code", help="Fold the code, or 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; an error of lerpnb's is one message on stderr and exit code 1."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # see lerpnb/runs/sweeps/__main__.py
     try:
         app([*parameters.paired(sys.argv[1:] if arguments is None else arguments)], prog_name="lerpnb")
     except LerpError as error:

@@ -18,28 +18,33 @@ NOTEBOOKS = {
 
 @pytest.fixture
 def tiny_parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypatch) -> dict[str, dict]:
+    """Of every notebook, for one test, with a store of its own."""
     monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
+    return parameters_in(tmp_path, tiny, tiny_llama_pair[0], tiny_adapter_pair)
+
+
+def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, Path]) -> dict[str, dict]:
+    """Of every notebook; what they read and what they write lies in the folder."""
     texts = pd.DataFrame({"text": [f"{text} {i}" for i in range(25) for text in tiny.TEXTS]})
     texts["label"] = ["negative", "positive"] * (len(texts) // 2)
-    texts.to_csv(tmp_path / "texts.csv")
-    (tmp_path / "prompts.txt").write_text("the film\nnobody\na good cast\n")
-    base, minus, plus = map(str, tiny_adapter_pair)
+    texts.to_csv(folder / "texts.csv")
+    (folder / "prompts.txt").write_text("the film\nnobody\na good cast\n")
+    base, minus, plus = map(str, adapters)
     for seed in (0, 1):
         points = {a: {"loss/x": Measurement([a, a + seed]), "strength/y": Measurement([a, a])} for a in (0.0, 0.5, 1.0)}
-        folder = Curve.from_measures(points).save(tmp_path / "compared" / f"seed{seed}")
-        (folder / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
-    classifier = str(tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer()))
-    encoder = str(tiny.save(tiny.classifier().bert, tmp_path / "encoder", tiny.tokenizer()))
-    data, prompts = {"data": str(tmp_path / "texts.csv")}, {"prompts": str(tmp_path / "prompts.txt")}
+        run = Curve.from_measures(points).save(folder / "compared" / f"seed{seed}")
+        (run / "run.json").write_text(json.dumps({"status": "done", "parameters": {"seed": seed}}))
+    classifier = str(tiny.save(tiny.classifier(), folder / "scorer", tiny.tokenizer()))
+    encoder = str(tiny.save(tiny.classifier().bert, folder / "encoder", tiny.tokenizer()))
+    data, prompts = {"data": str(folder / "texts.csv")}, {"prompts": str(folder / "prompts.txt")}
     line = {"minus": minus, "plus": plus, "base": base, "device": "cpu"}
     measured = line | data | prompts | {"classifier": classifier}
     second = {"second_minus": plus, "second_plus": minus, "second_classifier": classifier, "second_label": "negative"}
     return {
-        "00_quickstart": measured | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(tmp_path / "saved")},
-        "01_fine_tune": data
-        | {"base": str(tiny_llama_pair[0]), "steps": 2, "batch_size": 4, "out": str(tmp_path / "adapter")},
+        "00_quickstart": measured | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(folder / "saved")},
+        "01_fine_tune": data | {"base": str(llama), "steps": 2, "batch_size": 4, "out": str(folder / "adapter")},
         "02_interpolate": measured | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
-        "08_compare_runs": {"runs": str(tmp_path / "compared"), "rule": "strongest"},
+        "08_compare_runs": {"runs": str(folder / "compared"), "rule": "strongest"},
         "03_explore": line | {"prompt": "the film was", "another": "nobody", "n_points": 4, "max_new_tokens": 12},
         "04_loss_landscape": measured
         | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "max_new_tokens": 4}
@@ -58,10 +63,10 @@ def tiny_parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypa
         }
         | {"pretrain_data": data["data"], "width": 16, "layers": 2, "pretrain_steps": 2, "steps": 1}
         | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4}
-        | {"n_points": 3, "cache": str(tmp_path / "made")},
+        | {"n_points": 3, "cache": str(folder / "made")},
         "studies/backdoor_defence": data
         | {"base": encoder, "max_texts": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
-        | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(tmp_path / "fine_tunes")},
+        | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(folder / "fine_tunes")},
         "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "n_samples": 2},
         "07_several_attributes": prompts
         | {"first_minus": minus, "first_plus": plus, "first_classifier": classifier, "base": base, "device": "cpu"}

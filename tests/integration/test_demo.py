@@ -31,7 +31,7 @@ def line() -> Line:
 
 @pytest.fixture(scope="module")
 def curve(line, tmp_path_factory):
-    corpus = held_out("rotten_tomatoes", 12)
+    corpus = held_out("rotten_tomatoes", 8)
     attribute = AttributeStrength("data/scorer", load_prompts(6), n_samples=2, max_new_tokens=12, device="cpu")
     probes = [Loss(corpus.negative), Loss(corpus.positive), attribute]
     return evaluate(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
@@ -67,10 +67,10 @@ def test_the_voices_scorer_knows_who_speaks():
 def test_each_alpha_of_the_product_moves_its_own_attribute():
     lines = {"sentiment": tuple(ADAPTERS), "voice": tuple(VOICES)}
     product = MultiLine(lines, "smollm2-135m-instruct", weights=(1, 1), device="cpu")
-    settings = dict(n_samples=2, max_new_tokens=12, device="cpu", perplexity_model=False)
+    settings = dict(n_samples=2, max_new_tokens=8, device="cpu", perplexity_model=False)
     probes = [
-        AttributeStrength("data/scorer", load_prompts(8), **settings),
-        AttributeStrength("data/scorer_voice", load_prompts(8), label="critic", name="voice", **settings),
+        AttributeStrength("data/scorer", load_prompts(6), **settings),
+        AttributeStrength("data/scorer_voice", load_prompts(6), label="critic", name="voice", **settings),
     ]
     surface = evaluate(product, [0, 1], probes, store=False)
     effects = [surface.effect(probe.name, line).value for probe, line in zip(probes, lines, strict=True)]

@@ -1,18 +1,22 @@
 """Every notebook, by papermill, at a tiny size, into a temporary folder."""
 
+import functools
 import json
 import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
-from tiny_notebooks import FOLDER, NOTEBOOKS
+from notebook_figures import PLOTLY, UNTRUSTED, figures, see_and_press
+from tiny_notebooks import FOLDER, NOTEBOOKS, parameters_in
 
 from lerpnb.results.curve import Curve
 from lerpnb.runs.execution import run
 
-pytest_plugins = ["tiny_notebooks"]
-PLOTLY = "application/vnd.plotly.v1+json"
+pytest_plugins = ["browser", "tiny_notebooks"]
 COURSE = [
     "00_quickstart",
     "01_fine_tune",
@@ -28,12 +32,30 @@ COURSE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def executed(tiny, tiny_llama_pair, tiny_adapter_pair, tmp_path_factory) -> Callable[[str], Path]:
+    """The run folder of a notebook, which is executed once, with a store of its own."""
+
+    @functools.cache
+    def folder_of(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("notebook")
+        parameters = parameters_in(folder, tiny, tiny_llama_pair[0], tiny_adapter_pair)[name]
+        return run(NOTEBOOKS[name], parameters, to=folder / "runs", environment={"LERPNB_STORE": str(folder / "store")})
+
+    return folder_of
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS)
+def name(request) -> str:
+    """Of the module's scope, so that the tests of one notebook follow each other."""
+    return request.param
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs(name, tiny_parameters, tmp_path):
-    folder = run(NOTEBOOKS[name], tiny_parameters[name], to=tmp_path / "runs")
-    executed = nbformat.read(folder / "executed.ipynb", 4)
-    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+def test_it_runs(name, executed):
+    folder = executed(name)
+    node = nbformat.read(folder / "executed.ipynb", 4)
+    outputs = [output for cell in node.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output for output in outputs if output.get("name") == "stderr"]  # nor a wall of warnings
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
@@ -43,9 +65,20 @@ def test_it_runs(name, tiny_parameters, tmp_path):
     assert all("image/png" in data for data in drawn)  # for a code host's still view
 
 
+@pytest.mark.browser
+def test_a_reader_opens_it_in_jupyterlab(name, executed, lab, reader):
+    """On a server that has never seen the notebook and trusts no output: each figure is drawn, and its slider moves."""
+    path = shutil.copy(executed(name) / "executed.ipynb", lab.root / f"sent_{Path(name).name}.ipynb")
+    panel = lab.turn_to(reader, path.name)
+    reader.page.wait_for_function(UNTRUSTED)
+    see_and_press(reader, panel, figures(path))
+    reader.shoot(f"lab_{path.stem}")
+    assert (reader.errors, reader.outside) == ([], [])
+
+
 @pytest.mark.slow
-def test_the_main_one_records_its_curve(tiny_parameters, tmp_path):
-    folder = run(NOTEBOOKS["02_interpolate"], tiny_parameters["02_interpolate"], to=tmp_path / "runs")
+def test_the_main_one_records_its_curve(executed):
+    folder = executed("02_interpolate")
     assert {p.name for p in folder.iterdir()} >= {
         "executed.ipynb",
         "curve.parquet",
@@ -63,26 +96,18 @@ def test_the_main_one_records_its_curve(tiny_parameters, tmp_path):
         "dist-2",
         "words",
     } <= set(curve.quantities)
-    figures = [
-        output
-        for cell in nbformat.read(folder / "executed.ipynb", 4).cells
-        for output in cell.get("outputs", [])
-        if PLOTLY in output.get("data", {})
-    ]
-    kinds = [{trace["type"] for trace in figure["data"][PLOTLY]["data"]} for figure in figures]
+    drawn = [figure for _, _, figure in figures(folder / "executed.ipynb")]
+    kinds = [{trace["type"] for trace in figure["data"]} for figure in drawn]
     assert kinds == [{"heatmap"}, {"scatter", "table"}, {"scatter"}, {"scatter"}]
-    assert figures[1]["data"][PLOTLY]["layout"]["sliders"]
-    assert "base" in [trace.get("name") for trace in figures[3]["data"][PLOTLY]["data"]]
+    assert drawn[1]["layout"]["sliders"]
+    assert "base" in [trace.get("name") for trace in drawn[3]["data"]]
     assert curve.provenance["item_names"]["loss/negative"][0].endswith(tuple("0123456789"))
 
 
 @pytest.mark.slow
-def test_the_main_one_gives_the_same_numbers_twice(tiny_parameters, tmp_path):
-    folders = [
-        run("02_interpolate", tiny_parameters["02_interpolate"], name, tmp_path, environment={"LERPNB_STORE": store})
-        for name, store in (("a", str(tmp_path / "store-a")), ("b", str(tmp_path / "store-b")))
-    ]
-    one, two = map(Curve.load, folders)
+def test_the_main_one_gives_the_same_numbers_twice(executed, tiny_parameters, tmp_path):
+    again = run("02_interpolate", tiny_parameters["02_interpolate"], to=tmp_path / "runs")
+    one, two = Curve.load(executed("02_interpolate")), Curve.load(again)
     assert one.provenance["from_store"] == two.provenance["from_store"] == 0  # each was measured
     pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
     pd.testing.assert_frame_equal(one.samples, two.samples, check_exact=True)

@@ -1,6 +1,6 @@
 """One run of a sweep, in a process of its own under a lock: what the scheduler sends to an executor, near or far.
 
-`run_one(spec)` starts `python -m lerpnb.runs.sweeps.worker`, so that a worker that is killed takes nothing
+`run_one(spec)` starts `python -m lerpnb.runs.sweeps`, so that a worker that is killed takes nothing
 with it: its child goes on, holds its lock and records, and whoever is given the same run meanwhile waits for it.
 """
 
@@ -44,7 +44,7 @@ def run_one(spec: RunSpec) -> dict:
         question.write(json.dumps(asdict(spec) | {"environment": lane | spec.environment}).encode())
         question.seek(0)
         child = subprocess.Popen(
-            [sys.executable, "-m", "lerpnb.runs.sweeps.worker"],
+            [sys.executable, "-m", "lerpnb.runs.sweeps"],
             stdin=question,
             stdout=answer,
             stderr=log,
@@ -158,11 +158,3 @@ def _run(spec: RunSpec, runs: RunDirectory, lock: RunLock) -> dict[str, Any]:
         with suppress(RunError):
             runs.remove(f"{spec.name}.failed")
     return outcome(spec.name, facts)
-
-
-if __name__ == "__main__":
-    try:
-        answer = attempt(RunSpec(**json.load(sys.stdin)))
-    except (KeyboardInterrupt, SystemExit):  # while it waited for another's lock
-        answer = failed("", "", "stopped")
-    print(json.dumps(answer), flush=True)
