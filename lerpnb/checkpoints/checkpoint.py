@@ -178,7 +178,13 @@ class Checkpoint:
     def labels(self) -> tuple[str, ...]:
         """What a classifier's logits are called, in their order; empty for what is none."""
         n = self.config.num_labels if "Classification" in self.architecture else 0
-        return tuple(self.config.id2label[i] for i in range(n))
+        return tuple(self.config.id2label.get(i, f"LABEL_{i}") for i in range(n))
+
+    def stops(self, tokenizer: Any) -> set[int]:
+        """The tokens that end a text: the tokenizer's and those of the model's generation configuration."""
+        ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
+        ids = [getattr(tokenizer, "eos_token_id", None), *(ends if isinstance(ends, list) else [ends])]
+        return {token for token in ids if token is not None}
 
     @property
     def n_parameters(self) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from lerpnb.errors import CheckpointError, MismatchError
@@ -10,20 +10,54 @@ from lerpnb.utils.text import few
 
 ONE_BASE = "A line needs two fine-tunes of one base model."
 
-# Fields that change neither the network in eval mode nor the ids of a text.
+# Fields that change neither the network in eval mode nor the ids of a text; what is not known here is compared.
 HARMLESS = re.compile(
-    r"_.*|.*dropout.*|.*pdrop.*|output_.*|return_dict|use_return_dict|use_cache|architectures|name_or_path|dtype"
-    r"|torch_dtype|transformers_version|tie_word_embeddings|vocab_size|.*_token_id|id2label|label2id|num_labels"
-    r"|problem_type|task_specific_params|finetuning_task|initializer_.*|max_position_embeddings|pretraining_tp"
-    r"|chunk_size_feed_forward|gradient_checkpointing|summary_.*|quantization_config|auto_map|attn_implementation"
+    r"_.*|(?!token_dropout).*dropout.*|.*pdrop|.*layerdrop|.*drop_rate|output_(attentions|hidden_states|past|router_logits)"
+    r"|(use_)?return_dict|use_cache|architectures|name_or_path|(torch_)?dtype|transformers_version|tie_word_embeddings"
+    r"|vocab_size|id2label|label2id|num_labels|problem_type|task_specific_params|finetuning_task|initializer_.*"
+    r"|pretraining_tp|chunk_size_feed_forward|gradient_checkpointing|quantization_config|auto_map|attn_implementation"
+    r"|router_(aux_loss_coef|z_loss_coef|jitter_noise)|unsloth_.*|trl_version|tokenizer_class|torchscript"
 )
+ENDS = ("bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
+LANGUAGE_MODEL = re.compile(r"|.*(ForCausalLM|LMHeadModel|ForConditionalGeneration)")
+# These count a text's positions from its padding, or mask it themselves.
+READ_PADDING = re.compile(
+    r"(xlm-|xlm_)?roberta(-xl|-prelayernorm)?|camembert|xmod|data2vec-text|ibert|esm|evolla|mpnet|longformer|luke|markuplm"
+    r"|layoutlmv3|lilt|xglm|kosmos.*|trocr|dpr|reformer|splinter|altclip.*|bridgetower.*|clap.*"
+)
+SCALED_BY_TIE = ("umt5", "switch_transformers", "udop")  # a tied head divides the hidden states, as T5's own field says
 
 PROBE = "The film wasn't good:  3 of 10,\n\tbut I liked it — très bien! 好"
 
 
-def network(config: Any) -> dict:
-    """The fields of a configuration that make another network, or other ids, of the same tensors."""
-    return {field: value for field, value in config.to_dict().items() if not HARMLESS.fullmatch(field)}
+def network(config: Any, architecture: str = "") -> dict:
+    """The fields of a configuration that make another network, or other ids, of the same tensors.
+
+    Those of an inner configuration are called as in "text_config.rope_theta". Which token ids the network itself reads
+    depends on the class of the model; without one it is a language model.
+    """
+    raw, inner = config.to_dict(), {}
+    unread = () if config.is_encoder_decoder else ENDS
+    if unread and LANGUAGE_MODEL.fullmatch(architecture) and not READ_PADDING.fullmatch(config.model_type):
+        unread += ("pad_token_id",)
+    if _is_length_limit(raw):
+        unread += ("max_position_embeddings",)
+    if config.model_type in SCALED_BY_TIE:
+        inner["tie_word_embeddings"] = config.tie_word_embeddings
+    for field, value in raw.items():
+        if hasattr(part := getattr(config, field, None), "to_dict"):
+            inner |= {f"{field}.{name}": of for name, of in network(part, architecture).items()}
+        elif field not in unread and not HARMLESS.fullmatch(field):
+            inner[field] = json.loads(json.dumps(value, default=str))  # a tuple as a list, as it is when read again
+    return inner
+
+
+def _is_length_limit(raw: dict) -> bool:
+    """Whether max_position_embeddings only says how long a text may be; other rotary embeddings compute with it."""
+    found = raw.get("rope_parameters") or {}
+    ropes = [found] if "rope_type" in found else [rope for rope in found.values() if isinstance(rope, dict)]
+    kinds = [rope.get("rope_type") for rope in ropes if not (rope.get("rope_type") == "yarn" and rope.get("factor"))]
+    return bool(ropes) and set(kinds) <= {"default", "linear", "llama3"}
 
 
 def refuse_not_finite(tensors: Mapping[str, Any], call: str) -> None:
@@ -90,9 +124,9 @@ class CompatibilityCheck:
         verb = "does" if len(lines) == 1 else "do"
         self._refuse(f"{len(lines)} of {len(names)} tensors {verb} not match.", lines, way_out)
 
-    def configs(self, a: Any, b: Any) -> None:
+    def configs(self, a: Any, b: Any, architecture: str = "") -> None:
         """Refuse configurations that would make two different networks of the same tensors (say, rope_theta)."""
-        a, b = network(a), network(b)
+        a, b = network(a, architecture), network(b, architecture)
         lines = self._differing(a, b, sorted({**a, **b}))
         self._refuse("their configurations differ.", lines, "One live model can follow only one. " + ONE_BASE)
 
@@ -117,6 +151,11 @@ class CompatibilityCheck:
             lines = [f"{PROBE[:20]!r}...: {len(ids[0])} ids in {self.first}, {len(ids[1])} in {self.second}, not equal"]
         way_out = "Save both with the tokenizer of their base: tokenizer.save_pretrained(folder)."
         self._refuse("their tokenizers differ.", lines, way_out)
+
+    def stops(self, a: Collection[int], b: Collection[int]) -> None:
+        """Refuse models whose texts end with other tokens."""
+        odd = [self._both("eos_token_id", sorted(a), sorted(b))] if set(a) != set(b) else []
+        self._refuse("their texts end with other tokens.", odd, "Save both with one generation_config.json.")
 
     def integer_buffers(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         """Refuse integer or bool buffers with other values: between the ends neither is right."""

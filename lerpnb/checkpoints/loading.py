@@ -83,6 +83,8 @@ def check_mixable(
     check = CompatibilityCheck(call, *names)
     minus, plus = _compare_tensors(minus, plus, check)
     check.tokenizers(minus.tokenizer, plus.tokenizer)
+    tokenizer = minus.tokenizer or plus.tokenizer
+    check.stops(minus.stops(tokenizer), plus.stops(tokenizer))
     return minus, plus
 
 
@@ -114,7 +116,8 @@ def _compare_metadata(a: CheckpointMetadata, b: CheckpointMetadata, check: Compa
             check.bases(a.base.name, b.base.name)
     shapes = [(end.base or end).shapes for end in (a, b)]
     check.shapes(shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
-    check.configs(a.config, b.config)
+    names = [(end.config.architectures or [""])[0] for end in (a, b)]
+    check.configs(a.config, b.config, names[0] if names[0] == names[1] else "")
 
 
 def _compare_tensors(a: Checkpoint, b: Checkpoint, check: CompatibilityCheck) -> tuple[Checkpoint, Checkpoint]:
@@ -122,10 +125,11 @@ def _compare_tensors(a: Checkpoint, b: Checkpoint, check: CompatibilityCheck) ->
     check.architectures(a.architecture, b.architecture)
     if a.base and b.base and a.base is not b.base and a.base.sha256 != b.base.sha256:
         check.bases(a.base.name, b.base.name)
+    configs = a.config, b.config  # before anything is untied
     a, b = same_ties(a, b)
     shapes = [{name: tuple(weight.shape) for name, weight in end.weights.items()} for end in (a, b)]
     check.shapes(shapes, (_vocabulary(a), _vocabulary(b)))
-    check.configs(a.config, b.config)
+    check.configs(*configs, a.architecture)
     check.labels(a.labels, b.labels)
     check.integer_buffers(a.buffers, b.buffers)
     return a, b
