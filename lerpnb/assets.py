@@ -152,5 +152,5 @@ def read_json(path: str | Path) -> dict:
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, expected an object")
         return value
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AssetError(f"read_json({str(path)!r}): {error}") from error

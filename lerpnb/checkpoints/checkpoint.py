@@ -100,7 +100,7 @@ class Checkpoint:
                 base, held = cls(base.metadata, body, base.tokenizer), body
             model, low = add_adapter(held, metadata.files, call)
         else:
-            base, model, low = None, read_folder(metadata.files, call, metadata.dtypes).to(pick_device(device)), None
+            base, model, low = None, read_folder(metadata, call).to(pick_device(device)), None
         tokenizer = metadata.tokenizer if metadata.tokenizer is not None else base and base.tokenizer
         made = cls(metadata, model, tokenizer, base, low)
         seen = {tensor.data_ptr() for tensor in base._bare.parameters()} if base else set()  # checked with the base

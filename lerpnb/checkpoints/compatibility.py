@@ -37,7 +37,7 @@ def network(config: Any, architecture: str = "") -> dict:
     depends on the class of the model; without one it is a language model.
     """
     raw, inner = config.to_dict(), {}
-    unread = () if config.is_encoder_decoder else ENDS
+    unread: tuple[str, ...] = () if config.is_encoder_decoder else ENDS
     if unread and LANGUAGE_MODEL.fullmatch(architecture) and not READ_PADDING.fullmatch(config.model_type):
         unread += ("pad_token_id",)
     if _is_length_limit(raw):

@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from lerpnb import assets
 from lerpnb.checkpoints.gguf import model_folder
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.errors import AssetError, CheckpointError
-from lerpnb.utils.text import few, first_line
+from lerpnb.utils.text import few, first_line, listed
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -22,6 +24,17 @@ CONVERT = {
 }
 MERGE_FIRST = "Merge it into its base first: PeftModel.from_pretrained(...).merge_and_unload().save_pretrained(folder)."
 NAME_BASE = "Pass base=...: the folder, hub id or built-in name of the model that it was trained on."
+
+# What wraps a model in torch.compile, FSDP or DataParallel, in the names of its tensors.
+WRAPPED = re.compile(r"^(?:(?:module|_orig_mod|_fsdp_wrapped_module)\.)+|(?<=\.)(?:_orig_mod|_fsdp_wrapped_module)\.")
+# Masks and rotary frequencies that older models kept in their files, and transformers makes anew.
+OLD_BUFFERS = re.compile(
+    r"(^|\.)(((self_|cross)?(attn|attention)\.((masked_)?bias|causal_mask|embed_positions))|position_ids"
+    r"|rotary_emb(eddings)?\.(inv_freq|(cos|sin)_cached))$"
+)
+COUNTS = re.compile(
+    r"n_layers?|(num|encoder|decoder)(_hidden|_encoder|_decoder)?_layers|(num|n)(_local|_routed|_shared)?_experts"
+)
 
 # LoRA variants whose effect is no change of the weights, or changes the architecture.
 NOT_DENSE = ("layer_replication", "alora_invocation_tokens", "arrow_config")
@@ -38,6 +51,7 @@ class CheckpointMetadata:
         shapes: {tensor name: shape} as stored; the factors of an adapter.
         dtypes: the stored dtypes, e.g. `frozenset({"bfloat16"})`.
         base: the metadata of an adapter's base, else None.
+        wrapped: whether the files' names have `module.` or `_orig_mod.`, which `shapes` leaves out.
     """
 
     name: str
@@ -46,34 +60,40 @@ class CheckpointMetadata:
     shapes: dict[str, tuple[int, ...]]
     dtypes: frozenset[str]
     base: "CheckpointMetadata | None" = None
+    wrapped: bool = False
 
     @classmethod
-    def read(cls, name: str | Path, base: "CheckpointMetadata | str | Path | None" = None) -> "CheckpointMetadata":
+    def read(
+        cls, name: str | Path, base: "CheckpointMetadata | str | Path | None" = None, above: tuple[Path, ...] = ()
+    ) -> "CheckpointMetadata":
         """Read the metadata of a checkpoint, or of an adapter on a base, by default the one that it names.
+
+        Args:
+            above: the folders of the adapters whose base this is.
 
         Raises:
             AssetError: the name leads nowhere.
             CheckpointError: pickles only, a damaged or missing file, quantized weights, a model that needs code of
-                its own, an adapter that is not LoRA or whose base is not here.
+                its own, sizes that the files do not have, an adapter that is not LoRA or whose base is not here.
         """
         folder = model_folder(name)
         call = f"Checkpoint.load({str(name)!r})"
         if folder.is_file():
             raise CheckpointError(f"{call}: a single file.\n" + _way_out_of_a_file(folder))
         if assets.is_adapter(folder):
-            shapes, dtypes = _tensors(folder, "adapter_model", call)
-            base = _base_metadata(folder, base, call)
+            shapes, dtypes, _ = _tensors(folder, "adapter_model", call)
+            base = _base_metadata(folder, base, call, above)
             return cls(str(name), folder, base.config, shapes, dtypes, base)
-        config = _config(folder, call)
-        shapes, dtypes = _tensors(folder, "model", call)
-        dtypes -= {"I64"}  # counters and places, such as position_ids: never a weight
+        raw = _read_config(folder, call)
+        shapes, dtypes, wrapped = _tensors(folder, "model", call)
+        _refuse_absurd_counts(raw, shapes, call)
         strange = sorted(dtypes - set(DTYPES.values()))
         if strange:
             raise CheckpointError(
                 f"{call}: weights stored as {', '.join(strange)}, expected {', '.join(DTYPES.values())}.\n"
                 "Save the model dequantized first."
             )
-        return cls(str(name), folder, config, shapes, dtypes)
+        return cls(str(name), folder, _config(folder, raw, call), shapes, dtypes, wrapped=wrapped)
 
     @classmethod
     def of_model(cls, name: str, model: Any, dtypes: frozenset[str]) -> "CheckpointMetadata":
@@ -114,17 +134,40 @@ class CheckpointMetadata:
         return digest.hexdigest()
 
 
-def _config(folder: Path, call: str) -> Any:
+def _read_config(folder: Path, call: str) -> dict:
     if not (folder / "config.json").is_file():
         _refuse_pickles(folder, "model", call)
-        raise CheckpointError(
-            f"{call}: no config.json in the folder.\n"
-            "A checkpoint is what save_pretrained writes: config.json, *.safetensors and the tokenizer's files."
-        )
+        raise CheckpointError(f"{call}: no config.json in the folder.\n" + _inner_folders(folder))
     try:
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(raw, dict):
-            raise ValueError(f"it holds a {type(raw).__name__}, expected an object")
+        return assets.read_json(folder / "config.json")
+    except AssetError as error:
+        raise _unreadable(call, "config.json", error.__cause__) from error
+
+
+def _inner_folders(folder: Path) -> str:
+    """The way out of a folder that holds neither a model nor an adapter."""
+    marks = ("config.json", "adapter_config.json")
+    inside = sorted({file.parent.name for mark in marks for file in folder.glob(f"*/{mark}")})
+    if inside:
+        return f"It holds several: {listed(inside)}. Name one of them, such as {str(folder / inside[0])!r}."
+    return "A checkpoint is what save_pretrained writes: config.json, *.safetensors and the tokenizer's files."
+
+
+def _refuse_absurd_counts(raw: dict, shapes: Mapping[str, tuple[int, ...]], call: str) -> None:
+    """Refuse far more layers or experts than there are tensors, before transformers goes through them one by one."""
+    most = max([256, len(shapes), *(size for shape in shapes.values() for size in shape)])
+    for field, value in raw.items():
+        if isinstance(value, dict):
+            _refuse_absurd_counts(value, shapes, call)
+        elif COUNTS.fullmatch(field) and isinstance(value, int) and value > min(most, 4096):
+            raise CheckpointError(
+                f"{call}: config.json declares {field} {value:,}, and the files hold {len(shapes):,} tensors.\n"
+                "Copy or download the folder again."
+            )
+
+
+def _config(folder: Path, raw: dict, call: str) -> Any:
+    try:
         from transformers import CONFIG_MAPPING, AutoConfig
 
         kind = raw.get("model_type")
@@ -140,24 +183,28 @@ def _config(folder: Path, call: str) -> Any:
                 "Save the model dequantized first: model.dequantize().save_pretrained(folder)."
             )
         return load_pretrained(AutoConfig, folder, call)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{call}: its config.json cannot be read: {first_line(error)}\nSave or download the checkpoint again."
-        ) from error
+    except Exception as error:  # whatever a wrong kind of value leads to
+        if isinstance(error, CheckpointError):
+            raise
+        raise _unreadable(call, "config.json", error) from error
 
 
-def _base_metadata(folder: Path, base: CheckpointMetadata | str | Path | None, call: str) -> CheckpointMetadata:
+def _unreadable(call: str, file: str, error: BaseException | None, what: str = "checkpoint") -> CheckpointError:
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
+    return CheckpointError(f"{call}: its {file} cannot be read: {reason}\nSave or download the {what} again.")
+
+
+def _base_metadata(
+    folder: Path, base: CheckpointMetadata | str | Path | None, call: str, above: tuple[Path, ...]
+) -> CheckpointMetadata:
     try:
         settings = assets.read_json(folder / "adapter_config.json")
     except AssetError as error:
-        raise CheckpointError(
-            f"{call}: its adapter_config.json cannot be read: {error.__cause__}\nSave or download the adapter again."
-        ) from error
+        raise _unreadable(call, "adapter_config.json", error.__cause__, "adapter") from error
     kind = settings.get("peft_type")
     if kind != "LORA":
         raise CheckpointError(f"{call}: a PEFT adapter of type {kind!r}, expected 'LORA'.\n" + MERGE_FIRST)
-    odd = [key for key in NOT_DENSE if settings.get(key)]
-    if odd:
+    if odd := [key for key in NOT_DENSE if settings.get(key)]:
         raise CheckpointError(
             f"{call}: an adapter with {odd[0]}, which no change of the base's weights equals.\n"
             "Train it without, or compare whole models."
@@ -168,7 +215,10 @@ def _base_metadata(folder: Path, base: CheckpointMetadata | str | Path | None, c
     if not named:
         raise CheckpointError(f"{call}: an adapter, and its adapter_config.json names no base.\n{NAME_BASE}")
     try:
-        return CheckpointMetadata.read(named)
+        above = (*above, folder.resolve())
+        if model_folder(named).resolve() in above:
+            raise CheckpointError(f"{call}: an adapter that is its own base: {str(named)!r}.\n{NAME_BASE}")
+        return CheckpointMetadata.read(named, above=above)
     except AssetError as error:
         if base:
             raise
@@ -177,12 +227,12 @@ def _base_metadata(folder: Path, base: CheckpointMetadata | str | Path | None, c
         ) from error
 
 
-def _tensors(folder: Path, stem: str, call: str) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
-    """Shapes and dtypes from the headers of `<stem>.safetensors`, or of the shards that its index names."""
+def _tensors(folder: Path, stem: str, call: str) -> tuple[dict[str, tuple[int, ...]], frozenset[str], bool]:
+    """Shapes, dtypes and whether names were wrapped, from `<stem>.safetensors` or the shards that its index names."""
     index = folder / f"{stem}.safetensors.index.json"
     files = [folder / f"{stem}.safetensors"]
     if not files[0].is_file() and index.is_file():
-        files = [folder / file for file in sorted(set(_weight_map(index, call).values()))]
+        files = _shards(index, call)
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise CheckpointError(
@@ -190,34 +240,37 @@ def _tensors(folder: Path, stem: str, call: str) -> tuple[dict[str, tuple[int, .
                 + few(missing)
                 + "\nCopy or download the folder again."
             )
-    if not files[0].is_file():
+    if not files or not files[0].is_file():
         _refuse_pickles(folder, stem, call)
         raise CheckpointError(
             f"{call}: no {stem}.safetensors in the folder.\nA checkpoint is what save_pretrained writes."
         )
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: set[str] = set()
+    wrapped = False
     for file in files:
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(file, "pt") as opened:  # compares the header with the file's length
-                for name in opened.keys():
-                    part = opened.get_slice(name)
-                    shapes[name] = tuple(part.get_shape())
-                    dtypes.add(DTYPES.get(part.get_dtype(), part.get_dtype()))
+                for stored in opened.keys():
+                    part, name = opened.get_slice(stored), WRAPPED.sub("", stored)
+                    shapes[name], kind, wrapped = tuple(part.get_shape()), part.get_dtype(), wrapped or name != stored
+                    if kind != "I64" and not OLD_BUFFERS.search(name):
+                        dtypes.add(DTYPES.get(kind, kind))  # the others are counters, places, masks: never a weight
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f"{call}: {file.name} ({file.stat().st_size:,} bytes) is truncated or corrupt: {first_line(error)}\n"
                 "Copy or download it again."
             ) from error
-    return shapes, frozenset(dtypes)
+    return shapes, frozenset(dtypes), wrapped
 
 
-def _weight_map(index: Path, call: str) -> dict[str, str]:
+def _shards(index: Path, call: str) -> list[Path]:
     try:
-        return dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [index.parent / file for file in sorted(set(named))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{call}: {index.name} cannot be read: {first_line(error)}\nCopy or download the folder again."
         ) from error

@@ -53,6 +53,6 @@ def _refusal(folder: Path, files: list[str], call: str) -> CheckpointError:
 def _settings(file: Path) -> dict:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}

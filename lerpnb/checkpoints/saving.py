@@ -1,6 +1,9 @@
 """A model in an ordinary Hugging Face folder: reading it, and writing one whole or not at all."""
 
-from collections.abc import Collection, Iterator
+import copy
+import math
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,36 +12,43 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lerpnb.checkpoints.memory import HALVES, admit_untied, shared_copy
+from lerpnb.checkpoints.memory import HALVES, admit_untied, named_tensors, shared_copy
+from lerpnb.checkpoints.metadata import OLD_BUFFERS, WRAPPED, CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
 from lerpnb.utils.atomic import atomic_folder
-from lerpnb.utils.text import few, first_line
+from lerpnb.utils.text import few, first_line, listed
+
+# Of tasks that a model was trained for beside its own: next sentences, a pooled text, the value of an answer.
+OTHER_HEADS = re.compile(r"(^|\.)(seq_relationship|pooler|sop_classifier|v_head)\.|^cls\.")
+SLACK = 2**26  # numbers that a model may have beyond what is stored: tied heads, masks, tables of positions
 
 
-def read_folder(folder: Path, call: str, dtypes: Collection[str] = ()) -> nn.Module:
+def read_folder(metadata: CheckpointMetadata, call: str) -> nn.Module:
     """The frozen model in a folder, through transformers, in eval mode.
 
     It is of the class that its configuration names (`architectures`): a language model, a classifier, a bare encoder;
-    where it names none that transformers has, a causal language model. Weights that are all stored in
-    float32, bfloat16 or float16 (`dtypes`, as the files have them) stay in their memory-mapped files; others become
-    float32 copies. Tensors that are not the model's are refused.
+    where it names none that transformers has, a causal language model. Weights that are all stored in float32, bfloat16
+    or float16 stay in their memory-mapped files; others become float32 copies. Tensors that are not the model's are
+    refused, but for heads of other tasks, which are named and left out, and buffers that transformers makes anew.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
-    named, stored = None, getattr(torch, next(iter(dtypes))) if len(dtypes) == 1 else torch.float32
+    named, dtypes = _named_class(metadata.config), metadata.dtypes
+    stored = getattr(torch, next(iter(dtypes))) if len(dtypes) == 1 else torch.float32
     stored = stored if stored in HALVES else torch.float32
     try:
-        named = _named_class(folder, call)
+        _refuse_absurd_size(named or MODEL_FOR_CAUSAL_LM_MAPPING.get(type(metadata.config), None), metadata, call)
         model, info = load_pretrained(
             named or AutoModelForCausalLM,
-            folder,
+            metadata.files,
             call,
             dtype=stored,
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # to name them ourselves
+            key_mapping={WRAPPED.pattern: ""} if metadata.wrapped else None,
         )
     except CheckpointError:
         raise
@@ -48,16 +58,29 @@ def read_folder(folder: Path, call: str, dtypes: Collection[str] = ()) -> nn.Mod
             f"{call}: transformers cannot load it as a {what}.\n  {first_line(error)}\n"
             "A checkpoint is what save_pretrained of such a model writes."
         ) from error
+    of = type(model).__name__
+    unknown = sorted(name for name in info["unexpected_keys"] if not OLD_BUFFERS.search(name))
+    heads = [name for name in unknown if OTHER_HEADS.search(name)]
     odd = [f"{name}: not in the files" for name in sorted(info["missing_keys"])]
-    odd += [f"{name}: in the files, not in {type(model).__name__}" for name in sorted(info["unexpected_keys"])]
+    odd += [f"{name}: in the files, not in {of}" for name in unknown if name not in heads]
     odd += [f"{name}: files {tuple(a)}, model {tuple(b)}" for name, a, b in sorted(info["mismatched_keys"])]
     if odd:
         raise CheckpointError(
-            f"{call}: its tensors are not those of a {type(model).__name__}.\n{few(odd)}\n"
+            f"{call}: its tensors are not those of a {of}.\n{few(odd)}\n"
             "Missing ones would be made up at random: copy or download the folder again, or save the whole model."
         )
     if stored != torch.float32:
         _restore_float32(model)
+    if heads:
+        print(f"{call}: {listed(heads)} left out, which a {of} does not have.", flush=True)
+    ends = getattr(model.generation_config, "eos_token_id", None) if model.can_generate() else None
+    if any(not isinstance(token, int) for token in (ends if isinstance(ends, list) else [ends or 0])):
+        raise CheckpointError(
+            f"{call}: its generation_config.json has eos_token_id {ends!r}, expected a token's id or several.\n"
+            "Save or download the checkpoint again."
+        )
+    if metadata.wrapped:  # else save_pretrained would wrap the names again
+        model._weight_conversions = [c for c in model._weight_conversions if WRAPPED.pattern not in c.source_patterns]
     model.requires_grad_(False)
     admit_untied(model)
     return model.eval()
@@ -97,13 +120,26 @@ def _name_float32(config: Any) -> None:
             _name_float32(part)
 
 
-def _named_class(folder: Path, call: str) -> Any:
-    """The class that a folder's configuration names, if transformers itself has it: a folder's own code never runs."""
+def _named_class(config: Any) -> Any:
+    """The class that a configuration names, if transformers itself has it: a folder's own code never runs."""
     import transformers
 
-    config = load_pretrained(transformers.AutoConfig, folder, call)
-    kinds = (getattr(transformers, name, None) for name in config.architectures or ())
+    kinds = (getattr(transformers, str(name), None) for name in config.architectures or ())
     return next((kind for kind in kinds if getattr(kind, "config_class", None) is type(config)), None)
+
+
+def _refuse_absurd_size(kind: Any, metadata: CheckpointMetadata, call: str) -> None:
+    """Refuse a configuration of a far larger model than the files hold, before any memory is taken for it."""
+    if kind is None:
+        return  # transformers says why
+    with quiet(), torch.device("meta"):
+        declared = sum(tensor.numel() for tensor in named_tensors(kind(copy.deepcopy(metadata.config))).values())
+    held = sum(math.prod(shape) for shape in metadata.shapes.values())
+    if declared > 2 * held + SLACK:
+        raise CheckpointError(
+            f"{call}: config.json declares a model of {declared:,} numbers, and the files hold {held:,}.\n"
+            "Copy or download the folder again."
+        )
 
 
 def write_folder(

@@ -30,8 +30,10 @@ def few(lines: list[str]) -> str:
     return "\n".join(f"  {line}" for line in lines[:3] + more)
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def first_line(error: BaseException | None) -> str:
+    """The first line of an error, and the second where the first announces it."""
+    first, *more = (str(error).strip() or type(error).__name__).splitlines()
+    return " ".join([first, more[0].strip()] if more and first.endswith(":") else [first])
 
 
 WORD = 40  # letters of a word before it is broken

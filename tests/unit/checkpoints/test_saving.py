@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
+from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.saving import read_folder, write_folder
 from lerpnb.errors import CheckpointError
 
@@ -30,12 +31,13 @@ def refusal(call) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux shows what is mapped")
 def test_float32_weights_stay_in_their_memory_mapped_file(tiny_llama_pair, tiny_half_pair):
-    model = read_folder(tiny_llama_pair.minus, "here")
+    model = read_folder(CheckpointMetadata.read(tiny_llama_pair.minus), "here")
     maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
     spans = [row[0].split("-") for row in maps if row[-1] == str(tiny_llama_pair.minus / "model.safetensors")]
     inside = [any(int(a, 16) <= p.data_ptr() < int(b, 16) for a, b in spans) for p in model.parameters()]
     assert len(inside) == 20 and all(inside)
-    half = read_folder(tiny_half_pair.minus, "here")  # what is stored in bfloat16 becomes a copy, and is let go of
+    # What is stored in bfloat16 becomes a copy, and is let go of.
+    half = read_folder(CheckpointMetadata.read(tiny_half_pair.minus), "here")
     assert half.dtype == torch.float32 and str(tiny_half_pair.minus) not in Path("/proc/self/maps").read_text()
 
 
