@@ -16,7 +16,9 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 
 from lerpnb import assets
+from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.gguf import model_folder
+from lerpnb.checkpoints.identity import environment
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
@@ -89,8 +91,8 @@ def fine_tune(
         out: a folder that is new or empty.
         held_out: what to measure before and after; never trained on.
         cache_dir: given instead of `out`: a folder of fine-tunes, in which one is made once. It is found again by its
-            configuration, the weights of its base, and the texts that it is trained and measured on. One that is
-            stopped leaves nothing behind.
+            configuration, all files of its base, the texts that it is trained and measured on, the packages' versions
+            and the kind of device. One that is stopped leaves nothing behind.
 
     Returns:
         The record: folder, recipe (the configuration), number of texts, steps, loss (mean over the training), before
@@ -130,8 +132,10 @@ def fine_tune(
 
 
 def _digest(config: FineTuneConfig, corpus: Corpus, held_out: Corpus | None) -> str:
-    inputs = asdict(config) | {"base": CheckpointMetadata.read(config.base).weights_digest, "texts": corpus.sha256}
-    inputs |= {"labels": corpus.label_names, "held_out": held_out and held_out.sha256}
+    base = CheckpointMetadata.read(config.base).files_digest
+    texts = {"texts": corpus.sha256, "labels": corpus.label_names, "held_out": held_out and held_out.sha256}
+    versions = environment() | {name: version(name) for name in ("peft", "accelerate")}
+    inputs = [asdict(config), base, texts, versions, pick_device("auto").type]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

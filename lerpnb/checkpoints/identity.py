@@ -60,14 +60,16 @@ def tensors_sha256(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
 
 def stamp(tensors: Iterable[torch.Tensor], sums: bool = True) -> list[tuple[int, int]]:
     """What changes when one of the tensors is written to: torch's count of writes, and, as it counts none through
-    `.data`, the sum of the bytes as whole numbers, for which all are read."""
-    if not sums:
-        return [(0 if t.is_inference() else t._version, 0) for t in tensors]
-    kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    flat = ((t, t.detach().contiguous().flatten().view(kinds[t.element_size()])) for t in tensors)
-    return [
-        (0, 0) if t.is_meta or t.is_inference() else (t._version, int(bits.sum(dtype=torch.int64))) for t, bits in flat
-    ]
+    `.data`, a sum of the bytes, for which all are read."""
+    return [(0, 0) if t.is_meta or t.is_inference() else (t._version, _sum(t) if sums else 0) for t in tensors]
+
+
+def _sum(tensor: torch.Tensor) -> int:
+    """The sum of a tensor's bytes as whole numbers of 8, which torch adds up as fast as it reads them."""
+    bits = tensor.detach().contiguous().flatten().view(torch.uint8)
+    bits = bits.clone() if bits.storage_offset() % 8 else bits
+    eights = len(bits) // 8 * 8
+    return int(bits[:eights].view(torch.int64).sum()) + int(bits[eights:].sum())
 
 
 class _State:
@@ -142,10 +144,8 @@ class _State:
 
     def named(self, thing: Any) -> str:
         """The full name of what an installed package defines."""
-        inside = getattr(
-            getattr(thing, "__self__", None), "__name__", "builtins"
-        )  # of a function from a compiled module
-        module, name = getattr(thing, "__module__", None) or inside, thing.__qualname__
+        compiled = getattr(thing, "__self__", None)  # of a function from a compiled module, that module
+        module, name = thing.__module__ or getattr(compiled, "__name__", "builtins"), thing.__qualname__
         root, found = module.partition(".")[0], sys.modules.get(module)
         for part in name.split("."):
             found = getattr(found, part, None)

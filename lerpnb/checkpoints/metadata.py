@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ OLD_BUFFERS = re.compile(
 COUNTS = re.compile(
     r"n_layers?|(num|encoder|decoder)(_hidden|_encoder|_decoder)?_layers|(num|n)(_local|_routed|_shared)?_experts"
 )
+UNREAD = ("training.json", "README.md")  # a record with times in it, and a card: no loader reads them
 
 # LoRA variants whose effect is no change of the weights, or changes the architecture.
 NOT_DENSE = ("layer_replication", "alora_invocation_tokens", "arrow_config")
@@ -127,11 +128,24 @@ class CheckpointMetadata:
     @functools.cached_property
     def weights_digest(self) -> str:
         """SHA-256 over the weight files as they are stored, to see that two folders hold one model."""
-        digest = hashlib.sha256()
-        for file in sorted(self.files.glob("*.safetensors")):
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()
+        return _digest(sorted(self.files.glob("*.safetensors")))
+
+    @property
+    def files_digest(self) -> str:
+        """SHA-256 over all files and their names, those of its base too; but not over what only people read."""
+        files = sorted(file for file in self.files.rglob("*") if file.is_file())
+        read = [file for file in files if file.name not in UNREAD]
+        names = [file.relative_to(self.files).as_posix() for file in read]
+        parts = [names, _digest(read), self.base and self.base.files_digest]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _read_config(folder: Path, call: str) -> dict:

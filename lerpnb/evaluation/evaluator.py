@@ -46,7 +46,7 @@ class Evaluator:
         self._names: dict[int, dict | None] = {}  # of probes, in the store
         if store is not None:
             try:
-                self._path_name = path.identity()
+                self._common = {"environment": environment(), "path": path.identity()}
                 self._names = {id(probe): self._name(probe) for probe in probes}
             except UnstorableError as error:
                 self.store = None
@@ -218,14 +218,7 @@ class Evaluator:
 
     def _key(self, alpha: float, measured: dict | None, spec: Continuations | None) -> dict:
         """What a value is kept under: everything that it depends on, each part under a name of its own."""
-        texts = spec and spec.identity()
-        return {
-            "environment": environment(),
-            "path": self._path_name,
-            "alpha": alpha,
-            "measured": measured,
-            "texts": texts,
-        }
+        return self._common | {"alpha": alpha, "measured": measured, "texts": spec and spec.identity()}
 
     def check_repeats(self, grid: list[float]) -> None:
         """Measure each probe without a stored point on the grid twice at the start, and refuse one that differs."""
@@ -246,7 +239,9 @@ class Evaluator:
 
     def _once(self, probe: Any) -> dict[str, Measurement]:
         if isinstance(probe, TextProbe):
-            texts = sample(self._model(self.path.start), self.path.tokenizer, probe.continuations, self._batch_size)
+            texts = self._stored_texts(probe.continuations, self.path.start)
+            if texts is None:
+                texts = sample(self._model(self.path.start), self.path.tokenizer, probe.continuations, self._batch_size)
             return checked(probe, probe.score(texts)[0])
         return checked(probe, probe.measure(self._model(self.path.start), self.path.tokenizer))
 

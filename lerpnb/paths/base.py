@@ -216,7 +216,8 @@ class BasePath:
             raise UnstorableError(f"{type(self).__name__}, a path of your own without a kind")
         ends = {role: end.identity for role, end in self.checkpoints.items()}
         # The live model too, which may have been given a hook; those of a device map move tensors alone.
-        live = None if hasattr(self.model, "hf_device_map") else identity_of(getattr(self.model, "models", self.model))
+        model = None if hasattr(self.model, "hf_device_map") else getattr(self.model, "models", self.model)
+        live = identity_of(model, self.tokenizer)
         where = {"device": self.device.type, "dtype": self.dtype}
         return {"path": self.kind, "ends": ends, "live": live, **where}
 

@@ -133,8 +133,13 @@ def test_it_is_made_once_for_each_thing_that_it_depends_on(config, tiny, tmp_pat
     renamed = replace(TWO, label_names=("sad", "glad"))
     others = [(replace(config, seed=1), TWO, None), (config, renamed, None), (config, TWO, TWO)]
     assert len({first, *(kept(*other) for other in others)}) == 4
-    tiny.save(tiny.moved(tiny.classifier(), 1), tmp_path / "base", tiny.tokenizer())  # another model of that name
-    assert kept() != first
+    (tmp_path / "base" / "README.md").write_text("a card")
+    assert kept() == first
+    settings = tmp_path / "base" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"truncation_side": "left"}))
+    other = kept()
+    tiny.save(tiny.moved(tiny.classifier(), 1), tmp_path / "base", None)  # another model of that name
+    assert len({first, other, kept()}) == 3
 
 
 def test_one_that_is_stopped_leaves_nothing(config, tmp_path, monkeypatch):

@@ -103,6 +103,15 @@ def test_what_cannot_be_told_is_measured_and_never_stored(tiny, tmp_path, capsys
     assert "store: nothing is kept, because of " in capsys.readouterr().out
 
 
+def test_the_paths_own_tokenizer_counts_though_it_may_be_the_bases(tiny):
+    ends = [Checkpoint.from_model(tiny.llama(seed)) for seed in (1, 2)]
+    base = Checkpoint.from_model(tiny.llama(), tiny.tokenizer())
+    line = Line(*ends, base, device="cpu")
+    before = line.identity()
+    line.tokenizer.truncation_side = "left"
+    assert line.identity() != before
+
+
 def test_a_replaced_forward_is_seen(tiny, monkeypatch):
     model = tiny.llama()
     monkeypatch.setattr(type(model.model.norm), "forward", lambda self, x: x)
