@@ -9,8 +9,11 @@ from lerpnb.errors import RunError
 
 def given_parameters(pairs: list[str], text: str | None, file: Path | None) -> dict[str, Any]:
     """The values of -p NAME=VALUE, before those of -y, before those of -f."""
+    from lerpnb.runs.parameters import Word
+
     parameters = _mapping(_text(file), f"-f {file}") if file else {}
-    return parameters | (_mapping(text, "-y") if text else {}) | dict(pair.split("=", 1) for pair in pairs)
+    words = (pair.split("=", 1) for pair in pairs)
+    return parameters | (_mapping(text, "-y") if text else {}) | {name: Word(value) for name, value in words}
 
 
 def paired(arguments: list[str]) -> Iterator[str]:
@@ -60,10 +63,12 @@ def _text(file: Path) -> str:
 def _mapping(text: str, option: str) -> dict[str, Any]:
     import yaml
 
+    from lerpnb.runs.plain_yaml import read_yaml
+
     try:
-        read = yaml.safe_load(text)
+        read = read_yaml(text)
     except yaml.YAMLError as error:
         raise RunError(f"lerpnb run {option}: not plain YAML: {' '.join(str(error).split())}") from error
     if not isinstance(read, dict):
         raise RunError(f"lerpnb run {option}: no mapping of names to values.\nWrite it as 'name: value'.")
-    return read
+    return {str(name): value for name, value in read.items()}

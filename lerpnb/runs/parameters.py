@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, StrictBool, StrictStr, TypeAdapter, Valida
 
 from lerpnb.errors import RunError
 from lerpnb.runs.inputs import InputPath, OutputPath
+from lerpnb.runs.plain_yaml import read_yaml
 
 WAY_OUT = {
     "bool": "Pass true or false.",
@@ -29,6 +30,10 @@ WAY_OUT = {
     "InputPath": "Pass a path or name as text.",
     "OutputPath": "Pass a path as text.",
 }
+
+
+class Word(str):
+    """A value as typed on the command line: null, a number, [1, 2] mean what they mean in YAML, where the type lets."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,19 @@ def checked(given: dict[str, Any], takes: dict[str, Parameter], call: str) -> di
         kind = takes[name].type
         try:
             values[name] = _fitted(_plain(value), TypeAdapter(_python_type(kind)))
-        except (ValueError, yaml.YAMLError) as error:  # pydantic's ValidationError is a ValueError
+        except (ValueError, RecursionError, yaml.YAMLError) as error:  # pydantic's ValidationError is a ValueError
             hint = WAY_OUT.get(re.split(r"\W", kind)[0], "Pass a text, a number, true or false, a list or a mapping.")
-            came = f"came {value!r} ({type(value).__name__})"
-            raise RunError(f"{call}: parameter {name!r} takes {kind or 'plain values'}, {came}.\n{hint}") from error
+            expected = f"takes {kind or 'plain values'}, {came(value)}"
+            raise RunError(f"{call}: parameter {name!r} {expected}.\n{hint}") from error
     return values
+
+
+def came(value: Any) -> str:
+    """What an error says of a value that does not fit."""
+    with suppress(ValueError, RecursionError):  # of a number of 5,000 digits, of what is too deep
+        text, kind = repr(value), "str" if isinstance(value, Word) else type(value).__name__
+        return f"came {text if len(text) <= 200 else text[:200] + '...'} ({kind})"
+    return "came what is too large to show"
 
 
 def unknown(what: str, name: Any, known: Iterable[str]) -> str:
@@ -118,19 +131,24 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise ValueError(value)
+    raise ValueError("no plain value")
 
 
 def _fitted(value: Any, adapter: TypeAdapter) -> Any:
     """The value in its declared type: as it came where the type takes that, else converted where nothing is lost."""
+    read, candidates = value, [value]
+    if isinstance(value, str):
+        with suppress(yaml.YAMLError):
+            read = read_yaml(value)
+        if isinstance(read, str) or isinstance(read, list | dict) and value.strip()[:1] not in "[{":
+            read = str(value)  # a # or a : in a text is no YAML
+        candidates = [read, str(value)] if isinstance(value, Word) else [str(value)]
+    for candidate in candidates:
+        with suppress(ValidationError):
+            return adapter.validate_python(candidate, strict=True)
     with suppress(ValidationError):
-        return adapter.validate_python(value, strict=True)
-    with suppress(ValidationError):
-        return adapter.validate_python(value)
-    read = yaml.safe_load(value) if isinstance(value, str) else None
-    if isinstance(read, list | dict) or isinstance(read, bool) and value.lower() in ("true", "false"):
-        value = read
-    return adapter.validate_python(value)
+        return adapter.validate_python(candidates[-1])
+    return adapter.validate_python(read if isinstance(read, list | dict | bool) else candidates[-1])
 
 
 def _no_bool(value: Any) -> Any:

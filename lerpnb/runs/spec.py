@@ -79,7 +79,8 @@ class Notebook:
         """The spec of a run with these checked parameters; options are further fields of it."""
         for limit, unit in (("time_limit", "seconds"), ("memory_limit", "GiB")):
             value = options.get(limit)
-            if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and math.isfinite(value) and value > 0):
                 takes = f"It takes {unit}, a number above 0, or None for no limit."
                 raise RunError(f"{call}: {limit} is {value!r}.\n{takes}")
         values = {key: parameter.default for key, parameter in self.takes.items()} | given
@@ -103,12 +104,17 @@ def prepare(
     call = f'run("{source.path.stem}")'
     given = source.checked(parameters or {}, call)
     name = source.path.stem if name is None else name
+    check_name(name, name, call)
+    return source.spec(name, given, str(to), call, **options)
+
+
+def check_name(name: str, meant: str, call: str) -> None:
+    """Refuse a name that is none for a run: it would leave the folder of runs, be hidden, or mean a failed run."""
     if not re.fullmatch(r"\w[\w .,=+-]*", name) or name.endswith((".failed", ".", " ")):
         raise RunError(
-            f"{call}: {name!r} is no name for a run.\n"
+            f"{call}: {meant!r} is no name for a run.\n"
             "It starts with a letter or digit, holds letters, digits, spaces and .,_-+= and does not end in .failed."
         )
-    return source.spec(name, given, str(to), call, **options)
 
 
 def find_notebook(notebook: str | Path) -> Path:
@@ -124,8 +130,13 @@ def find_notebook(notebook: str | Path) -> Path:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """A notebook as nbformat 4; raises whatever nbformat raises."""
-    return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    """A notebook as nbformat 4; what tools leave out of cells is filled in. Raises whatever nbformat raises."""
+    raw = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a byte order mark
+    for part in (raw, *raw.get("cells", [])):
+        part.setdefault("metadata", {})
+        if part.get("cell_type") == "code":
+            part |= {"source": "", "outputs": [], "execution_count": None} | part
+    return nbformat.reads(json.dumps(raw), as_version=4)
 
 
 def source_hash(notebook: NotebookNode) -> str:

@@ -1,6 +1,8 @@
 """A sweep file: the runs that it describes, every one of them checked before the first kernel starts."""
 
 import itertools
+import math
+import re
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,12 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
-from lerpnb.runs.parameters import Parameter, unknown
-from lerpnb.runs.spec import Notebook, RunSpec
+from lerpnb.runs.parameters import Parameter, came, unknown
+from lerpnb.runs.plain_yaml import read_yaml
+from lerpnb.runs.redaction import is_secret
+from lerpnb.runs.spec import Notebook, RunSpec, check_name
 from lerpnb.utils.progress import seconds_of
 
 LONGEST = 120  # letters of a run's name
+MOST = 10_000  # runs of a sweep
 Values = Annotated[list[Any], Field(min_length=1)]
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -43,7 +49,7 @@ class _File(_Part):
     time_limit: int | float | str | None = Field(None, description="a time such as 2h, 90m or seconds")
     memory_limit: float | None = Field(None, description="GiB")
     environment: dict[str, str | bool | int | float] = Field({}, description="a mapping of names to texts")
-    resources: dict[str, float] = Field({}, description="a mapping such as {GPU: 1}")
+    resources: dict[str, Amount] = Field({}, description="a mapping such as {GPU: 1}")
     then: _Then | None = Field(None, description="a mapping with a notebook")
 
 
@@ -51,7 +57,7 @@ ITEMS = {  # what an error says of one entry of a key
     "grid": "a list of values, such as [0, 1]",
     "list": "a mapping of names to values",
     "environment": "a text",
-    "resources": "a number",
+    "resources": "a number above 0",
 }
 
 
@@ -105,6 +111,8 @@ def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
             raise RunError(f"{call}: time_limit: {error}") from error
     options["environment"] = {key: str(value) for key, value in sweep.environment.items()}
     where = RunDirectory(to).where
+    if (count := math.prod(map(len, sweep.grid.values())) * max(len(sweep.entries), 1)) > MOST:
+        raise RunError(f"{call}: it describes {count:,} runs, more than {MOST:,}.\nSplit it into several files.")
     specs: dict[str, RunSpec] = {}
     for row in _rows(sweep):
         given = notebook.checked(sweep.parameters | row, call)
@@ -119,19 +127,9 @@ def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
     return SweepConfig(file.stem, tuple(specs.values()), tuple(varying), sweep.resources, then)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without tags that run code, and without a key twice, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.YAMLError(f"{twice[0]!r} stands twice in one mapping, line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
-
-
 def _read(file: Path, call: str) -> _File:
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
+        content = read_yaml(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{call}: {getattr(error, 'strerror', None) or 'not a text file'}.") from error
     except yaml.YAMLError as error:
@@ -157,11 +155,10 @@ def _refusal(kind: str, place: tuple[int | str, ...], value: Any, call: str) -> 
         return f"{call}: {unknown('key', key, fields)}"
     if key == "notebook" and not value or kind == "missing":
         return f"{call}: it names no notebook.\nWrite 'notebook: 02_interpolate', say."
-    came = f"came {value!r} ({type(value).__name__})"
     if inner and key in ITEMS:
         which = f"entry {int(inner[0]) + 1}" if key == "list" else repr(inner[0])
-        return f"{call}: {key}: {which} is {ITEMS[key]}, {came}."
-    return f"{call}: {key!r} is {fields[str(key)].description}, {came}."
+        return f"{call}: {key}: {which} is {ITEMS[key]}, {came(value)}."
+    return f"{call}: {key!r} is {fields[str(key)].description}, {came(value)}."
 
 
 def _notebook(notebook: str, file: Path, call: str) -> Notebook:
@@ -198,9 +195,11 @@ def _fields(pattern: str, takes: dict[str, Parameter], call: str) -> list[str]:
     except ValueError as error:
         raise RunError(f"{call}: name: {pattern!r} is no pattern: {error}.\nWrite it as 'seed{{seed}}'.") from error
     for _, name, shape, conversion in parts:
-        if conversion or "{" in (shape or ""):
+        if conversion or re.search(r"[{]|[1-9]\d{3}", shape or ""):
             raise RunError(f"{call}: name: {pattern!r} is no pattern.\nWrite it as 'seed{{seed}}' or 'lo{{lo:g}}'.")
         _known([str(name)], takes, f"{call}: name")
+        if is_secret(str(name)):
+            raise RunError(f"{call}: name: a run's name would show {name!r}.\nGive a `name` without it.")
     return [str(part[1]) for part in parts]
 
 
@@ -213,8 +212,7 @@ def _name(pattern: str, values: dict[str, Any], call: str) -> str:
     except (ValueError, TypeError) as error:
         raise RunError(f"{call}: name: {pattern!r} does not fit its parameters: {error}.") from error
     name = "".join(c if c in " .,=+-_" or c.isalnum() else "-" for c in text).strip(" .-")
-    if not name or not (name[0].isalnum() or name[0] == "_") or name.endswith(".failed"):
-        raise RunError(f"{call}: {text!r} is no name for a run.\nIt starts with a letter or digit.")
+    check_name(name, text, call)
     if len(name) > LONGEST:
         raise RunError(f"{call}: a name of {len(name)} letters: {name[:40]}...\nGive a shorter pattern as `name`.")
     return name
@@ -227,4 +225,6 @@ def _last(then: _Then | None, file: Path, call: str) -> dict[str, Any] | None:
     if "runs" not in notebook.takes:
         raise RunError(f"{call}: {notebook.path.name} has no parameter 'runs', which would get the finished runs.")
     given = notebook.checked(then.parameters, call)
-    return {"notebook": notebook, "name": then.name or f"{file.stem}_compared", "parameters": given}
+    name = then.name or f"{file.stem}_compared"
+    check_name(name, name, call)
+    return {"notebook": notebook, "name": name, "parameters": given}

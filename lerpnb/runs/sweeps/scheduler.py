@@ -65,6 +65,8 @@ def perform(
     config: SweepConfig, to: str | Path, *, jobs: int | None = None, retry_failed: bool = False, dask: str | None = None
 ) -> list[Row]:
     """Do the runs of a sweep, and then the one that compares them; a row for each, in order."""
+    if jobs is not None and not (type(jobs) is int and jobs > 0):
+        raise RunError(f"sweep(jobs={jobs!r}): expected a whole number above 0, or None.")
     rows, runs = rows_of(config, to, retry_failed), RunDirectory(to)
     stop = f".stop-{uuid.uuid4().hex[:8]}"
     todo = [row for row in rows if row.status == "waiting"]
