@@ -16,13 +16,14 @@ from typing import Any
 import nbformat
 
 from lerpnb.runs.monitor import KernelMonitor
-from lerpnb.runs.outputs import OutputCap, joined, shorten
+from lerpnb.runs.outputs import MOST, OutputCap, joined, short, shorten
 from lerpnb.runs.spec import is_run, read_notebook
 from lerpnb.utils.atomic import write_whole
 from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
 
 KERNEL = "python3"
 TRIES = 3  # to start a kernel: another run may have taken its ports
+SYNCED = 50_000  # characters that go back to the kernel's Output; at some 100,000 the kernel's sockets get stuck
 WHY = 300  # characters of an error's first line
 
 
@@ -134,6 +135,7 @@ def _engine() -> str:
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
+    from nbclient.output_widget import OutputWidget
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.iorw import papermill_io
@@ -145,6 +147,26 @@ def _engine() -> str:
         def kernel_spec(self) -> KernelSpec:
             argv = [sys.executable, "-m", "lerpnb.runs.kernel_main", "-f", "{connection_file}"]
             return KernelSpec(**get_kernel_dict() | {"argv": argv})
+
+    class Captured(OutputWidget):
+        """An ipywidgets.Output: what it holds is shown by the cell that wrote to it, as no page shows a widget."""
+
+        cell_index: int | None = None
+
+        def __init__(self, comm_id: str, state: dict, kernel_client: Any, executor: Any):
+            super().__init__(comm_id, state, kernel_client, executor)
+            executor.widget_state[comm_id] = {}
+
+        def output(self, outs: list, msg: dict, display_id: str | None, cell_index: int) -> None:
+            self.cell_index = cell_index
+            if sum(len(output.get("text", "")) for output in self.outputs) < MOST:
+                if msg["msg_type"] == "stream":
+                    msg["content"]["text"] = short(msg["content"]["text"])
+                super().output(outs, msg, display_id, cell_index)
+
+        def sync_state(self) -> None:
+            if len(str(self.outputs)) < SYNCED:
+                super().sync_state()
 
     class Client(PapermillNotebookClient):
         """Shows the kernel to the monitor as soon as it is there, and caps what a cell prints."""
@@ -160,15 +182,21 @@ def _engine() -> str:
             try:
                 return super().execute_cell(cell, cell_index)
             finally:
+                widgets = [widget for widget in self.comm_objects.values() if widget.cell_index == cell_index]
+                if captured := [output for widget in widgets for output in widget.outputs]:
+                    cell.outputs += captured
                 if cell.get("outputs"):
                     cell.outputs = joined(cell.outputs)
+
+        def set_widgets_metadata(self) -> None:
+            """Widgets' state is not kept: it may be large, and nothing shows it."""
 
         def process_message(self, msg: dict, cell: Any, cell_index: int) -> Any:
             shorten(msg["content"])
             return super().process_message(msg, cell, cell_index)
 
         def output(self, outs: list, msg: dict, display_id: str | None, cell_index: int) -> Any:
-            if msg["msg_type"] != "stream":
+            if msg["msg_type"] != "stream" or self.output_hook_stack[msg["parent_header"].get("msg_id")]:
                 return super().output(outs, msg, display_id, cell_index)
             if not outs or self.clear_before_next_output:
                 self.cap = OutputCap()
@@ -195,6 +223,7 @@ def _engine() -> str:
                 on_cell_start=lambda cell, cell_index: is_run(cell) and monitor.cell_started(),
             )
             client.monitor = monitor
+            client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": Captured}}
             client.execute(env=environment, cwd=str(folder), stdout=subprocess.DEVNULL, stderr=log)
 
     papermill_engines.register("lerpnb", Engine)

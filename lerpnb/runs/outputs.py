@@ -62,12 +62,13 @@ def shorten(content: dict) -> None:
     """Shorten, in place, what is too long of a kernel's message: a value as plain text, an error and its traceback."""
     for part, key in ((content.get("data"), "text/plain"), (content, "evalue")):
         if isinstance(part, dict) and isinstance(part.get(key), str):
-            part[key] = _short(part[key])
+            part[key] = short(part[key])
     if isinstance(content.get("traceback"), list):
-        content["traceback"] = [_short(line) for line in content["traceback"]]
+        content["traceback"] = [short(line) for line in content["traceback"]]
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A text of at most `MOST` characters, and what says how many are left out of its middle."""
     cap = OutputCap()
     kept, rest = cap.split(text)
     return kept + cap.rest() if rest else text

@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from lerpnb.errors import RunError
 from lerpnb.runs import execution, kernel, kernel_main, outputs
 from lerpnb.runs.monitor import GIB, KernelMonitor
+from lerpnb.runs.report import exporter as report
 from lerpnb.utils.environment import DEVICE
 
 
@@ -117,6 +118,29 @@ def test_what_torch_computed_on_is_told_at_the_end(monkeypatch, tmp_path):
     cuda.is_initialized = lambda: True
     kernel_main._note_device()
     assert json.loads(file.read_text()) == {"device": "NVIDIA X", "peak_gpu_memory_bytes": 7}
+
+
+@pytest.mark.slow
+def test_what_an_output_widget_captures_is_shown_by_the_cell_that_wrote_it(notebook):
+    interact = "from ipywidgets import *\nprint('before')\n@interact(x=(0, 5))\ndef f(x=2):\n    print('x is', x)"
+    capture = "out = Output()\n@out.capture()\ndef say(word):\n    print(word)\nsay('a')\nsay('b')\nout"
+    clear = "out.clear_output()\nwith out:\n    print('c' * 1_499_999)"
+    folder = execution.run(notebook(interact, capture, clear, "print('after')"))
+    cells = nbformat.read(folder / "executed.ipynb", 4).cells
+    printed = ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+    assert [text[-30:] for text in printed] == ["before\nx is 2\n", "a\nb\n", "c" * 29 + "\n", "after\n"]
+    assert "\n[500,000 characters are left out here]\n" in printed[2]
+    assert "x is 2" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_notebook_that_other_tools_wrote_runs(notebook):
+    bare = [{"cell_type": "code", "source": ["x = 1\n", "print(x)"]}, {"cell_type": "markdown", "source": "text"}]
+    raw = {"nbformat": 4, "nbformat_minor": 4, "cells": bare}
+    path = notebook("x = 1")
+    path.write_text("\ufeff" + json.dumps(raw), encoding="utf-8")
+    assert outputs_of(execution.run(path))[0].text == "1\n"
+    assert report.write_report(path).is_file()
 
 
 # ---------------------------------------------------------------- outputs
