@@ -37,27 +37,30 @@ def token_batches(
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Groups of token lists sorted by length, each group at most `max_tokens` when padded to its longest.
 
-    A group of `ENOUGH` tokens ends sooner where more than an eighth of it would be padding, as dear as text.
-
     Yields:
-        The texts' places and their token ids. Longest first, so that what does not fit in memory fails at once.
+        The texts' places and their token ids, see `padded_groups`.
     """
     ids = token_ids(tokenizer, texts, max_length, append_eos)
-    order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-    start = 0
-    while start < len(order):
-        longest = max(1, len(ids[order[start]]))
-        group: list[int] = []
-        tokens = 0
-        for i in order[start:]:
-            padded = longest * (len(group) + 1)
-            sparse = tokens >= ENOUGH and tokens + len(ids[i]) < 7 / 8 * padded
-            if group and (padded > max_tokens or sparse):
-                break
-            group.append(i)
-            tokens += len(ids[i])
+    for group in padded_groups([len(row) for row in ids], max_tokens):
         yield group, [ids[i] for i in group]
-        start += len(group)
+
+
+def padded_groups(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Places of rows, longest first, so that what does not fit in memory fails at once, as `token_batches` groups them.
+
+    A group of `ENOUGH` tokens ends sooner where more than an eighth of it would be padding, as dear as text.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        longest, size, tokens = max(1, lengths[order[0]]), 0, 0
+        for i in order:
+            padded = longest * (size + 1)
+            sparse = tokens >= ENOUGH and tokens + lengths[i] < 7 / 8 * padded
+            if size and (padded > max_tokens or sparse):
+                break
+            size, tokens = size + 1, tokens + lengths[i]
+        yield order[:size]
+        order = order[size:]
 
 
 def length_groups(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:

@@ -15,6 +15,7 @@ from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
 from lerpnb.generation.batched_line import BatchedLine
 from lerpnb.generation.cached_pass import cached_pass, check_cache
+from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.generation.continuations import Continuations, context_ids
 from lerpnb.generation.noise import draw_tokens, noise_key
 
@@ -65,6 +66,8 @@ class Decoder:
         self.model: Any = model.model if isinstance(model, BatchedLine) else model
         self.tokenizer, self.spec, self.alphas = tokenizer, spec, tuple(alphas)
         self._encoded = [context_ids(tokenizer, prompt) for prompt in spec.prompts]
+        if not isinstance(model, BatchedLine):
+            refuse_not_causal(model, "sample()")
         _check_prompts(self.model, self._encoded, spec)
         self._stop_tokens = _stop_tokens(self.model, tokenizer)
         self._batch_size = batch_size or ExecutableBatchSize("texts")

@@ -1,16 +1,17 @@
 """Accuracy of a sequence classifier: the share of labelled texts that it gives their own label."""
 
-from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.limits import check_ids, position_limit
-from lerpnb.data.batching import attention_mask, pad, state_of, token_batches
+from lerpnb.data.batching import padded_groups
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.causal import measured_by
+from lerpnb.probes.classifier import class_logits, passes_padding, tokenized
 from lerpnb.results.measurement import Measurement
 
 
@@ -52,7 +53,6 @@ class Accuracy:
         self.corpus, self.max_length, self.batch_tokens = corpus, max_length, batch_tokens
         self.label = name or corpus.name
         self.name = f"{self.kind}/{self.label}"
-        self._batches: tuple | None = None
         self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
@@ -69,8 +69,13 @@ class Accuracy:
         columns, config = self._columns(model), cast(Any, model.config)
         gold = torch.tensor([columns[label] for label in self.corpus.labels], device=model.device)
         logits = torch.empty(len(gold), config.num_labels, dtype=torch.float64, device=model.device)
-        for places, ids in self._tokenized(model, tokenizer):
-            logits[places] = torch.stack(self._halving(partial(_logits, model, ids), range(len(ids)))).double()
+        rows = tokenized(model, tokenizer, self.corpus.texts, self.max_length)
+        ids = [row["input_ids"] for row in rows]
+        check_ids(model, ids, self.name, way_out=f"Pass Accuracy(corpus, max_length={position_limit(model)}).")
+        together = self.batch_tokens if passes_padding(model) else 1
+        for places in padded_groups([len(row) for row in ids], together):
+            part = [rows[i] for i in places]
+            logits[places] = torch.stack(self._halving(lambda some: list(class_logits(model, some)), part)).double()
         right = (logits.argmax(-1) == gold).double().masked_fill(logits.isnan().any(-1), torch.nan)
         nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
         return {
@@ -78,23 +83,20 @@ class Accuracy:
             f"cross-entropy/{self.label}": Measurement(nll.cpu().numpy(), unit="nats/text", kind="cross-entropy"),
         }
 
-    def _tokenized(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[list[int]]]]:
-        """Token batches, made once for all points."""
-        if self._batches is None or self._batches[0] != state_of(tokenizer):
-            batches = list(token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length))
-            way_out = f"Pass Accuracy(corpus, max_length={position_limit(model)})."
-            check_ids(model, [row for _, ids in batches for row in ids], self.name, way_out=way_out)
-            self._batches = state_of(tokenizer), batches
-        return self._batches[1]
-
     def _columns(self, model: PreTrainedModel) -> dict[int, int]:
         """Which logit is that of each of the corpus's labels."""
-        if "Classification" not in type(model).__name__:
+        config: Any = model.config
+        if "SequenceClassification" not in type(model).__name__:
             raise ProbeError(
                 f"{self.name}: the model is a {type(model).__name__}, expected a sequence classifier.\n"
-                "ln.Loss measures a language model; ln.training.fine_tune with task='classifier' makes a classifier."
+                f"{measured_by(model)} A classifier is made by ln.training.fine_tune with task='classifier'."
             )
-        names: dict[int, str] = cast(Any, model.config).id2label
+        if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
+            raise ProbeError(
+                f"{self.name}: {config.num_labels} labels, problem_type {config.problem_type!r}.\n"
+                "Accuracy is of a classifier that gives a text one of two labels or more."
+            )
+        names: dict[int, str] = config.id2label
         own = {str(name).lower(): i for i, name in names.items()}
         used = {label: self.corpus.label_names[label] for label in sorted(set(self.corpus.labels))}
         missing = [name for name in used.values() if name.lower() not in own]
@@ -103,17 +105,4 @@ class Accuracy:
                 f"{self.name}: the classifier has no label {missing[0]!r}.\n"
                 f"It has: {', '.join(names.values())}. Give the corpus label_names in its labels' words."
             )
-        if model.config.get_text_config().pad_token_id is None:
-            raise ProbeError(
-                f"{self.name}: the configuration of the {type(model).__name__} names no padding token.\n"
-                "Set config.pad_token_id to a token of its vocabulary and save it again."
-            )
         return {label: own[name.lower()] for label, name in used.items()}
-
-
-@torch.inference_mode()
-def _logits(model: PreTrainedModel, ids: list[list[int]], rows: range) -> list[torch.Tensor]:
-    """The logits of some texts of a batch, each (labels,)."""
-    fill = model.config.get_text_config().pad_token_id
-    padded, lengths = pad(ids[rows.start : rows.stop], fill, model.device)
-    return list(model(input_ids=padded, attention_mask=attention_mask(lengths)).logits)

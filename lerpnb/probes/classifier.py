@@ -1,5 +1,6 @@
 """The independent classifier that measures texts."""
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from lerpnb.checkpoints.limits import check_vocabulary, position_limit
 from lerpnb.checkpoints.lora import add_adapter
 from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.checkpoints.pretrained import load_pretrained
+from lerpnb.data.batching import attention_mask, pad
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.utils.progress import track
@@ -77,13 +79,9 @@ class Classifier:
             )
         config: Any = model.config
         check_vocabulary(model, max(_words(tokenizer), default=0), call)
-        if config.num_labels < 2:
-            raise ProbeError(
-                f"{call}: it has {config.num_labels} label.\nGive a sequence classifier with two labels or more."
-            )
-        pad = config.get_text_config().pad_token_id
-        if tokenizer.pad_token is None and pad is not None and 0 <= pad < len(tokenizer):
-            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+        if config.num_labels < 2 or config.problem_type == "regression":
+            what = f"{config.num_labels} label" if config.num_labels < 2 else "numbers for labels (regression)"
+            raise ProbeError(f"{call}: it has {what}.\nGive a sequence classifier with two labels or more.")
         length = min(cls.max_length, position_limit(model) or cls.max_length)
         return cls(str(name), model.eval().requires_grad_(False).to(pick_device(device)), tokenizer, length)
 
@@ -91,16 +89,6 @@ class Classifier:
     def labels(self) -> list[str]:
         config: Any = self.model.config
         return [config.id2label[i] for i in range(config.num_labels)]
-
-    @property
-    def pads(self) -> bool:
-        """Whether texts may share a batch: the model passes over what the tokenizer pads with, on the right.
-
-        A decoder reads a text's label at the last token that is not its padding token, as its configuration names it.
-        """
-        own = self.tokenizer.pad_token_id
-        same = own is not None and own == self.model.config.get_text_config().pad_token_id
-        return same and self.tokenizer.padding_side == "right"
 
     @property
     def identity(self) -> str:
@@ -132,19 +120,19 @@ class Classifier:
 
         Where the configuration's `problem_type` is "multi_label_classification" labels do not exclude each other, and
         each is the sigmoid of its own logit. A text's value does not depend on its batch: texts are read one by one
-        where padding could change it (`pads`). Where memory runs out the batches are halved, which is said.
+        where padding could change it (`passes_padding`). Where memory runs out the batches are halved, which is said.
         """
         column, several = self.labels.index(label), self.model.config.problem_type == "multi_label_classification"
 
-        def score(part: Sequence[str]) -> list[float]:
-            tokens = self.tokenizer(
-                list(part), truncation=True, max_length=self.max_length, padding=len(part) > 1, return_tensors="pt"
-            ).to(self.model.device)
-            logits = self.model(**tokens).logits
+        def score(part: Sequence[dict[str, list[int]]]) -> list[float]:
+            logits = class_logits(self.model, part)
             return (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
 
-        batch = batch if self.pads else 1
-        parts = (texts[start : start + batch] for start in range(0, len(texts), batch))
+        batch, rows = (
+            batch if passes_padding(self.model) else 1,
+            tokenized(self.model, self.tokenizer, texts, self.max_length),
+        )
+        parts = (rows[start : start + batch] for start in range(0, len(rows), batch))
         return [value for part in parts for value in self.halving(score, part)]
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:
@@ -155,6 +143,35 @@ class Classifier:
             own = labels[start : start + batch]
             right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(values, own, strict=True))
         return right / len(texts)
+
+
+def tokenized(
+    model: PreTrainedModel, tokenizer: Tokenizer, texts: Sequence[str], max_length: int
+) -> list[dict[str, list[int]]]:
+    """What a classifier is given of each text: all that its tokenizer makes of it and the model takes."""
+    found = tokenizer(list(texts), truncation=True, max_length=max_length)
+    taken = found.keys() & inspect.signature(type(model).forward).parameters.keys()
+    return [{name: found[name][i] for name in taken} for i in range(len(texts))]
+
+
+def passes_padding(model: PreTrainedModel) -> bool:
+    """Whether texts may share a batch: padding on the right leaves a text's logits as they are.
+
+    A decoder reads the label at the last token that is not the padding token of its configuration, XLNet at the last
+    place, an encoder-decoder at its end-of-text tokens, of which all texts of a batch must have the same number.
+    """
+    config: Any = model.config
+    fill, at = config.get_text_config().pad_token_id, getattr(config, "summary_type", "")
+    return fill is not None and fill >= 0 and at != "last" and not config.is_encoder_decoder
+
+
+@torch.inference_mode()
+def class_logits(model: PreTrainedModel, rows: Sequence[dict[str, list[int]]]) -> torch.Tensor:
+    """(texts, labels) logits of texts as `tokenized` gives them, padded on the right."""
+    ids, lengths = pad([row["input_ids"] for row in rows], model.config.get_text_config().pad_token_id or 0)
+    given = {name: pad([row[name] for row in rows])[0].to(model.device) for name in rows[0]}
+    given |= {"input_ids": ids.to(model.device), "attention_mask": attention_mask(lengths).to(model.device)}
+    return model(**given).logits
 
 
 def _words(tokenizer: Tokenizer) -> set[int]:

@@ -20,9 +20,10 @@ from lerpnb.data.batching import attention_mask, length_groups, pad, token_ids
 from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.generation.continuations import Continuations, continued
 from lerpnb.generation.sampling import sample
-from lerpnb.probes.loss import LOGITS, head_is_last, refuse_not_causal
+from lerpnb.probes.loss import LOGITS, head_is_last
 from lerpnb.results.measurement import Measurement
 
 ROLES = ("base", "minus", "plus")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lerpnb.data.batching import pad, state_of, token_batches
 from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.results.measurement import Measurement
 
 # Most logits held at once, in numbers: 64 MiB of float32.
@@ -162,49 +163,6 @@ def sequence_nll(
             nll = F.cross_entropy(logits, ids[row, 1:end], reduction="none")
             total[row] = nll[scored[row, : end - 1]].double().sum()
     return total / scored.sum(1)
-
-
-_CAUSAL: WeakSet = WeakSet()
-
-
-@torch.inference_mode()
-def refuse_not_causal(model: Any, call: str) -> None:
-    """Refuse a model that gives no probability of a text token by token; a good one is tried once.
-
-    Raises:
-        ProbeError: an encoder-decoder, a classifier, or a model whose logits at a place depend on later tokens.
-    """
-    if model in _CAUSAL:
-        return
-    kind, config = type(model).__name__, model.config
-    way_out = ""
-    if getattr(config, "is_encoder_decoder", False):
-        way_out = "Measure it with ln.probes.Seq2SeqLoss."
-    elif "Classification" in kind:
-        way_out = "Measure it with ln.Accuracy."
-    elif "MaskedLM" in kind or (sees := _sees_later_tokens(model)):
-        way_out = "It reads a text in both directions and gives no probability of the next token."
-    if way_out:
-        raise ProbeError(f"{call}: {kind} is no causal language model.\n{way_out}")
-    if sees is False:
-        _CAUSAL.add(model)
-
-
-def _sees_later_tokens(model: Any) -> bool | None:
-    """Whether another last token changes the logits before it, beyond rounding; None where the weights do not tell."""
-    size = min(9, model.config.get_text_config().vocab_size)
-    ids = torch.arange(1, size, device=model.device).unsqueeze(0)
-    other = ids.clone()
-    other[0, -1] = 0
-    try:
-        given = {"attention_mask": torch.ones_like(ids), "use_cache": False}
-        logits, changed = (model(input_ids=x, **given).logits[0, :-1].float() for x in (ids, other))
-    except (RuntimeError, TypeError):
-        return False
-    if not (logits.isfinite().all() and changed.isfinite().all() and logits.std() > 0):
-        return None
-    tolerance = 1e-3 if next(model.parameters()).dtype in (torch.float32, torch.float64) else 0.1
-    return bool((logits - changed).abs().max() > tolerance * logits.std())
 
 
 _HEAD_IS_LAST: WeakKeyDictionary = WeakKeyDictionary()

@@ -14,8 +14,9 @@ from lerpnb.data.batching import length_groups, pad, state_of
 from lerpnb.data.pairs import Pairs
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.generation.continuations import continued
-from lerpnb.probes.loss import refuse_not_causal, sequence_nll
+from lerpnb.probes.loss import sequence_nll
 from lerpnb.results.measurement import Measurement
 
 Row = tuple[tuple[int, ...], int]  # token ids, and the first of them that is scored

@@ -15,6 +15,7 @@ from lerpnb.data.batching import attention_mask, ended, halves, pad
 from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.causal import measured_by, writes_targets
 from lerpnb.results.measurement import Measurement
 
 
@@ -82,11 +83,8 @@ class Seq2SeqLoss:
         return Seq2SeqLoss(corpus, targets, name=self.label, max_length=self.max_length, batch=self.batch)
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
-        if not model.config.is_encoder_decoder:
-            raise ProbeError(
-                f"{self.name}: {type(model).__name__} has no encoder and decoder.\n"
-                "Measure a causal language model with ln.Loss, a classifier with ln.Accuracy."
-            )
+        if not writes_targets(model):
+            raise ProbeError(f"{self.name}: {type(model).__name__} writes no target texts.\n{measured_by(model)}")
         if tokenizer.eos_token_id is None:
             raise ProbeError(
                 f"{self.name}: the tokenizer has no end-of-text token, which every target is to end with.\n"

@@ -1,6 +1,5 @@
 """Slopes: the first and second derivative of the loss along a path, exact, every text's own."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -69,7 +68,7 @@ class LossSlope(Loss):
         refuse(path.model, "LossSlope(path)")
         _straight(path, "LossSlope(path)")
         self.path, self.name = path, f"slope/{self.label}"
-        self._halving, self._confirmed = ExecutableBatchSize(self.name), False
+        self._halving = ExecutableBatchSize(self.name)
 
     def identity(self) -> dict:
         return super().identity() | {"probe": "slope", "name": self.name}
@@ -96,9 +95,9 @@ class LossSlope(Loss):
         }
 
     def _confirm(self, model: PreTrainedModel, along: dict[str, Tensor], ids: Tensor, lengths: Tensor) -> None:
-        """Differentiate a short text once in another order too: torch has operations whose second forward derivative
-        is wrong without a word, and a network may use one that is not spelled out here."""
-        if self._confirmed or not along:
+        """Differentiate a short text in another order too, at every point: torch has operations whose second forward
+        derivative is wrong without a word, and a network may use one that is not spelled out here."""
+        if not along:
             return
         ids, lengths = ids[-1:, : lengths[-1]], lengths[-1:]
         second = derivatives(model, along, ids, lengths)[2].item()
@@ -108,7 +107,6 @@ class LossSlope(Loss):
                 f"{self.name}: {type(model).__name__} has no trustworthy second derivative: {second:.4g} forward, "
                 f"{again:.4g} in reverse.\nAn operation of it must be spelled out in lerpnb/probes/differentiable.py."
             )
-        self._confirmed = math.isfinite(second)
 
 
 def derivatives(

@@ -62,12 +62,12 @@ def test_a_decoder_that_classifies(tiny, words):
     found = Accuracy(CORPUS).measure(model, words)["cross-entropy/films"].values
     assert np.allclose(found, -logits.log_softmax(-1)[range(4), CORPUS.labels], atol=1e-5)
     model.config.pad_token_id = None
-    with pytest.raises(ProbeError) as error:
-        Accuracy(CORPUS).measure(model, words)
-    assert str(error.value) == (
-        "accuracy/films: the configuration of the LlamaForSequenceClassification names no padding token.\n"
-        "Set config.pad_token_id to a token of its vocabulary and save it again."
-    )
+    alone = Accuracy(CORPUS).measure(model, words)["cross-entropy/films"].values  # one by one
+    assert np.allclose(alone, -by_hand(model, words).log_softmax(-1)[range(4), CORPUS.labels], atol=1e-5)
+    for problem in ("regression", "multi_label_classification"):
+        model.config.problem_type = problem
+        with pytest.raises(ProbeError, match=f"2 labels, problem_type '{problem}'"):
+            Accuracy(CORPUS).measure(model, words)
 
 
 def test_labels_are_found_by_name_in_any_order_and_case(tiny, words):
@@ -90,7 +90,7 @@ def test_a_language_model_has_no_accuracy(tiny, words):
         Accuracy(CORPUS).measure(tiny.llama(), words)
     assert str(error.value) == (
         "accuracy/films: the model is a LlamaForCausalLM, expected a sequence classifier.\n"
-        "ln.Loss measures a language model; ln.training.fine_tune with task='classifier' makes a classifier."
+        "Measure it with ln.Loss. A classifier is made by ln.training.fine_tune with task='classifier'."
     )
 
 

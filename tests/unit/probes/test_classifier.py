@@ -1,10 +1,13 @@
 """Classifiers: what they answer, what they are told apart by, and what cannot be one."""
 
+import inspect
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
 from transformers import (
@@ -17,7 +20,9 @@ from transformers import (
 )
 
 from lerpnb.checkpoints.devices import pick_device
+from lerpnb.data.corpus import Corpus
 from lerpnb.errors import CheckpointError, LerpError, ProbeError
+from lerpnb.probes.accuracy import Accuracy
 from lerpnb.probes.classifier import Classifier
 
 NOT_ONE = "A classifier is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
@@ -136,14 +141,36 @@ def test_a_value_is_that_of_the_text_alone(tiny, tmp_path, pad, tokens):
     assert abs(alone[0] - alone[1]) > 1e-3
 
 
-def test_texts_share_a_batch_where_the_model_passes_over_padding(tiny, tmp_path, scorer):
-    edit(scorer, "config.json", pad_token_id=2)
-    assert Classifier.load(scorer, "cpu").pads
-    edit(scorer, "tokenizer_config.json", pad_token=None)
-    classifier = Classifier.load(scorer, "cpu")
-    assert classifier.pads and classifier.tokenizer.pad_token == "<pad>"
-    edit(scorer, "config.json", pad_token_id=None)
-    assert not Classifier.load(scorer, "cpu").pads
+KINDS = {
+    "XLNet": dict(vocab_size=100, d_model=32, n_layer=1, n_head=4, d_inner=48),  # reads the label at the last place
+    "DistilBert": dict(vocab_size=100, dim=32, hidden_dim=48, n_layers=1, n_heads=4),  # takes no token types
+    "GPT2": dict(vocab_size=100, n_embd=32, n_layer=1, n_head=4, n_positions=64),
+    "Bart": dict(vocab_size=100, d_model=32, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=48, decoder_ffn_dim=48)
+    | dict(encoder_attention_heads=4, decoder_attention_heads=4, eos_token_id=1),  # at its last end-of-text token
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_every_kind_reads_a_text_as_if_alone(tiny, tmp_path, kind, side):
+    maker = getattr(transformers, f"{kind}ForSequenceClassification")
+    torch.manual_seed(0)
+    labels = dict(id2label={0: "sad", 1: "glad"}, label2id={"sad": 0, "glad": 1})
+    model = tiny.moved(maker(maker.config_class(**KINDS[kind], pad_token_id=2, **labels)), 1, 0.2).eval()
+    words = tiny.tokenizer()
+    words.padding_side = side
+    end = ("<eos>", words.eos_token_id)
+    words.backend_tokenizer.post_processor = TemplateProcessing(single="$A:0 <eos>:1", special_tokens=[end])
+    classifier = Classifier.load(tiny.save(model, tmp_path, words), "cpu")
+    texts = [*TEXTS, "one <eos> more", "no"]
+    taken = inspect.signature(model.forward).parameters
+    given = [{name: x for name, x in words(t, return_tensors="pt").items() if name in taken} for t in texts]
+    with torch.inference_mode():
+        alone = [model(**one).logits[0].softmax(-1)[1].item() for one in given]
+    assert classifier.probability(texts, "glad") == pytest.approx(alone, abs=1e-6)
+    found = Accuracy(Corpus(texts, [1] * 4, ["sad", "glad"], "n")).measure(model, words)["cross-entropy/n"].values
+    assert found == pytest.approx([-math.log(p) for p in alone], abs=1e-4)
+    assert len({round(p, 4) for p in alone}) == 4
 
 
 def test_an_adapter_that_does_not_fit_is_refused(tiny, tmp_path, scorer):

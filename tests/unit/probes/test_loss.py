@@ -10,8 +10,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemm
 
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import ProbeError
+from lerpnb.generation.causal import BOTH_WAYS, OWN, refuse_not_causal
+from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.sampling import sample
 from lerpnb.probes import loss as loss_module
-from lerpnb.probes.loss import Loss, head_is_last, refuse_not_causal
+from lerpnb.probes.accuracy import Accuracy
+from lerpnb.probes.loss import Loss, head_is_last
+from lerpnb.probes.seq2seq import Seq2SeqLoss
 
 TEXTS = (
     "the film was a slow and lovely thing",
@@ -82,7 +87,8 @@ def test_logits_never_come_all_at_once(tiny_llama_pair, corpus, monkeypatch):
         AutoModelForCausalLM.from_pretrained(tiny_llama_pair[0]),
         AutoTokenizer.from_pretrained(tiny_llama_pair[0]),
     )
-    head_is_last(model), refuse_not_causal(model, "loss")  # tried once a model
+    head_is_last(model)  # tried once a model
+    monkeypatch.setattr(loss_module, "refuse_not_causal", lambda *_: None)  # on eight tokens at once
     monkeypatch.setattr(loss_module, "LOGITS", 400)
     seen = []
     model.lm_head.register_forward_hook(lambda module, args, logits: seen.append(logits.numel()))
@@ -115,7 +121,6 @@ def test_one_text_more_leaves_the_others_as_they_are(model_and_words, corpus):
 
 
 SMALL = dict(vocab_size=100, hidden_size=32, num_hidden_layers=1, num_attention_heads=4)
-BOTH_WAYS = "It reads a text in both directions and gives no probability of the next token."
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,11 @@ BOTH_WAYS = "It reads a text in both directions and gives no probability of the 
         ("BertForMaskedLM", SMALL, BOTH_WAYS),
         ("BertLMHeadModel", SMALL, BOTH_WAYS),
         ("BertForSequenceClassification", SMALL, "Measure it with ln.Accuracy."),
+        ("BertModel", SMALL, OWN),
+        ("BertForQuestionAnswering", SMALL, OWN),
+        ("BertForMultipleChoice", SMALL, OWN),
+        ("BertForTokenClassification", SMALL, OWN),
+        ("LlamaModel", SMALL, OWN),
         ("XLNetLMHeadModel", dict(vocab_size=100, d_model=32, n_layer=1, n_head=4, d_inner=48), BOTH_WAYS),
         (
             "T5ForConditionalGeneration",
@@ -135,10 +145,20 @@ BOTH_WAYS = "It reads a text in both directions and gives no probability of the 
 def test_what_is_no_causal_language_model_is_refused(tiny, corpus, kind, settings, way_out):
     maker = getattr(transformers, kind)
     torch.manual_seed(0)
-    model = tiny.moved(maker(maker.config_class(**settings)), 1).eval()
+    model, words = tiny.moved(maker(maker.config_class(**settings)), 1).eval(), tiny.tokenizer()
     with pytest.raises(ProbeError) as error:
-        Loss(corpus).measure(model, tiny.tokenizer())
+        Loss(corpus).measure(model, words)
     assert str(error.value) == f"loss/film: {kind} is no causal language model.\n{way_out}"
+    with pytest.raises(ProbeError, match=f"{kind} is no causal language model"):
+        sample(model, words, Continuations(("the film",)))
+    if "Accuracy" not in way_out:
+        with pytest.raises(ProbeError) as error:
+            Accuracy(corpus).measure(model, words)
+        assert way_out in str(error.value)
+    if "Seq2Seq" not in way_out:
+        with pytest.raises(ProbeError) as error:
+            Seq2SeqLoss(corpus).measure(model, words)
+        assert str(error.value) == f"loss/film: {kind} writes no target texts.\n{way_out}"
 
 
 def test_an_encoder_as_a_decoder_is_a_causal_language_model(tiny, corpus):

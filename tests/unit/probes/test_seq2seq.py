@@ -99,8 +99,7 @@ def test_what_cannot_be_measured_is_said(tiny, corpus):
         ),
         (
             lambda: Seq2SeqLoss(corpus).measure(tiny.llama(), tiny.tokenizer()),
-            "loss/texts: LlamaForCausalLM has no encoder and decoder.\n"
-            "Measure a causal language model with ln.Loss, a classifier with ln.Accuracy.",
+            "loss/texts: LlamaForCausalLM writes no target texts.\nMeasure it with ln.Loss.",
         ),
     ]
     words = tiny.tokenizer()

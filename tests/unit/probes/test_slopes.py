@@ -43,8 +43,9 @@ def in_float64(line: ln.Line, alpha: float) -> torch.nn.Module:
 def losses(line: ln.Line, corpus: Corpus, alpha: float) -> np.ndarray:
     """Each text's loss in float64."""
     ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts])
+    model = in_float64(line, alpha)
     with Double():
-        return sequence_nll(in_float64(line, alpha), ids, lengths, torch.ones_like(lengths)).numpy()
+        return sequence_nll(model, ids, lengths, torch.ones_like(lengths)).numpy()
 
 
 @pytest.mark.parametrize("line", PAIRS, indirect=True)
