@@ -180,9 +180,14 @@ class Checkpoint:
         n = self.config.num_labels if "Classification" in self.architecture else 0
         return tuple(self.config.id2label.get(i, f"LABEL_{i}") for i in range(n))
 
+    @property
+    def generation_config(self) -> Any:
+        """The transformers generation configuration of the model; None for one that generates nothing."""
+        return self._bare.generation_config if self._bare.can_generate() else None
+
     def stops(self, tokenizer: Any) -> set[int]:
         """The tokens that end a text: the tokenizer's and those of the model's generation configuration."""
-        ends = getattr(self._bare.generation_config, "eos_token_id", None) if self._bare.can_generate() else None
+        ends = getattr(self.generation_config, "eos_token_id", None)
         ids = [getattr(tokenizer, "eos_token_id", None), *(ends if isinstance(ends, list) else [ends])]
         return {token for token in ids if token is not None}
 
@@ -290,6 +295,13 @@ class Checkpoint:
         untie(shared)
         admit_untied(shared)
         return Checkpoint(self.metadata, shared, self.tokenizer, self.base, self._low)
+
+    def with_vocabulary(self, rows: int) -> "Checkpoint":
+        """The same checkpoint with the first rows alone of its embedding and its head."""
+        shared = shared_copy(self._bare, None)
+        shared.resize_token_embeddings(rows, mean_resizing=False)
+        shared.requires_grad_(False)
+        return Checkpoint(CheckpointMetadata.of_model(self.name, shared, self.stored_dtypes), shared, self.tokenizer)
 
     def with_head(self, of: "Checkpoint") -> "Checkpoint":
         """This body under another's head: a pre-trained encoder that can be mixed with a classifier made from it.

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,6 +65,11 @@ def load_checkpoints(
     loaded_ends = [source if isinstance(source, Checkpoint) else get(which) for source, which in wanted if which]
     loaded_base = loaded_ends.pop(0) if of_base else None
     ends = dict(zip(given, loaded_ends, strict=True))
+    words = next((end.tokenizer for end in loaded_ends if end.tokenizer), None)
+    rows = min(map(_vocabulary, [*loaded_ends, *([loaded_base] if loaded_base else [])]))
+    ends = {role: _without_padding(end, rows, words, f"{call}: {role}") for role, end in ends.items()}
+    loaded_base = loaded_base and _without_padding(loaded_base, rows, words, f"{call}: base")
+    loaded_ends = list(ends.values())
     shared = loaded_ends[0].base
     if loaded_base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in loaded_ends):
         loaded_base = shared
@@ -114,8 +120,16 @@ def _compare_metadata(a: CheckpointMetadata, b: CheckpointMetadata, check: Compa
     if a.base and b.base and a.base.folder and b.base.folder and a.base.folder.resolve() != b.base.folder.resolve():
         if a.base.weights_digest != b.base.weights_digest:
             check.bases(a.base.name, b.base.name)
-    shapes = [(end.base or end).shapes for end in (a, b)]
-    check.shapes(shapes, (_vocabulary(a), _vocabulary(b)), only_common=True)
+    vocabulary = _vocabulary(a), _vocabulary(b)
+    shapes = [dict((end.base or end).shapes) for end in (a, b)]
+    if not a.base and not b.base and _is_padded(vocabulary, *filter(None, (a.tokenizer, b.tokenizer))):
+        padded = [
+            name
+            for name in shapes[0].keys() & shapes[1]
+            if all(end[name][:1] == (rows,) for end, rows in zip(shapes, vocabulary, strict=True))
+        ]
+        shapes = [{name: end[name] for name in end if name not in padded} for end in shapes]
+    check.shapes(shapes, vocabulary, only_common=True)
     names = [(end.config.architectures or [""])[0] for end in (a, b)]
     check.configs(a.config, b.config, names[0] if names[0] == names[1] else "")
 
@@ -133,6 +147,23 @@ def _compare_tensors(a: Checkpoint, b: Checkpoint, check: CompatibilityCheck) ->
     check.labels(a.labels, b.labels)
     check.integer_buffers(a.buffers, b.buffers)
     return a, b
+
+
+def _is_padded(vocabulary: tuple[int, int], *tokenizers: Any) -> bool:
+    """Whether the larger of two vocabularies is padded to a multiple of 64, with rows that no tokenizer reaches."""
+    fewer, more = sorted(vocabulary)
+    return fewer < more and more % 64 == 0 and all(t is not None and len(t) <= fewer for t in tokenizers)
+
+
+def _without_padding(end: Checkpoint, rows: int, tokenizer: Any, what: str) -> Checkpoint:
+    """The checkpoint without the rows that only padding has; the comparison of tensors refuses any other difference."""
+    if end.base or not _is_padded((rows, _vocabulary(end)), tokenizer):
+        return end
+    print(
+        f"{what} has {_vocabulary(end):,} rows of embeddings; those from {rows:,} on, padding, are left out.",
+        flush=True,
+    )
+    return end.with_vocabulary(rows)
 
 
 def _vocabulary(end: Checkpoint | CheckpointMetadata) -> int:

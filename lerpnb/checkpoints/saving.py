@@ -149,6 +149,7 @@ def write_folder(
     dtype: torch.dtype | str | None = None,
     card: str = "",
     overwrite: bool = False,
+    settings: tuple[Any, Any] | None = None,
 ) -> Path:
     """Write safetensors shards, configuration, generation configuration, tokenizer and model card; returns the folder.
 
@@ -159,6 +160,7 @@ def write_folder(
         dtype: of the saved weights, say `"bfloat16"`; None keeps the model's.
         card: the text of README.md; empty writes none.
         overwrite: replace a model folder, once the new one is whole; any other folder that holds something is kept.
+        settings: configuration and generation configuration to write instead of the model's own.
 
     Raises:
         CheckpointError: the folder holds something else or `overwrite` is not given, no such dtype, a full disk.
@@ -169,6 +171,10 @@ def write_folder(
     if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
         raise CheckpointError(f"{call}: dtype {dtype!r}, expected float32, bfloat16 or float16.")
     shared = shared_copy(model, kind or next(model.parameters()).dtype)
+    if settings:
+        tied = getattr(shared.config, "tie_word_embeddings", False)
+        shared.config, shared.generation_config = copy.deepcopy(settings)
+        shared.config.tie_word_embeddings = tied
     with written(to, "config.json", overwrite, call) as work:
         shared.save_pretrained(work)
         if tokenizer is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lerpnb.checkpoints.checkpoint import ModelSource
+from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import (
     DeviceOptions,
     checked_options,
@@ -203,7 +203,18 @@ class BasePath:
         if hasattr(model, "hf_device_map"):  # its hooks and offloaded tensors would not be saved
             model = self._new_model("cpu")
             self._put(model, self._new_mixer(model), point)
-        return write_folder(model, self.tokenizer, Path(to), kind, self._card(point), overwrite)
+        end = self._end(point)
+        tokenizer = end.tokenizer if end and end.tokenizer else self.tokenizer
+        settings = (end.config, end.generation_config) if end else None
+        return write_folder(model, tokenizer, Path(to), kind, self._card(point), overwrite, settings)
+
+    def _end(self, point: Any) -> Checkpoint | None:
+        """The checkpoint that theta(point) is, whose settings for generation a saved one keeps; None in between."""
+        coefficients = self.coefficients(point)
+        if callable(coefficients):
+            return None
+        parts = [(c, end) for c, end in zip(coefficients, self.checkpoints.values(), strict=True) if c]
+        return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else None
 
     def identity(self) -> dict:
         """What every value on this path depends on: the checkpoints (see `checkpoints/identity.py`), device kind, dtype
