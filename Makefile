@@ -47,6 +47,7 @@ agree: assets ## Compare values with other packages' on the same work, and print
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt
 	$(BIN)/python tests/benchmarks/agree.py
 	$(BIN)/python tests/benchmarks/merging.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/architectures.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
 	$(BIN)/python notebooks/rendered/build.py runs/demo

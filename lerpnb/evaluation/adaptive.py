@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,8 @@ class Adaptive:
     tol: float | None = None
     max_points: int | None = None
 
-    def sampler(
-        self, axes: tuple[str, ...], first: Sequence[tuple[float, float]] = ()
-    ) -> "AdaptiveSampler1D | AdaptiveSampler2D":
-        """What places the points over these coordinates, beginning with some.
-
-        Raises:
-            AlphaError: more than two coordinates, a domain that is none of theirs, `tol` or `max_points` out of range.
-        """
+    def sampler(self, axes: tuple[str, ...], first: Sequence[tuple[float, float]] = ()) -> "Sampler":
+        """What places the points over these coordinates, beginning with some."""
         if len(axes) == 2:
             most = 60 if self.max_points is None else self.max_points
             return AdaptiveSampler2D(self.domain, first, most, self.tol or 0.0)
@@ -168,17 +163,10 @@ class AdaptiveSampler1D:
 
     def _runs(self) -> list[tuple[np.ndarray, list[np.ndarray]]]:
         """The stretches of neighbouring alphas where all is finite: alphas (n,) and a quantity's parts (n, items)."""
-        runs: list[list[float]] = [[]]
-        for alpha in sorted(self._measured):
-            if all(np.isfinite(parts).all() for parts in self._measured[alpha]):
-                runs[-1].append(alpha)
-            else:
-                runs.append([])
-        return [
-            (np.array(run), [np.stack(parts) for parts in zip(*(self._measured[a] for a in run), strict=True)])
-            for run in runs
-            if run
-        ]
+        finite = {a: all(np.isfinite(parts).all() for parts in found) for a, found in self._measured.items()}
+        runs = [list(run) for is_finite, run in groupby(sorted(finite), finite.get) if is_finite]
+        measured = [zip(*(self._measured[alpha] for alpha in run), strict=True) for run in runs]
+        return [(np.array(run), list(map(np.stack, found))) for run, found in zip(runs, measured, strict=True)]
 
     def _intervals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lower ends, upper ends and estimated errors of all intervals between finite neighbours."""
@@ -206,12 +194,8 @@ def parts(measure: Measurement) -> np.ndarray:
 def estimated_errors(alphas: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far the curve may be from its interpolation in each interval, and through which alphas that goes.
 
-    Args:
-        alphas: (n,) ascending.
-        parts: (n, items), each row adding up to the value.
-
-    Returns:
-        Errors (n - 1,), inf for fewer than 4 alphas; windows (n - 1, 2): the first alpha's place, and how many.
+    Of alphas (n,), ascending, and parts (n, items), whose rows add up to the values: errors (n - 1,), inf for fewer
+    than 4 alphas, and windows (n - 1, 2), the first alpha's place, and how many.
     """
     n = len(alphas)
     errors, windows = np.full(n - 1, np.inf), np.tile([0, n], (n - 1, 1))
@@ -255,6 +239,9 @@ def interpolate(alphas: np.ndarray, parts: np.ndarray, at: np.ndarray) -> np.nda
         here, window = (windows == (place, k)).all(1), slice(place, place + k)
         values[here] = KroghInterpolator(alphas[window], parts[window].sum(1))(at[here])
     return values
+
+
+Sampler = AdaptiveSampler1D | AdaptiveSampler2D
 
 
 def _middle(low: float, high: float) -> float:

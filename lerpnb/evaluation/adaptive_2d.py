@@ -58,10 +58,9 @@ class AdaptiveSampler2D:
                     "It is one of the checkpoints: take a window that holds them, such as plane.window()."
                 )
         apart = 0.05 * max(x1 - x0, y1 - y0)  # closer than that a lattice point tells nothing new
-        coarse = [
-            p for p in lattice(self.window, COARSE) if all(np.hypot(p[0] - x, p[1] - y) > apart for x, y in first)
-        ]
-        self.first = list(dict.fromkeys([*first, *coarse]))
+        coarse = lattice(self.window, COARSE)
+        alone = [p for p in coarse if all(np.hypot(p[0] - x, p[1] - y) > apart for x, y in first)]
+        self.first = list(dict.fromkeys([*first, *alone]))
         self.max_points = checked_count(max_points, len(self.first))
         self._places = lattice(self.window, FINE)
         self.measured: dict[tuple[float, float], dict[str, float]] = {}
@@ -109,10 +108,8 @@ class AdaptiveSampler2D:
 
     def _errors(self) -> np.ndarray:
         """(FINE * FINE,) the largest estimated error of any quantity at each place; 0 beside a NaN."""
-        places, names = (
-            np.array(self._places),
-            dict.fromkeys(name for values in self.measured.values() for name in values),
-        )
+        places = np.array(self._places)
+        names = dict.fromkeys(name for values in self.measured.values() for name in values)
         errors = [np.nan_to_num(self._spline(name).error(places), nan=0.0, posinf=np.inf) for name in names]
         return np.max([np.zeros(len(places)), *errors], axis=0)
 

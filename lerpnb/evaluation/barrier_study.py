@@ -96,16 +96,12 @@ class BarrierStudy(Displayed):
         self.conditions: dict[str, Condition] = {}
 
     def add(self, name: str, line: Line, probe: Any, extra_probes: Sequence[Any] = ()) -> Curve:
-        """Evaluate a line and keep the result under a condition's name.
+        """Evaluate a line, keep the result under a condition's name and return its curve.
 
         Args:
             name: the condition, as tables and figures call it.
-            line: the line.
             probe: what is compared: a loss, or an `Accuracy`, of which the share of errors is taken.
             extra_probes: others, measured at the same alphas and kept in the curve.
-
-        Returns:
-            The line's curve.
 
         Raises:
             ProbeError: a name twice, or a probe that measures neither a loss nor an accuracy.
@@ -135,22 +131,11 @@ class BarrierStudy(Displayed):
         for name, condition in self.conditions.items():
             barrier, gap = condition.barrier, condition.gap
             ends = condition.curve[condition.quantity].set_index("alpha")["value"]
-            rows[name] = {
-                "barrier": barrier.value,
-                "barrier_low": barrier.low,
-                "barrier_high": barrier.high,
-                "at_alpha": barrier.alpha,
-                "gap": gap.value,
-                "gap_low": gap.low,
-                "gap_high": gap.high,
-                "unit": barrier.unit,
-                "minus": ends[0.0],
-                "plus": ends[1.0],
-                "distance": condition.distance,
-                "relative": condition.relative,
-                "cosine": condition.cosine,
-                "line": condition.verdict,
-            }
+            row: dict[str, Any] = {"barrier": barrier.value, "barrier_low": barrier.low, "barrier_high": barrier.high}
+            row |= {"at_alpha": barrier.alpha, "gap": gap.value, "gap_low": gap.low, "gap_high": gap.high}
+            row |= {"unit": barrier.unit, "minus": ends[0.0], "plus": ends[1.0]}
+            row |= {key: getattr(condition, key) for key in ("distance", "relative", "cosine")}
+            rows[name] = row | {"line": condition.verdict}
         frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("condition")
         return _as_text(frame) if text else frame
 

@@ -75,10 +75,7 @@ class Cache:
         record = {
             "key": key,
             "measures": {
-                name: {
-                    "values": m.values.tolist(),
-                    "weights": m.weights.tolist(),
-                }
+                name: {"values": m.values.tolist(), "weights": m.weights.tolist()}
                 | {key: getattr(m, key) for key in WORDS}
                 for name, m in measures.items()
             },

@@ -58,13 +58,8 @@ def inference_cost(points: Mapping[str, tuple[BasePath, float]], spec: Continuat
     rows = {}
     for name, (path, _) in points.items():
         ratios = [mine / its for mine, its in zip(seconds[name], first, strict=True)]
-        rows[name] = {
-            "tokens/s": 1 / statistics.median(seconds[name]),
-            "time a token": statistics.median(ratios),
-            "from": min(ratios),
-            "to": max(ratios),
-            "weights": held(path.model) / 2**20,
-        }
+        times = {"time a token": statistics.median(ratios), "from": min(ratios), "to": max(ratios)}
+        rows[name] = {"tokens/s": 1 / statistics.median(seconds[name]), **times, "weights": held(path.model) / 2**20}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     return frame.assign(**{"weights held": frame["weights"] / frame["weights"].iloc[0]})
 

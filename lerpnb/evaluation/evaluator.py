@@ -81,11 +81,9 @@ class Evaluator:
             new = [a for a in alphas if self._stored_texts(spec, a) is None]
             if not new:
                 continue
-            pays, why = (
-                (batched, "one alpha at a time: batched=False.")
-                if batched is False
-                else prefer_batched(self.path, spec, len(new))
-            )
+            pays, why = False, "one alpha at a time: batched=False."
+            if batched is not False:
+                pays, why = prefer_batched(self.path, spec, len(new))
             if not pays and not batched:
                 self._say(why)
                 continue
@@ -94,16 +92,14 @@ class Evaluator:
             groups = [new[i : i + each] for i in range(0, len(new), each)]
             self._say(why if pays else f"all {len(new)} alphas in one pass: batched=True.")
             for group in track(groups, label="texts"):
-                for alpha, samples in sample_batched(
-                    self._batched_line, self.path.tokenizer, group, spec, self._batch_size
-                ).items():
+                texts = sample_batched(self._batched_line, self.path.tokenizer, group, spec, self._batch_size)
+                for alpha, samples in texts.items():
                     self._keep_texts(spec, alpha, samples)
 
     def finished(self, alphas: Iterable[float]) -> dict[float, Point]:
         """The points at those of the alphas where the store has all that the probes measure."""
-        return {
-            alpha: self.point(alpha) for alpha in alphas if all(self._stored(probe, alpha) for probe in self.probes)
-        }
+        stored = [alpha for alpha in alphas if all(self._stored(probe, alpha) for probe in self.probes)]
+        return {alpha: self.point(alpha) for alpha in stored}
 
     def point(self, alpha: float) -> Point:
         """All probes at one alpha, from the store where it has them; none of texts where no text can be sampled."""
@@ -233,8 +229,7 @@ class Evaluator:
                     where = f"{self.path.coordinate} {show(self.path.start)}"
                     raise ProbeError(
                         f"evaluate(probes): {name!r} does not repeat: at {where} it is {first[name].value()!r}, "
-                        f"then {other!r}.\n"
-                        "Fix its seed, or pass check=False to measure its noise."
+                        f"then {other!r}.\nFix its seed, or pass check=False to measure its noise."
                     )
 
     def _once(self, probe: Any) -> dict[str, Measurement]:

@@ -5,17 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 
 from lerpnb.errors import AlphaError, ProbeError
-from lerpnb.evaluation.adaptive import Adaptive, AdaptiveSampler1D
-from lerpnb.evaluation.adaptive_2d import AdaptiveSampler2D
+from lerpnb.evaluation.adaptive import Adaptive, Sampler
 from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.evaluator import Evaluator, Point
-from lerpnb.paths.base import BasePath
+from lerpnb.paths.base import BasePath, ScalarPath
 from lerpnb.probes.base import as_probe, prepared
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import Quantity
@@ -25,20 +24,49 @@ from lerpnb.utils.coordinates import alpha_grid
 from lerpnb.utils.progress import track
 from lerpnb.utils.text import listed
 
-Sampler = AdaptiveSampler1D | AdaptiveSampler2D
+Points = Sequence[Any] | None
+Store = Cache | str | Path | bool | None
 
 
+@overload
 def evaluate(
-    path: BasePath,
-    points: Sequence[Any] | None = None,
+    path: ScalarPath,
+    points: Points = None,
     probes: Sequence[Any] = (),
     *,
     adaptive: Adaptive | None = None,
     batched: bool | None = None,
-    store: Cache | str | Path | None | bool = True,
+    store: Store = True,
     fresh: bool = False,
     check: bool = True,
-) -> Any:
+) -> Curve: ...
+
+
+@overload
+def evaluate(
+    path: BasePath,
+    points: Points = None,
+    probes: Sequence[Any] = (),
+    *,
+    adaptive: Adaptive | None = None,
+    batched: bool | None = None,
+    store: Store = True,
+    fresh: bool = False,
+    check: bool = True,
+) -> Curve | Surface: ...
+
+
+def evaluate(
+    path: BasePath,
+    points: Points = None,
+    probes: Sequence[Any] = (),
+    *,
+    adaptive: Adaptive | None = None,
+    batched: bool | None = None,
+    store: Store = True,
+    fresh: bool = False,
+    check: bool = True,
+) -> Curve | Surface:
     """Measure probes at points of a path.
 
     Every point is mixed from all checkpoints, measured and stored at once, so that an evaluation that dies resumes, and
@@ -118,12 +146,9 @@ def evaluate(
         provenance["placement"] = _placement(sampler, watched(done), len(done))
     fill_gaps(done)
     measures = {point: measured for point, (measured, _) in done.items()}
-    texts = [
-        frame.assign(**dict(zip(path.axes, (point,) if one else point, strict=True)))
-        for point, (_, frame) in done.items()
-        if frame is not None
-    ]
-    samples = pd.concat(texts, ignore_index=True) if texts else None
+    texts = {(point,) if one else point: frame for point, (_, frame) in done.items() if frame is not None}
+    placed = [frame.assign(**dict(zip(path.axes, at, strict=True))) for at, frame in texts.items()]
+    samples = pd.concat(placed, ignore_index=True) if placed else None
     if one:
         return Curve.from_measures(measures, samples, provenance)
     return Surface.from_measures(measures, samples, provenance, path.axes)
@@ -202,11 +227,11 @@ def ready(probes: Sequence[Any], path: BasePath) -> list:
     return [prepared(probe, path) for probe in probes]
 
 
-def as_cache(store: Cache | str | Path | None | bool) -> Cache | None:
-    if store is True:
-        return Cache()
-    if store is None or store is False or isinstance(store, Cache):
-        return store if isinstance(store, Cache) else None
+def as_cache(store: Store) -> Cache | None:
+    if isinstance(store, Cache):
+        return store
+    if store is None or isinstance(store, bool):
+        return Cache() if store else None
     if isinstance(store, (str, Path)):
         return Cache(store)
     raise ProbeError(

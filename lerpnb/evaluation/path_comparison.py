@@ -10,7 +10,6 @@ from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.distance import WeightDistance
 from lerpnb.results.comparisons import PathComparison
-from lerpnb.results.curve import Curve
 
 EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -70,7 +69,7 @@ def compare_paths(
     for name, path in paths.items():
         if isinstance(path, BasePath):
             base = _check(name, path, grids[name], base)
-    curves: dict[str, Curve] = {}
+    curves: dict[str, Any] = {}
     recipes: dict[str, dict[float, str]] = {}
     for name, path in paths.items():
         path = path if isinstance(path, BasePath) else path()

@@ -79,7 +79,8 @@ class BatchedLine:
             raise ProbeError(f"BatchedLine(line): {reason}\nline.at(alpha) serves every model, one alpha at a time.")
         self.line, self.dtype = line, dtype or DTYPES[line.dtype]
         self.batch = Batch(line.device, self.dtype)
-        memo = {id(tensor): self._weight(name, tensor) for name, tensor in _named(line.model)}
+        named = [*line.model.named_parameters(), *line.model.named_buffers()]
+        memo = {id(tensor): self._weight(name, tensor) for name, tensor in named}
         self.model = copy.deepcopy(line.model, memo)
 
     @property
@@ -113,10 +114,10 @@ class BatchedLine:
 
 
 def unsupported_reason(line: Line) -> str | None:
-    """Why a `BatchedLine` cannot serve this line, in words; None where it can. Checked once a line, in short passes.
+    """Why a `BatchedLine` cannot serve this line, in words; None where it can. Checked once a line; moves `line.model`.
 
     The batched line is compared with the live model at two alphas beyond the ends, on a few tokens and a cached step.
-    This finds an operation that a weight does not support, and a parameter that is bypassed. Moves `line.model`.
+    This finds an operation that a weight does not support, and a parameter that is bypassed.
     """
     if line not in _checked:
         _checked[line] = _check(line)
@@ -137,19 +138,8 @@ def prefer_batched(line: BasePath, spec: Continuations, alphas: int) -> tuple[bo
     waits for arithmetic, of which dense ends need twice as much. Nothing is timed, so the answer is always the same on
     the same kind of device.
 
-    Args:
-        line: any path; only a `Line` can be batched.
-        spec: the prompts and the sampling.
-        alphas: how many.
-
     Returns:
         Whether to batch, and the reason.
-
-    Example:
-        ```python
-        batch, reason = prefer_batched(line, spec, len(alphas))
-        texts = sample_batched(BatchedLine(line), line.tokenizer, alphas, spec) if batch else ...
-        ```
     """
     if not isinstance(line, Line):
         return False, f"one point at a time: only a Line can be batched, and this is a {type(line).__name__}."
@@ -181,9 +171,8 @@ def _check(line: Line) -> str | None:
         return "its live model is spread by a device_map."
     devices = {weight.device.type for end in (line.minus, line.plus) for weight in end.weights.values()}
     if elsewhere := devices - {line.device.type}:
-        return (
-            f"its ends lie on {elsewhere.pop()}, and the live model on {line.device.type}: each pass would move them."
-        )
+        where = f"its ends lie on {elsewhere.pop()}, and the live model on {line.device.type}"
+        return f"{where}: each pass would move them."
     vocabulary = model.get_input_embeddings().weight.shape[0]
     ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 5]], device=line.device) * (vocabulary // 8)
     try:
@@ -208,7 +197,3 @@ def _few_logits(model: nn.Module, ids: Tensor) -> Tensor:
     start = model(input_ids=ids[:, :3], use_cache=True)
     step = model(input_ids=ids[:, 3:], past_key_values=start.past_key_values, use_cache=True)
     return torch.cat([start.logits, step.logits], 1)
-
-
-def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*model.named_parameters(), *model.named_buffers()]

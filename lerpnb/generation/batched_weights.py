@@ -18,11 +18,7 @@ class UnsupportedOperation(ProbeError, AttributeError, TypeError):
 
 
 class Batch:
-    """The alphas of a batch's rows, and how they are broadcast with what a model computes.
-
-    A leading dimension that is a multiple of the number of rows (some models flatten batch and sequence) is row-major;
-    one of length 1 (positions) serves all rows.
-    """
+    """The alphas of a batch's rows, and how they are broadcast with what a model computes; see `BatchedLine`."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32):
         self.device, self.dtype = device, dtype
@@ -32,7 +28,7 @@ class Batch:
 
     @property
     def alphas(self) -> Tensor:
-        """(rows,) float32, without unit. Set it before a pass; between decode steps it may shrink or be permuted."""
+        """See `BatchedLine.alphas`."""
         return self._alphas
 
     @alphas.setter
@@ -93,9 +89,7 @@ class Weight:
         handler = HANDLERS.get(func)
         if handler is None:
             name = next(x.name for x in (*args, *(kwargs or {}).values()) if isinstance(x, Weight))
-            raise UnsupportedOperation(
-                f"{name}: {getattr(func, '__name__', func)}() cannot be computed with an alpha per row."
-            )
+            raise UnsupportedOperation(f"{name}: {_name(func)}() cannot be computed with an alpha per row.")
         return handler(func, *args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
@@ -118,10 +112,7 @@ class Weight:
 
 
 class Matrix(Weight):
-    """A weight that is only ever multiplied with: never mixed, its products are.
-
-    The ends are kept as one or two dense tensors and at most one pair of factors,
-    bases + left @ (the row's shares * right), which have both ends' ranks side by side.
+    """A weight that is only ever multiplied with: bases + left @ (the row's shares * right), both ends side by side.
 
     Example:
         >>> batch = Batch(torch.device("cpu"))
@@ -215,23 +206,10 @@ class Vector(Weight):
     def type_as(self, other: Tensor) -> "Vector":
         return self.to(other.dtype)
 
-    def __add__(self, other: Any) -> Any:
-        return _elementwise(torch.add, self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return _elementwise(torch.add, other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return _elementwise(torch.sub, self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _elementwise(torch.rsub, self, other)
-
-    def __mul__(self, other: Any) -> Any:
-        return _elementwise(torch.mul, self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return _elementwise(torch.mul, other, self)
+    __add__ = __radd__ = lambda self, other: _elementwise(torch.add, self, other)
+    __mul__ = __rmul__ = lambda self, other: _elementwise(torch.mul, self, other)
+    __sub__ = lambda self, other: _elementwise(torch.sub, self, other)  # noqa: E731
+    __rsub__ = lambda self, other: _elementwise(torch.rsub, self, other)  # noqa: E731
 
 
 def _linear(func: Callable, x: Tensor, weight: Any, bias: Any = None) -> Tensor:
@@ -246,9 +224,8 @@ def _addmm(func: Callable, bias: Any, x: Tensor, weight: Any) -> Tensor:
 
 def _matmul(func: Callable, x: Tensor, weight: Matrix) -> Tensor:
     if not isinstance(weight, Matrix) or not isinstance(x, Tensor):
-        raise UnsupportedOperation(
-            f"{(x if isinstance(x, Weight) else weight).name}: a product of this kind cannot be computed."
-        )
+        name = (x if isinstance(x, Weight) else weight).name
+        raise UnsupportedOperation(f"{name}: a product of this kind cannot be computed.")
     return weight.matmul(x)
 
 
@@ -258,15 +235,11 @@ def _plus(y: Tensor, bias: Any) -> Tensor:
 
 def _embedding(func: Callable, ids: Tensor, weight: Matrix, padding_idx: int | None = None, **options: Any) -> Tensor:
     if options.get("max_norm") is not None:
-        raise UnsupportedOperation(
-            f"{weight.name}: an embedding with max_norm cannot be computed with an alpha per row."
-        )
+        raise UnsupportedOperation(f"{weight.name}: max_norm cannot be computed with an alpha per row.")
     return weight.embedding(ids)
 
 
-def _norm(
-    func: Callable, x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float | None = None
-) -> Tensor:
+def _norm(func: Callable, x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: Any = None) -> Tensor:
     x = next(w for w in (weight, bias) if isinstance(w, Vector)).batch.expand_rows(x)
     y = func(x, shape, eps=eps)
     if weight is not None:
@@ -299,6 +272,10 @@ HANDLERS: Mapping[Callable, Callable] = {
         for name in names.split()
     },
 }
+
+
+def _name(func: Callable) -> str:
+    return getattr(func, "__name__", str(func))
 
 
 def _factors(end: Tensor | LowRank) -> tuple[Tensor, Tensor]:

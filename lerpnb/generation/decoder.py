@@ -14,7 +14,7 @@ from lerpnb.checkpoints.limits import check_ids
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
 from lerpnb.generation.batched_line import BatchedLine
-from lerpnb.generation.cached_pass import cached_pass, check_cache
+from lerpnb.generation.cached_pass import cached_pass, has_cache
 from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.generation.continuations import Continuations, context_ids
 from lerpnb.generation.noise import draw_tokens, noise_key
@@ -43,15 +43,6 @@ class Decoder:
 
     Raises:
         ProbeError: as `sample` says.
-
-    Example:
-        ```python
-        decoder = Decoder(BatchedLine(line), line.tokenizer, Continuations([prompt], n_samples=1), alphas)
-        for _ in decoder:  # a decoding step of all alphas
-            show({alpha: decoder.frame(alpha)["continuation"][0] for alpha in alphas})
-            if new_prompt():
-                break
-        ```
     """
 
     def __init__(
@@ -66,8 +57,8 @@ class Decoder:
         self.model: Any = model.model if isinstance(model, BatchedLine) else model
         self.tokenizer, self.spec, self.alphas = tokenizer, spec, tuple(alphas)
         self._encoded = [context_ids(tokenizer, prompt) for prompt in spec.prompts]
-        if not isinstance(model, BatchedLine):
-            refuse_not_causal(model, "sample()")
+        live = model.line.model if isinstance(model, BatchedLine) else model
+        refuse_not_causal(live, "sample()")
         _check_prompts(self.model, self._encoded, spec)
         self._stop_tokens = _stop_tokens(self.model, tokenizer)
         self._batch_size = batch_size or ExecutableBatchSize("texts")
@@ -77,7 +68,7 @@ class Decoder:
         self.unusable: set[float | None] = set()
         self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # an ensemble cut its own nucleus
         self._arguments = inspect.signature(self.model.forward).parameters
-        check_cache(model.line.model if isinstance(model, BatchedLine) else model)
+        self._has_cache = has_cache(live)
 
     def __iter__(self) -> Iterator[None]:
         waiting = sorted(self.tokens, key=lambda slot: len(self._encoded[slot[1]]))
@@ -119,8 +110,7 @@ class Decoder:
         """Write a batch of continuations to their ends, a token a step.
 
         Nothing is padded: all rows begin with as many tokens as the shortest prompt has, and a longer one is fed its
-        own next tokens until it ends. So every architecture sees plain positions and needs no mask. A prompt is read
-        once an alpha, for all its draws.
+        own next tokens until it ends, so no architecture needs a mask. A prompt is read once an alpha, for all draws.
         """
         spec, device = self.spec, self.model.device
         pairs = list(dict.fromkeys((alpha, i) for alpha, i, _ in slots))
@@ -171,7 +161,8 @@ class Decoder:
         if self.batched is not None and alphas is not None:
             self.batched.alphas = alphas  # anew each time: another decoder may have had its turn
             options = {"logits_to_keep": 1} if "logits_to_keep" in self._arguments else {}
-        return cached_pass(self.model, torch.tensor(ids, device=self.model.device), start, cache, **options)
+        tokens = torch.tensor(ids, device=self.model.device)
+        return cached_pass(self.model, tokens, start, cache, has_cache=self._has_cache, **options)
 
     def _draw(
         self, logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, alphas: list[float | None]

@@ -30,7 +30,7 @@ def sample(
         A row a continuation: prompt_id, draw, prompt, continuation (special tokens left out), n_tokens.
 
     Raises:
-        ProbeError: a prompt without tokens or beyond the model's positions, a model without a key-value cache.
+        ProbeError: a prompt without tokens or beyond the model's positions, a model that reads in both directions.
         NotFiniteError: the model gives NaN or infinite logits.
 
     Example:

@@ -11,14 +11,7 @@ import torch
 from torch import nn
 
 from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
-from lerpnb.checkpoints.devices import (
-    DeviceOptions,
-    checked_options,
-    pick_device,
-    pick_dtype,
-    spread,
-    writable_tensors,
-)
+from lerpnb.checkpoints.devices import DeviceOptions, checked_options, pick_device, pick_dtype, spread, writable_tensors
 from lerpnb.checkpoints.identity import UnstorableError, identity_of
 from lerpnb.checkpoints.loading import load_checkpoints
 from lerpnb.checkpoints.lora import base_of
@@ -168,13 +161,7 @@ class BasePath:
         mixer.put(self.coefficients(point))
 
     def save(
-        self,
-        point: Any,
-        to: str | Path,
-        *,
-        dtype: str | None = None,
-        overwrite: bool = False,
-        as_adapter: bool = False,
+        self, point: Any, to: str | Path, *, dtype: str | None = None, overwrite: bool = False, as_adapter: bool = False
     ) -> Path:
         """Write theta(point) as an ordinary Hugging Face folder: no inference overhead.
 

@@ -40,7 +40,6 @@ def random_direction(
         >>> checkpoint = Checkpoint.from_model(tiny_llama())
         >>> one = random_direction(checkpoint, seed=1)
         >>> two = random_direction(checkpoint, seed=2, orthogonal_to=[one])
-        >>> from lerpnb.checkpoints.vectors import cosine
         >>> abs(cosine(one, two)) < 1e-6
         True
         >>> name = "model.layers.0.mlp.up_proj.weight"

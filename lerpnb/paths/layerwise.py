@@ -75,9 +75,7 @@ class LayerwiseLine(ScalarPath):
                 f"It has: {', '.join(dict.fromkeys(kind for _, kind in places.values()))}."
             )
         numbers = sorted({int(layer) for layer, _ in places.values() if layer.isdigit()})
-        where = {"in": 0.0, "out": 1.0} | {
-            str(n): i / (len(numbers) - 1) if len(numbers) > 1 else 0.0 for i, n in enumerate(numbers)
-        }
+        where = {"in": 0.0, "out": 1.0} | {str(n): i / max(1, len(numbers) - 1) for i, n in enumerate(numbers)}
         anchors = np.linspace(0, 1, len(self.depth)) if len(self.depth) > 1 else [0.0]
         return {
             name: self._of_kind(kind) * float(np.interp(where[layer], anchors, self.depth))
@@ -86,9 +84,7 @@ class LayerwiseLine(ScalarPath):
 
     def _of_kind(self, kind: str) -> float:
         """The share of a kind: its own before its family's ("attention q" before "attention")."""
-        if not self.kinds:
-            return 1.0
-        return self.kinds.get(kind, self.kinds.get(kind.split()[0], 0.0))
+        return self.kinds.get(kind, self.kinds.get(kind.split()[0], 0.0)) if self.kinds else 1.0
 
     def coefficients(self, point: float) -> Callable[[str], tuple[float, float]]:
         """From a tensor's name to what minus and plus are multiplied by there: (1 - a_t, a_t)."""

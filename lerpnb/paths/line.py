@@ -42,11 +42,7 @@ class Line(ScalarPath):
     kind, coordinate, landmarks = "line", "alpha", ((0.0, "minus"), (1.0, "plus"))
 
     def __init__(
-        self,
-        minus: ModelSource,
-        plus: ModelSource,
-        base: ModelSource | None = None,
-        **options: Unpack[DeviceOptions],
+        self, minus: ModelSource, plus: ModelSource, base: ModelSource | None = None, **options: Unpack[DeviceOptions]
     ):
         super().__init__({"minus": minus, "plus": plus}, base, **options)
 

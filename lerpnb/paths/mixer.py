@@ -19,12 +19,12 @@ class Mixer:
     """Puts theta = sum_i c_i theta_i into one live model, in place, tensor by tensor, computed from all ends each time.
 
     Two coefficients that add up to 1 are a `torch.lerp` in float32, exact to rounding; ends in 16 bits are widened on
-    their way, block by block. Low-rank ends add one product
-    of all their factors to their bases' sum: theta = sum_i c_i base_i + [c_1 s_1 up_1, ...] @ [down_1; ...]. A single 1
-    among zeros is a copy, so the ends are met bit for bit (lerp would turn -0.0 into +0.0). A live model of another
-    dtype, or on another device than the ends, gets each tensor through a float32 scratch tensor beside the ends, and is
-    rounded to once. A tensor that all ends share is put once, and again where another hand wrote to it (except by
-    `.data`, which autograd does not count). No memory is taken a point.
+    their way, block by block. Low-rank ends add one product of all their factors to their bases' sum:
+    theta = sum_i c_i base_i + [c_1 s_1 up_1, ...] @ [down_1; ...]. A single 1 among zeros is a copy, so the ends are
+    met bit for bit (lerp would turn -0.0 into +0.0). A live model of another dtype, or on another device than the ends,
+    gets each tensor through a float32 scratch tensor beside the ends, and is rounded to once. A tensor that all ends
+    share is put once, and again where another hand wrote to it (except by `.data`, which autograd does not count). No
+    memory is taken a point.
 
     Args:
         model: the live model; its parameters and float buffers are overwritten. Tied ones are one tensor.
@@ -46,10 +46,8 @@ class Mixer:
         live = writable_tensors(model)
         absent = sorted(name for name in live if any(name not in end for end in ends))
         if absent:
-            raise MismatchError(
-                f"Mixer(model, ends): {len(absent)} of {len(live)} tensors are missing at an end: "
-                f"{', '.join(absent[:3])}."
-            )
+            of = f"{len(absent)} of {len(live)} tensors are missing at an end"
+            raise MismatchError(f"Mixer(model, ends): {of}: {', '.join(absent[:3])}.")
         scratch = _Scratch()
         rows = [
             _Row(name, part, of_ends, scratch)

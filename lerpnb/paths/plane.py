@@ -55,13 +55,7 @@ class Plane(BasePath):
     kind, coordinate, start = "plane", "point", (0.0, 0.0)
     axes = ("x", "y")
 
-    def __init__(
-        self,
-        base: ModelSource,
-        minus: ModelSource,
-        plus: ModelSource,
-        **options: Unpack[DeviceOptions],
-    ):
+    def __init__(self, base: ModelSource, minus: ModelSource, plus: ModelSource, **options: Unpack[DeviceOptions]):
         base = Checkpoint.from_model(base) if isinstance(base, nn.Module) else base
         checkpoints = {"minus": minus, "plus": plus, "base": base}
         super().__init__(checkpoints, base, **options)

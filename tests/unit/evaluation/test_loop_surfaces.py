@@ -138,16 +138,8 @@ def test_a_probe_that_does_not_repeat_is_refused(plane):
             AlphaError,
             "evaluate(points): (0, 1) is given twice.\nGive each point once.",
         ),
-        (
-            dict(points=[0.5]),
-            AlphaError,
-            "evaluate(points): 0.5 is no point. Pass two numbers, such as (0.5, 0.0).",
-        ),
-        (
-            dict(probes=[]),
-            ProbeError,
-            "evaluate(probes): no probes.\nPass one or more, such as ln.Loss(corpus).",
-        ),
+        (dict(points=[0.5]), AlphaError, "evaluate(points): 0.5 is no point. Pass two numbers, such as (0.5, 0.0)."),
+        (dict(probes=[]), ProbeError, "evaluate(probes): no probes.\nPass one or more, such as ln.Loss(corpus)."),
     ],
 )
 def test_what_cannot_be_measured_is_said(plane, arguments, kind, said):

@@ -217,10 +217,7 @@ def test_a_weight_of_ones_own_is_mixed(tiny):
     [
         (lambda x, w: x * torch.cumsum(w, 0), "\n  scale: cumsum() cannot be computed with an alpha per row."),
         (lambda x, w: x * w.data, "\n  scale: its .data is not available with an alpha per row."),
-        (
-            lambda x, w: x * w if isinstance(w, torch.Tensor) else x,
-            " has weights that it was not seen to use: scale.",
-        ),
+        (lambda x, w: x * w if isinstance(w, torch.Tensor) else x, " has weights that it was not seen to use: scale."),
     ],
 )
 def test_a_model_that_is_not_supported_is_refused_beforehand(tiny, how, reason):

@@ -1,4 +1,4 @@
-"""Cached passes: models that keep a state are sampled as `generate` does it, or refused before any text is written."""
+"""Cached passes: models that keep a state, and models without a cache, are sampled as `generate` does it."""
 
 import pytest
 import torch
@@ -6,10 +6,11 @@ import transformers
 from transformers import LlamaForCausalLM
 
 from lerpnb.errors import ProbeError
-from lerpnb.generation.cached_pass import check_cache
+from lerpnb.generation.cached_pass import has_cache
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.decoder import Decoder
 from lerpnb.generation.sampling import sample
+from lerpnb.merging import ProbabilityEnsemble
 
 SIZES = dict(vocab_size=100, hidden_size=32, num_hidden_layers=4, pad_token_id=0, eos_token_id=1)
 HEADS = dict(intermediate_size=48, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128)
@@ -29,9 +30,7 @@ def network(tiny, kind: str) -> torch.nn.Module:
     return tiny.moved(getattr(transformers, f"{kind}ForCausalLM")(config), 3, 0.3).eval()
 
 
-@pytest.mark.parametrize("kind", ["Bamba", "FalconH1"])
-def test_greedy_texts_of_hybrid_models_are_those_of_generate(tiny, kind):
-    model, words = network(tiny, kind), tiny.tokenizer()
+def assert_texts_are_those_of_generate(model, words):
     texts = sample(model, words, Continuations(PROMPTS, n_samples=1, max_new_tokens=8, temperature=0))
     for row in texts.itertuples():
         ids = torch.tensor([words(row.prompt)["input_ids"]])
@@ -39,33 +38,43 @@ def test_greedy_texts_of_hybrid_models_are_those_of_generate(tiny, kind):
         assert row.prompt + row.continuation == words.decode(whole[0], skip_special_tokens=True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("MiniMax", "sample(): the cache of MiniMaxForCausalLM cannot be reordered."),
-        ("Mamba", "sample(): MambaForCausalLM keeps no key-value cache."),
-        ("RecurrentGemma", "sample(): RecurrentGemmaForCausalLM keeps no key-value cache."),
-    ],
-)
-def test_a_state_that_cannot_be_reordered_is_refused_before_any_text(tiny, kind, reason):
-    with pytest.raises(ProbeError) as error:
-        Decoder(network(tiny, kind), tiny.tokenizer(), Continuations(PROMPTS))
-    assert str(error.value).startswith(reason) and str(error.value).endswith("\nIts texts cannot be sampled here.")
+@pytest.mark.parametrize("kind", ["Bamba", "FalconH1", "Mamba"])
+def test_greedy_texts_of_models_with_a_state_are_those_of_generate(tiny, kind):
+    model = network(tiny, kind)
+    assert has_cache(model)
+    assert_texts_are_those_of_generate(model, tiny.tokenizer())
+
+
+@pytest.mark.parametrize("kind", ["MiniMax", "RecurrentGemma"])
+def test_where_the_cache_cannot_be_continued_each_token_reads_the_whole_text(tiny, kind):
+    model = network(tiny, kind)
+    with pytest.warns(UserWarning, match=rf"^sample\(\): {kind}ForCausalLM cannot go on from its cache, so"):
+        assert_texts_are_those_of_generate(model, tiny.tokenizer())
+
+
+def test_an_ensemble_of_such_models_is_refused_before_any_text(tiny):
+    ends = [network(tiny, "MiniMax") for _ in range(2)]
+    ensemble = ProbabilityEnsemble(*ends, device="cpu").at(0.5)
+    with pytest.raises(ProbeError, match=r"^sample\(\): .* cannot go on from its cache.\n(.|\n)*be sampled here.$"):
+        Decoder(ensemble, tiny.tokenizer(), Continuations(PROMPTS))
+
+
+def test_a_model_that_sees_later_tokens_is_refused_before_any_text(tiny):
+    with pytest.raises(ProbeError, match=r"^sample\(\): BertLMHeadModel is no causal language model.\nIt reads"):
+        Decoder(tiny.network("bert"), tiny.tokenizer(), Continuations(PROMPTS))
 
 
 class Forgetful(LlamaForCausalLM):
     """A Llama that ignores what its cache holds."""
 
     def forward(self, input_ids, past_key_values=None, **options):
-        output = super().forward(input_ids, **{**options, "position_ids": None})
-        return output
+        return super().forward(input_ids, **{**options, "position_ids": None})
 
 
-def test_a_cache_that_is_not_continued_is_refused(tiny):
-    model = Forgetful(tiny.llama().config).eval()
-    tiny_moved = tiny.moved(model, 3, 0.3)
-    with pytest.raises(ProbeError, match=r"^sample\(\): Forgetful continues from its cache with logits that are "):
-        check_cache(tiny_moved)
+def test_a_cache_that_is_not_continued_is_not_used(tiny):
+    model = tiny.moved(Forgetful(tiny.llama().config).eval(), 3, 0.3)
+    with pytest.warns(UserWarning, match=r"Forgetful cannot go on from its cache, .* \(its logits are .* off"):
+        assert not has_cache(model)
 
 
 def test_the_check_is_made_once_a_model_and_weights_without_numbers_conclude_nothing(tiny):
@@ -74,9 +83,9 @@ def test_the_check_is_made_once_a_model_and_weights_without_numbers_conclude_not
     kept = model.lm_head.weight.detach().clone()
     with torch.no_grad():
         model.lm_head.weight.fill_(torch.nan)
-    check_cache(model)
+    has_cache(model)
     with torch.no_grad():
         model.lm_head.weight.copy_(kept)
     for passes in (6, 6):
-        check_cache(model)
+        assert has_cache(model)
         assert len(calls) == passes

@@ -53,10 +53,7 @@ def test_a_lattice_holds_every_share_once(simplex):
         ((0.5, 0.5), "Simplex.at(weights): got 2 numbers, expected 3, in this order: sad, glad, plain."),
         (0.5, "Simplex.at(weights): got 0.5, expected 3, in this order: sad, glad, plain."),
         ("abc", "Simplex.at(weights): got 'abc', expected 3, in this order: sad, glad, plain."),
-        (
-            (1.0, float("nan"), 0.0),
-            "Simplex.at(weights): nan is not a finite number. Pass one, such as 0.5.",
-        ),
+        ((1.0, float("nan"), 0.0), "Simplex.at(weights): nan is not a finite number. Pass one, such as 0.5."),
     ],
 )
 def test_what_is_no_point_of_it_is_refused(simplex, weights, said):
