@@ -110,14 +110,13 @@ def measured(row, unit: str) -> str:
 def described(surface: Surface, quantity: str) -> str:
     """The figure in words, for who cannot see it."""
     rows = surface[quantity]
-    finite = rows[np.isfinite(rows["value"])]
+    finite = rows["value"][np.isfinite(rows["value"])]
     parts = [f"{quantity} over a plane, from {len(rows)} measured points"]
     for name, (x, y) in surface.marks.items():
         at = rows[(rows["x"] == x) & (rows["y"] == y)]
         if len(at):
             parts.append(f"{number(at['value'].iloc[0])} at {name}")
-    if len(finite):
-        low, high = finite.loc[finite["value"].idxmin()], finite.loc[finite["value"].idxmax()]
-        for word, row in (("lowest", low), ("highest", high)):
-            parts.append(f"{word} {number(row['value'])} at ({number(row['x'])}, {number(row['y'])})")
+    for word, place in (("lowest", finite.idxmin()), ("highest", finite.idxmax())) if len(finite) else ():
+        row = rows.loc[place]
+        parts.append(f"{word} {number(row['value'])} at ({number(row['x'])}, {number(row['y'])})")
     return "; ".join(parts) + "."

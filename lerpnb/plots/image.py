@@ -84,16 +84,14 @@ def draw(figures: list[dict], width: int, scale: float = 1.0, kind: str = "png")
         with suppress(Exception):  # a browser fails in many ways
             asyncio.run(asyncio.wait_for(draw_all(), PATIENCE))
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    (thread := threading.Thread(target=work, daemon=True)).start()
     thread.join(PATIENCE + 10)
     return list(images)
 
 
 def _on_white(figure: dict) -> dict:
     """The figure on white paper, its text darker than on a page that may be dark."""
-    layout: dict[str, Any] = dict(figure.get("layout") or {})
-    layout |= {"paper_bgcolor": "white", "plot_bgcolor": "white"}
+    layout: dict[str, Any] = (figure.get("layout") or {}) | {"paper_bgcolor": "white", "plot_bgcolor": "white"}
     fonts = [layout.get("font") or {}, ((layout.get("template") or {}).get("layout") or {}).get("font") or {}]
     if TEXT in [font.get("color") for font in fonts]:
         layout["font"] = {**fonts[0], "color": "#333333"}

@@ -42,7 +42,7 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
         >>> [trace.name for trace in fig.data if trace.yaxis == "y2"]
         ['one gets worse', 'one gets better']
     """
-    quantity = _chosen(curve) if quantity is None else quantity
+    quantity = quantity or _chosen(curve)
     unit, rows = curve.unit(quantity), curve.frame[curve.frame["quantity"] == quantity]
     values = np.stack(list(rows["item_values"]))  # (alphas, items)
     weights = np.stack(list(rows["item_weights"]))
@@ -50,13 +50,14 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
         values = np.exp(values)
     values = np.where(weights > 0, values, np.nan)
     names = _names(curve, quantity, rows["items"].iloc[0], values.shape[1], texts)
-    if values.shape[1] < 2:
-        raise CurveError(f"plot_items(curve, {quantity!r}): one item. A distribution needs two or more.")
     alphas = rows["alpha"].to_numpy()
-    if len(alphas) < 2:
-        raise CurveError(f"plot_items(curve, {quantity!r}): one alpha. A change needs two or more.")
-    if not np.isfinite(values).any():
-        raise CurveError(f"plot_items(curve, {quantity!r}): no finite value to draw.")
+    for bad, fault in (
+        (values.shape[1] < 2, "one item. A distribution needs two or more."),
+        (len(alphas) < 2, "one alpha. A change needs two or more."),
+        (not np.isfinite(values).any(), "no finite value to draw."),
+    ):
+        if bad:
+            raise CurveError(f"plot_items(curve, {quantity!r}): {fault}")
     start, stop = theme.ends(alphas)
     change = values - values[start]
     rise = change[stop]
@@ -100,12 +101,8 @@ def _names(curve: Curve, quantity: str, items: str, n: int, texts: Sequence[str]
             f"plot_items(texts): {len(known)} texts against {n} items of {quantity!r}.\n"
             "Pass the probe's own texts, in their order."
         )
-    return [_folded(text) for text in known]
-
-
-def _folded(text: str) -> str:
-    """A text in lines short enough for a label that follows the mouse."""
-    return "<br>".join(map(theme.escape, textwrap.wrap(plain(text, LETTERS), 50)))
+    # In lines short enough for a label that follows the mouse.
+    return ["<br>".join(map(theme.escape, textwrap.wrap(plain(text, LETTERS), 50))) for text in known]
 
 
 def _add_bands(fig: Figure, alphas: np.ndarray, values: np.ndarray) -> None:

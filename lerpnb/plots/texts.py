@@ -22,7 +22,7 @@ CELL += f"overflow-wrap: anywhere; white-space: normal; border-bottom: 1px solid
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """A table of texts that shows itself as HTML, which wraps at any width and stays when a notebook is not trusted.
+    """A table of texts as HTML, which wraps at any width and stays when a notebook is not trusted.
 
     texts: rows prompts, columns alphas; strength: the same shape, NaN where none was measured; score: what it is.
     """
@@ -41,10 +41,9 @@ class Texts:
         if self.score:
             note += f" Number and color: {_safe(self.score)}, from orange at 0 to blue at 1."
         style = "border-collapse: collapse; font-size: 13px; line-height: 1.45; width: 100%"
-        table = (
-            f"<table style='{style}'><thead><tr><th style='{CELL}'>prompt</th>{head}</tr></thead><tbody>{rows}</tbody>"
-        )
-        return f"<div style='overflow-x: auto'>{table}</table><p style='font-size: 13px'>{note}</p></div>"
+        head = f"<thead><tr><th style='{CELL}'>prompt</th>{head}</tr></thead>"
+        table = f"<table style='{style}'>{head}<tbody>{rows}</tbody></table>"
+        return f"<div style='overflow-x: auto'>{table}<p style='font-size: 13px'>{note}</p></div>"
 
     def _row(self, i: int) -> str:
         cells, before = [], None
@@ -97,14 +96,11 @@ def plot_texts(curve: Curve, n: int = 5, alphas: Iterable[float] | None = None) 
 
 def _marked(words: list[str], before: list[str] | None) -> str:
     """The words, with those in bold that are not where they were before."""
-    if before is None:
-        return " ".join(map(_safe, words))
-    parts = []
+    parts, before = [], words if before is None else before
     for kind, _, _, start, stop in difflib.SequenceMatcher(None, before, words, autojunk=False).get_opcodes():
-        if start < stop:
-            some = " ".join(map(_safe, words[start:stop]))
-            parts.append(some if kind == "equal" else f"<b>{some}</b>")
-    return " ".join(parts)
+        some = " ".join(map(_safe, words[start:stop]))
+        parts.append(some if kind == "equal" or not some else f"<b>{some}</b>")
+    return " ".join(filter(None, parts))
 
 
 def _safe(text: str) -> str:

@@ -286,8 +286,8 @@ def test_saving_to_nowhere_is_refused(explorer):
         ({"top_p": 1.5}, "Continuations(top_p): got 1.5.\nIt takes more than 0 and at most 1."),
         (
             {"prompt": "a film " * 40},
-            "sample(): 200 tokens of 'a film a film a film a film a ' and 8 new ones, but the model has 128 "
-            "positions.\nShorten the prompt, or ask for fewer max_new_tokens.",
+            "sample(): 200 tokens and 8 new ones, but the model has 128 "
+            "positions.\nShorten the prompt 'a film a film a film a film a ', or ask for fewer max_new_tokens.",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -336,8 +336,8 @@ def test_an_error_in_the_work_is_sent_and_raised_where_one_waits(explorer, monke
         (
             {"prompt": "a film " * 50},
             ProbeError,
-            "sample(): 250 tokens of 'a film a film a film a film a ' and 40 new ones, but the model has 128 "
-            "positions.\nShorten the prompt, or ask for fewer max_new_tokens.",
+            "sample(): 250 tokens and 40 new ones, but the model has 128 "
+            "positions.\nShorten the prompt 'a film a film a film a film a ', or ask for fewer max_new_tokens.",
         ),
     ],
     ids=["nan", "inf", "one", "twice", "empty", "long"],
