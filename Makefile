@@ -48,6 +48,7 @@ agree: assets ## Compare values with other packages' on the same work, and print
 	$(BIN)/python tests/benchmarks/agree.py
 	$(BIN)/python tests/benchmarks/merging.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/architectures.py
+	$(BIN)/python tests/benchmarks/peft_options.py
 
 gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
 	$(BIN)/python notebooks/rendered/build.py runs/demo

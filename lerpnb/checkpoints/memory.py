@@ -78,12 +78,12 @@ def ties(model: nn.Module) -> dict[str, str]:
     return {name: known for name, parameter in named if (known := first.setdefault(id(parameter), name)) != name}
 
 
-def untie(model: nn.Module) -> None:
-    """Give every alias a parameter of its own, on the storage that it shared. Undone by `retie`."""
+def untie(model: nn.Module, among: Collection[nn.Parameter] | None = None) -> None:
+    """Give every alias (of those `among`) a parameter of its own, on the storage that it shared. Undone by `retie`."""
     seen: set[int] = set()
     for module in model.modules():
         for key, parameter in module._parameters.items():
-            if parameter is not None and id(parameter) in seen:
+            if parameter is not None and id(parameter) in seen and (among is None or parameter in among):
                 module._parameters[key] = nn.Parameter(parameter.detach(), requires_grad=False)
             seen.add(id(parameter))
 

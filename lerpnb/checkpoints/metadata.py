@@ -36,6 +36,10 @@ COUNTS = re.compile(
     r"n_layers?|(num|encoder|decoder)(_hidden|_encoder|_decoder)?_layers|(num|n)(_local|_routed|_shared)?_experts"
 )
 UNREAD = ("training.json", "README.md")  # a record with times in it, and a card: no loader reads them
+# Types that peft merges into the weights: `tests/benchmarks/peft_options.py` compares each with peft.
+MERGED = {"LORA", "ADALORA", "BEFT", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "FROD", "GLORA", "GRALORA", "HIRA"}
+MERGED |= {"HRA", "IA3", "LN_TUNING", "LOHA", "LOKR", "MISS", "OFT", "OSF", "PEANUT", "PSOFT", "PVERA", "RANDLORA"}
+MERGED |= {"ROAD", "SHIRA", "SUPERTUNING", "TINYLORA", "TRAINABLE_TOKENS", "UNILORA", "VBLORA", "VERA", "WAVEFT"}
 
 # LoRA variants whose effect is no change of the weights, or changes the architecture.
 NOT_DENSE = ("layer_replication", "alora_invocation_tokens", "arrow_config")
@@ -75,7 +79,7 @@ class CheckpointMetadata:
         Raises:
             AssetError: the name leads nowhere.
             CheckpointError: pickles only, a damaged or missing file, quantized weights, a model that needs code of
-                its own, sizes that the files do not have, an adapter that is not LoRA or whose base is not here.
+                its own, sizes that the files do not have, an adapter that peft cannot merge or whose base is not here.
         """
         folder = model_folder(name)
         call = f"Checkpoint.load({str(name)!r})"
@@ -216,8 +220,14 @@ def _base_metadata(
     except AssetError as error:
         raise _unreadable(call, "adapter_config.json", error.__cause__, "adapter") from error
     kind = settings.get("peft_type")
-    if kind != "LORA":
-        raise CheckpointError(f"{call}: a PEFT adapter of type {kind!r}, expected 'LORA'.\n" + MERGE_FIRST)
+    if kind not in MERGED:
+        expected = "one that peft merges into the weights, such as 'LORA'"
+        raise CheckpointError(f"{call}: a PEFT adapter of type {kind!r}, expected {expected}.\n" + MERGE_FIRST)
+    if settings.get("init_lora_weights") == "corda":
+        raise CheckpointError(
+            f"{call}: an adapter that starts by CorDA, which peft cannot load without the texts of its start.\n"
+            "Save it converted: save_pretrained(folder, path_initial_model_for_weight_conversion=start)."
+        )
     if odd := [key for key in NOT_DENSE if settings.get(key)]:
         raise CheckpointError(
             f"{call}: an adapter with {odd[0]}, which no change of the base's weights equals.\n"

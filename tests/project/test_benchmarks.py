@@ -20,6 +20,7 @@ PROGRAMS = {
     "losses.py": ["bare forward passes", "ln.evaluate, fresh store", "peak beyond weights"],
     "merging.py": ["mergekit"],
     "architectures.py": ["| gpt2 | = | = | = | = | = | = |", "4 architectures: 3 right, 1 without", "0 wrong"],
+    "peft_options.py": ["prompt tuning", "4 low-rank"],
     "plane.py": ["two basins 0", "demo plane, 4 texts"],
     "adaptive.py": ["kinked 0", "demo line", "covered 3"],
     "agree.py": ["loss of a text at 4 alphas", "mean of two adapters' deltas, by cat", "of the mean delta is wrong"],

@@ -222,9 +222,9 @@ def test_weights_stored_as_integers_are_refused(folder):
 
 
 def test_an_adapter_of_another_kind_is_refused(adapter):
-    edit(adapter / "adapter_config.json", peft_type="IA3")
+    edit(adapter / "adapter_config.json", peft_type="PROMPT_TUNING")
     assert refusal(adapter) == (
-        "a PEFT adapter of type 'IA3', expected 'LORA'.\n"
+        "a PEFT adapter of type 'PROMPT_TUNING', expected one that peft merges into the weights, such as 'LORA'.\n"
         "Merge it into its base first: PeftModel.from_pretrained(...).merge_and_unload().save_pretrained(folder)."
     )
 
