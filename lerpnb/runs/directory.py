@@ -5,7 +5,9 @@ A run is whole when its run.json is there: it comes last, by a rename where the 
 
 import json
 import posixpath
+import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +77,64 @@ class RunDirectory:
     def put(self, work: Path, name: str) -> None:
         """Copy a finished folder into a store that has no rename: run.json last, the mark that the run is whole.
 
-        A run of that name is moved aside first and deleted when the new one is whole.
+        It is uploaded to a hidden place first. A run of that name is moved aside when all of the new one is there, and
+        deleted when it has its place; whatever fails before leaves the old one as it was.
         """
-        aside = self.path(f".{name}.old-{uuid.uuid4().hex[:8]}")
-        if old := self.fs.exists(self.path(name)):
-            self.fs.mv(self.path(name), aside, recursive=True)
-        self.fs.makedirs(self.path(name), exist_ok=True)
-        for file in sorted(work.rglob("*"), key=lambda file: (file == work / "run.json", file)):
-            if file.is_file():
-                self.fs.pipe_file(self.path(name, file.relative_to(work).as_posix()), file.read_bytes())
-        if old:
+        new, aside = (self.path(f".{name}.{kind}-{uuid.uuid4().hex[:8]}") for kind in ("new", "old"))
+        order = sorted(work.rglob("*"), key=lambda file: (file == work / "run.json", file))
+        files = {file.relative_to(work).as_posix(): file for file in order if file.is_file()}
+        try:
+            for part, file in files.items():
+                self.fs.makedirs(posixpath.dirname(f"{new}/{part}"), exist_ok=True)
+                self.fs.pipe_file(f"{new}/{part}", file.read_bytes())
+            self._check_whole(new, files)
+            if self.fs.exists(self.path(name)):
+                self._move(self.path(name), aside)
+            self._move(new, self.path(name))
+            self._check_whole(self.path(name), files)
+        except BaseException:
+            with suppress(OSError):
+                if self.fs.exists(f"{aside}/run.json") and self.fs.exists(self.path(name, "run.json")):
+                    self.fs.rm(self.path(name, "run.json"))  # the old one's, a copy by now, or a new one's with a fault
+                self.recover(name)
+            raise
+        if self.fs.exists(aside):
             self.fs.rm(aside, recursive=True)
+
+    def recover(self, name: str) -> None:
+        """Put back a run that a `put` set aside before it broke off, and drop the rest of that. Only under its lock."""
+        self.fs.invalidate_cache(self.root)
+        try:
+            hidden = [posixpath.basename(path.rstrip("/")) for path in self.fs.ls(self.root, detail=False)]
+        except FileNotFoundError:
+            return
+        for found in hidden:
+            if match := re.fullmatch(rf"\.{re.escape(name)}\.(new|old)-[0-9a-f]{{8}}", found):
+                whole = [self.fs.exists(self.path(folder, "run.json")) for folder in (name, found)]
+                if match[1] == "old" and whole == [False, True]:
+                    if self.fs.exists(self.path(name)):
+                        self.fs.rm(self.path(name), recursive=True)
+                    self._move(self.path(found), self.path(name))
+                else:
+                    self.fs.rm(self.path(found), recursive=True)
+
+    def _move(self, source: str, target: str) -> None:
+        """run.json is copied last and deleted first, so that at every moment a folder with one is whole."""
+        parts = [path[path.index(source) + len(source) + 1 :] for path in self.fs.find(source)]
+        parts.sort(key=lambda part: (part == "run.json", part))
+        for part in parts:
+            self.fs.makedirs(posixpath.dirname(f"{target}/{part}"), exist_ok=True)
+            self.fs.cp_file(f"{source}/{part}", f"{target}/{part}")
+        for part in reversed(parts):
+            self.fs.rm(f"{source}/{part}")
+        with suppress(OSError):  # the empty folder, where the store has such
+            self.fs.rm(source, recursive=True)
+
+    def _check_whole(self, folder: str, files: dict[str, Path]) -> None:
+        self.fs.invalidate_cache()
+        for part, file in files.items():
+            if (size := self.fs.info(f"{folder}/{part}")["size"]) != file.stat().st_size:
+                raise OSError(f"{folder}/{part} has {size} bytes there, and {file.stat().st_size} here")
 
     def removable(self, name: str) -> str:
         """The address of a run that may be deleted: nothing outside this folder, and nothing that is no run.

@@ -150,12 +150,21 @@ def _recover(folder: Path, environment: dict[str, str]) -> None:
     failed = folder.with_name(f"{folder.name}.failed")
     for work, facts in stages.abandoned(folder):
         with suppress(OSError):
-            if not facts and not (work / "run.json").exists():  # killed before it began
+            files = [file for file in work.iterdir() if file.name not in (stages.RUNNING, "kernel.log")]
+            if not facts and not files:  # killed before it began
                 shutil.rmtree(work)
                 continue
-            if not (work / "run.json").exists():  # else it was whole, and could not take its place
-                last = max(file.stat().st_mtime for file in work.iterdir())
-                facts |= {"finished": _clock(last), "seconds": round(max(last - _seconds(facts["started"]), 0), 1)}
+            if work / "run.json" not in files:  # else it was whole, and could not take its place
+                last = max(file.stat().st_mtime for file in (work, *work.iterdir()))
+                known = {"status": "failed", "name": folder.name, "notebook": {"name": ""}, "started": _clock(last)}
+                facts = known | {
+                    key: value for key, value in facts.items() if type(value) is type(known.get(key, value))
+                }
+                facts["notebook"] = known["notebook"] | facts["notebook"]
+                took = 0.0
+                with suppress(ValueError):  # of a damaged file
+                    took = max(last - _seconds(facts["started"]), 0)
+                facts |= {"finished": _clock(last), "seconds": round(took, 1)}
                 facts["error"] = {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
                 _finish(work, folder, facts, environment)
             replace_folder(work, failed)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 
 from lerpnb.errors import RunError
 from lerpnb.runs.spec import RunSpec
+from lerpnb.utils.atomic import write_whole
 from lerpnb.utils.process import is_gone, machine, process_identity
 
 QUIET = 900  # seconds without a change after which another machine's temporary folder is taken for abandoned
@@ -59,29 +61,36 @@ def staging_folder(folder: Path, facts: dict[str, Any], call: str) -> Path:
     work = folder.with_name(f".{folder.name}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for old in folder.parent.glob(f".{folder.name}.old-*"):
+        for old in _beside(folder, "old-[0-9a-f]+"):
             if not folder.exists():  # killed between the two renames of `replace_folder`
                 old.rename(folder)
         work.mkdir()
-        (work / RUNNING).write_text(json.dumps({"process": process_identity(), "facts": facts}), encoding="utf-8")
+        write_whole(work / RUNNING, json.dumps({"process": process_identity(), "facts": facts}))
     except OSError as error:
         raise RunError(f"{call}: cannot write to {folder.parent}: {error.strerror}.") from error
     return work.resolve()
 
 
 def abandoned(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The temporary folders of a run whose process is gone, each with what was known of its run."""
+    """The temporary folders of a run whose process is gone, each with what is readable of its run's facts."""
     left_behind = []
-    for work in folder.parent.glob(f".{folder.name}.tmp-*"):
-        running: dict[str, Any] = {}
+    for work in _beside(folder, r"tmp-\d+-[0-9a-f]+"):
+        running: Any = None
         with suppress(OSError, ValueError):
-            running = dict(json.loads((work / RUNNING).read_text(encoding="utf-8")))
-        process = running.get("process") or {}
+            running = json.loads((work / RUNNING).read_text(encoding="utf-8"))
+        parts = [running.get(key) if isinstance(running, dict) else None for key in ("process", "facts")]
+        process, facts = (part if isinstance(part, dict) else {} for part in parts)
         with suppress(OSError):
             quiet = time.time() - max(file.stat().st_mtime for file in (work, *work.iterdir()))
             if is_gone(process) if process.get("machine") == machine() else quiet > QUIET:
-                left_behind.append((work, running.get("facts") or {}))
+                left_behind.append((work, facts))
     return left_behind
+
+
+def _beside(folder: Path, ending: str) -> list[Path]:
+    """The hidden folders of this very run: `v1` has no part in those of a run called `v1.old-2`."""
+    name = re.compile(rf"\.{re.escape(folder.name)}\.{ending}")
+    return [path for path in folder.parent.glob(".*") if name.fullmatch(path.name)]
 
 
 def say(text: str) -> None:

@@ -483,39 +483,6 @@ def test_who_has_lost_the_lock_puts_nothing_in_place(runs, quick, monkeypatch):
     assert runs.names() == ["demo"] and len(quick) == 2
 
 
-def test_without_a_rename_run_json_comes_last_and_the_old_run_stays_until_then(here):
-    runs = RunDirectory("memory://order")
-    work = here / "work"
-    (work / "more").mkdir(parents=True)
-    for name in ("run.json", "a.txt", "zz.txt", "more/b.txt"):
-        (work / name).write_text('{"n": 1}')
-    runs.put(work, "demo")
-    order = []
-
-    class Full(OSError):
-        pass
-
-    def pipe(path, data, **_):
-        order.append(path.rpartition("/order/")[2])
-        if len(order) == 4:
-            raise Full
-        return true_pipe(path, data)
-
-    true_pipe, runs.fs.pipe_file = runs.fs.pipe_file, pipe
-    try:
-        (work / "run.json").write_text('{"n": 2}')
-        with pytest.raises(Full):
-            runs.put(work, "demo")
-    finally:
-        runs.fs.pipe_file = true_pipe
-    assert order == ["demo/a.txt", "demo/more/b.txt", "demo/zz.txt", "demo/run.json"]
-    assert runs.facts("demo") is None  # not whole, and so no run
-    aside = [path for path in runs.fs.ls(runs.root, detail=False) if "/.demo.old-" in path]
-    assert len(aside) == 1 and json.loads(runs.fs.cat_file(f"{aside[0]}/run.json")) == {"n": 1}
-    runs.put(work, "demo")
-    assert runs.facts("demo") == {"n": 2}
-
-
 # ---------------------------------------------------------------- whole sweeps, with kernels
 
 

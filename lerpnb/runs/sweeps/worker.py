@@ -7,6 +7,7 @@ with it: its child goes on, holds its lock and records, and whoever is given the
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,9 @@ def attempt(spec: RunSpec) -> dict:
         with RunLock(runs, spec.name) as lock:
             sys.stderr = Echo(sys.stderr, lock)
             try:
+                if not runs.local:
+                    for folder in (spec.name, f"{spec.name}.failed"):
+                        runs.recover(folder)
                 now = recorded(runs, spec.name, spec.identity)
                 if now and (now.get("status") == "done" or not spec.again or now != before):
                     return outcome(spec.name, now)
@@ -153,7 +157,13 @@ def _run(spec: RunSpec, runs: RunDirectory, lock: RunLock) -> dict[str, Any]:
             return failed(spec.name, why, status)
         if not runs.local:
             still_ours()
-            runs.put(folder, folder.name)
+            try:
+                runs.put(folder, folder.name)
+            except Exception as error:  # a driver raises whatever its store's client raises
+                kept = Path(tempfile.mkdtemp(prefix="lerpnb-run-"), folder.name)
+                shutil.copytree(folder, kept)
+                why = f"cannot write to {runs.where}: {type(error).__name__}: {error}; what was done is in {kept}"
+                return failed(spec.name, why)
     if status == "done":  # an earlier failure, also one that was killed meanwhile: this run has made it good
         with suppress(RunError):
             runs.remove(f"{spec.name}.failed")
