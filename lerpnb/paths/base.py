@@ -198,7 +198,9 @@ class BasePath:
     def _end(self, point: Any) -> Checkpoint | None:
         """The checkpoint that theta(point) is, whose settings for generation a saved one keeps; None in between."""
         coefficients = self.coefficients(point)
-        if callable(coefficients):
+        if callable(coefficients) or len(coefficients) != len(
+            self.checkpoints
+        ):  # some are of what is derived from them
             return None
         parts = [(c, end) for c, end in zip(coefficients, self.checkpoints.values(), strict=True) if c]
         return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else None
