@@ -3,6 +3,7 @@
 import hashlib
 import re
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
@@ -112,9 +113,8 @@ class Corpus:
         empty = frame[text].isna() | (frame[text].map(str).str.strip() == "")
         if places := [str(place) for place in frame.index[empty & frame.notna().any(axis=1)]]:
             more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-            warnings.warn(
-                f"{call}: without a text, left out: {frame.index.name} {', '.join(places[:5])}{more}.", stacklevel=2
-            )
+            said = f"{call}: without a text, left out: {frame.index.name} {', '.join(places[:5])}{more}."
+            warnings.warn(said, stacklevel=2)
         frame = frame[~empty]
         texts = tuple(frame[text].map(str))
         name = name or Path(str(source)).stem
@@ -159,12 +159,11 @@ class Corpus:
         Raises:
             CorpusError: a label has fewer than `n` texts.
         """
-        for code in sorted(set(self.labels)):
-            if self.labels.count(code) < n:
+        for code, has in sorted(Counter(self.labels).items()):
+            if has < n:
                 label = self.label_names[code]
                 raise CorpusError(
-                    f"Corpus.sample({n}): {label!r} has only {self.labels.count(code)} texts.\n"
-                    "Ask for fewer, or use at_most."
+                    f"Corpus.sample({n}): {label!r} has only {has} texts.\nAsk for fewer, or use at_most."
                 )
         return self.at_most(n, seed)
 
@@ -199,9 +198,8 @@ class Corpus:
         return digest.hexdigest()
 
     def _take(self, rows: list[int], name: str) -> "Corpus":
-        return replace(
-            self, texts=tuple(self.texts[i] for i in rows), labels=tuple(self.labels[i] for i in rows), name=name
-        )
+        labels = tuple(self.labels[i] for i in rows)
+        return replace(self, texts=tuple(self.texts[i] for i in rows), labels=labels, name=name)
 
 
 def as_corpus(texts: Any, call: str) -> Corpus:
@@ -249,9 +247,9 @@ def read_columns(source: str | Path, texts: list[str], split: str, call: str, la
             raise CorpusError(f"{call}: no column {column!r}.\nIt has: {', '.join(map(str, frame.columns))}.")
         if isinstance(frame[column], pd.DataFrame):
             raise CorpusError(f"{call}: {frame[column].shape[1]} columns are called {column!r}.\nRename all but one.")
-        wrong = NESTED if column == label else (*NESTED, float, bool, np.bool_)
         for place, value in frame[column].items():
-            if isinstance(value, wrong) and value is not pd.NA and (isinstance(value, NESTED) or value == value):
+            number = column != label and isinstance(value, (float, bool, np.bool_)) and value == value
+            if number or isinstance(value, NESTED):
                 raise CorpusError(
                     f"{call}: {frame.index.name} {place}: column {column!r} holds a {type(value).__name__}, expected "
                     "one text or one label.\nWrite a chat as one text with tokenizer.apply_chat_template(..., "

@@ -1,6 +1,7 @@
 """Accuracy of a sequence classifier: the share of labelled texts that it gives their own label."""
 
-from typing import Any, ClassVar, cast
+import copy
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -59,10 +60,10 @@ class Accuracy:
         identity = {"probe": self.kind, "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
         return identity | {"labels": list(self.corpus.label_names)}
 
-    def subset(self) -> "Accuracy":
+    def subset(self) -> Self:
         """The same measurement of the two shortest texts, to see whether it repeats at little cost."""
-        subset = Accuracy(self.corpus.shortest(2), name=self.label, max_length=self.max_length)
-        subset.name = self.name
+        subset = copy.copy(self)
+        subset.corpus = self.corpus.shortest(2)
         return subset
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:

@@ -17,6 +17,7 @@ from lerpnb.checkpoints.limits import check_ids, check_vocabulary
 from lerpnb.data.batching import pad
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
+from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.generation.continuations import Continuations, context_ids, continued
 from lerpnb.probes.base import by_prompt
 from lerpnb.probes.classifier import Classifier
@@ -81,12 +82,8 @@ class AttributeStrength:
     ):
         if isinstance(perplexity_model, (str, Path)):
             perplexity_model = Checkpoint.load(perplexity_model, device=pick_device(device))
-        if not (
-            perplexity_model is None
-            or perplexity_model is False
-            or isinstance(perplexity_model, Checkpoint)
-            and perplexity_model.tokenizer
-        ):
+        named = isinstance(perplexity_model, Checkpoint) and perplexity_model.tokenizer
+        if not (named or perplexity_model is None or perplexity_model is False):
             raise ProbeError(
                 f"AttributeStrength(perplexity_model): got {perplexity_model!r}.\n"
                 "Give a name, a Checkpoint with a tokenizer, False for no perplexity, or leave it out."
@@ -105,39 +102,35 @@ class AttributeStrength:
         """This probe, or where no perplexity model was named a copy that takes the path's base; `evaluate` calls it."""
         ready = self
         if self.perplexity_model is None:
-            ready = self._with_base(base)
+            if base is None or base.tokenizer is None:
+                raise ProbeError(
+                    "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
+                    "Name a model for the perplexity, or give perplexity_model=False to leave it out."
+                )
+            ready = copy.copy(self)
+            ready.perplexity_model, ready._perplexity = base, {}
         ready._check_prompts()
-        return ready
-
-    def _with_base(self, base: Checkpoint | None) -> "AttributeStrength":
-        if base is None or base.tokenizer is None:
-            raise ProbeError(
-                "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
-                "Name a model for the perplexity, or give perplexity_model=False to leave it out."
-            )
-        ready = copy.copy(self)
-        ready.perplexity_model, ready._perplexity = base, {}
         return ready
 
     def _check_prompts(self) -> None:
         """Refuse, before any text is written, prompts that the classifier or the perplexity model cannot read."""
         spec, classifier = self.continuations, self.classifier
-        for prompt in spec.prompts:
-            ids = classifier.tokenizer(prompt)["input_ids"]
+        read = classifier.tokenizer(list(spec.prompts))["input_ids"]
+        for prompt, ids in zip(spec.prompts, read, strict=True):
             if len(ids) >= classifier.max_length:
                 raise ProbeError(
                     f"{self.name}: the classifier {classifier.name!r} reads {classifier.max_length} tokens, and the "
                     f"prompt {prompt[:30]!r} alone has {len(ids)}: it would see nothing of what follows.\n"
                     "Shorten the prompt, or take a classifier that reads more."
                 )
-        check_vocabulary(
-            classifier.model, max(max(classifier.tokenizer(p)["input_ids"]) for p in spec.prompts), self.name
-        )
+        check_vocabulary(classifier.model, max(map(max, read)), self.name)
         if isinstance(self.perplexity_model, Checkpoint):
             model: Any = self.perplexity_model
+            call = f"{self.name}: perplexity model {model.name!r}"
+            refuse_not_causal(model.model, call)
             rows = [context_ids(model.tokenizer, prompt) for prompt in spec.prompts]
             way_out = "Shorten the prompts, ask for fewer max_new_tokens, or name another perplexity_model."
-            check_ids(model.model, rows, f"{self.name}: perplexity model {model.name!r}", spec.max_new_tokens, way_out)
+            check_ids(model.model, rows, call, spec.max_new_tokens, way_out)
 
     def subset(self) -> "AttributeStrength":
         """The same probe of its first prompts, to see whether it repeats."""
@@ -164,12 +157,10 @@ class AttributeStrength:
             measured[kind] = distinct(samples, n, kind)
         columns: dict[str, Sequence[float]] = {self.name: strength.tolist()}
         if isinstance(self.perplexity_model, Checkpoint):
-            perplexity = self._perplexities(
-                self.perplexity_model, list(zip(samples["prompt"], samples["continuation"], strict=True))
-            )
-            keep = [p is None or not p >= DEGENERATE for p in perplexity]
-            empty = samples["continuation"].str.strip() == ""  # nothing was written, so nothing can be measured
-            keep = [k and not e for k, e in zip(keep, empty, strict=True)]
+            pairs = list(zip(samples["prompt"], samples["continuation"], strict=True))
+            perplexity = self._perplexities(self.perplexity_model, pairs)
+            # Where nothing was written, nothing can be measured; a NaN is kept.
+            keep = [not p >= DEGENERATE and bool(text.strip()) for p, (_, text) in zip(perplexity, pairs, strict=True)]
             measured[f"perplexity/continuations{self._called}"] = by_prompt(
                 samples, perplexity, "perplexity", keep, "perplexity"
             )
@@ -202,16 +193,15 @@ def continuation_perplexity(
 
     Where memory runs out the batches are halved, which is said.
     """
+    refuse_not_causal(model, "continuation_perplexity()")
     halving = halving or ExecutableBatchSize("continuation_perplexity()")
-    rows: list[tuple[list[int], int]] = []
+    rows = [continued(tokenizer, prompt, continuation) for prompt, continuation in pairs]
 
     def perplexities(group: Sequence[int]) -> list[float]:
         ids, lengths = pad([rows[i][0] for i in group], device=model.device)
         starts = torch.tensor([max(1, rows[i][1]) for i in group], device=model.device)
         return sequence_nll(model, ids, lengths, starts).exp().tolist()
 
-    for prompt, continuation in pairs:
-        rows.append(continued(tokenizer, prompt, continuation))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
     values = [float("nan")] * len(rows)
     for start in range(0, len(order), batch):

@@ -7,7 +7,7 @@ of a trace and their products all at once (two models' memory a draw), has no lo
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -90,10 +90,11 @@ class Sharpness(Loss):
         search = {"vectors": self.vectors, "max_products": self.max_products}
         return identity | {"tol": self.tol, "seed": self.seed} | search
 
-    def subset(self) -> "Sharpness":
+    def subset(self) -> Self:
         """One product with the Hessian of its two shortest texts, to see whether it repeats at little cost."""
-        corpus, name = super().subset().corpus, self.label
-        return Sharpness(corpus, k=0, n_samples=1, seed=self.seed, name=name, max_length=self.max_length)
+        subset = super().subset()
+        subset.k, subset.n_samples = 0, 1
+        return subset
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         refuse(model, self.name)

@@ -1,8 +1,9 @@
 """Loss of a corpus: mean negative log-likelihood per token, and every text's own."""
 
+import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -71,15 +72,11 @@ class Loss:
         identity = {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
         return identity | ({"append_eos": True} if self.append_eos else {})
 
-    def subset(self) -> "Loss":
+    def subset(self) -> Self:
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""
-        return Loss(
-            self.corpus.shortest(2),
-            name=self.label,
-            max_length=self.max_length,
-            batch_tokens=self.batch_tokens,
-            append_eos=self.append_eos,
-        )
+        subset = copy.copy(self)
+        subset.corpus, subset._batches = self.corpus.shortest(2), None
+        return subset
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         batches = self._tokenized(model, tokenizer)
@@ -101,28 +98,16 @@ class Loss:
                     f"{self.name}: the tokenizer has no end-of-text token.\n"
                     "Set tokenizer.eos_token, or leave append_eos out."
                 )
-            groups = list(
-                token_batches(tokenizer, self.corpus.texts, self.batch_tokens, self.max_length, self.append_eos)
-            )
-            self._check_lengths(groups)
-            limit = position_limit(model)
-            check_ids(
-                model,
-                [row for _, ids in groups for row in ids],
-                self.name,
-                way_out=f"Pass Loss(corpus, max_length={limit}).",
-            )
-            self._batches = (
-                (*state_of(tokenizer), model.device),
-                [(places, *pad(ids, device=model.device)) for places, ids in groups],
-            )
+            texts, limit = self.corpus.texts, position_limit(model)
+            groups = list(token_batches(tokenizer, texts, self.batch_tokens, self.max_length, self.append_eos))
+            places, shortest = groups[-1][0], groups[-1][1][-1]
+            if len(shortest) < 2:
+                text = texts[places[-1]]
+                raise ProbeError(f"{self.name}: {text[:40]!r} has {len(shortest)} token.\nA loss needs two or more.")
+            rows = [row for _, ids in groups for row in ids]
+            check_ids(model, rows, self.name, way_out=f"Pass Loss(corpus, max_length={limit}).")
+            self._batches = key, [(places, *pad(ids, device=model.device)) for places, ids in groups]
         return self._batches[1]
-
-    def _check_lengths(self, groups: list[tuple[list[int], list[list[int]]]]) -> None:
-        places, ids = groups[-1]
-        if len(ids[-1]) < 2:
-            text = self.corpus.texts[places[-1]]
-            raise ProbeError(f"{self.name}: {text[:40]!r} has {len(ids[-1])} token.\nA loss needs two or more.")
 
 
 def _nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, rows: range) -> list[float]:

@@ -1,9 +1,10 @@
 """Loss of a sequence-to-sequence model: what its decoder is to write, given what its encoder reads."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -75,12 +76,12 @@ class Seq2SeqLoss:
         texts = hashlib.sha256(json.dumps(self.pairs).encode()).hexdigest()
         return {"probe": "seq2seq loss", "name": self.name, "texts": texts, "max_length": self.max_length}
 
-    def subset(self) -> "Seq2SeqLoss":
+    def subset(self) -> Self:
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""
         chosen = sorted(range(len(self.corpus)), key=lambda i: len(self.corpus.texts[i]))[:2]
-        sources, targets = zip(*(self.pairs[i] for i in chosen), strict=True)
-        corpus = replace(self.corpus, texts=sources, labels=tuple(self.corpus.labels[i] for i in chosen))
-        return Seq2SeqLoss(corpus, targets, name=self.label, max_length=self.max_length, batch=self.batch)
+        subset = copy.copy(self)
+        subset.corpus, subset.pairs = self.corpus.shortest(2), [self.pairs[i] for i in chosen]
+        return subset
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         if not writes_targets(model):

@@ -73,11 +73,6 @@ class LossSlope(Loss):
     def identity(self) -> dict:
         return super().identity() | {"probe": "slope", "name": self.name}
 
-    def subset(self) -> "LossSlope":
-        """The same probe of its two shortest texts, to see whether it repeats at little cost."""
-        corpus = super().subset().corpus
-        return LossSlope(self.path, corpus, name=self.label, max_length=self.max_length, batch_tokens=self.batch_tokens)
-
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         if model is not self.path.model:
             raise ProbeError(f"{self.name}: measured on another path than its own.\nEvaluate LossSlope(path)'s path.")

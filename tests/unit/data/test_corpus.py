@@ -37,6 +37,7 @@ def test_files_are_read_and_empty_texts_dropped(file):
     assert held_out(str(file), 1, whole=True).labels == (0, 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*without a text, left out")
 def test_what_is_wrong_with_a_file_is_said(file, tmp_path):
     cases = {
         "no column": (

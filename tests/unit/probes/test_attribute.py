@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import BertForSequenceClassification
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.errors import AssetError, ProbeError
@@ -205,6 +205,10 @@ def test_prompts_that_a_model_cannot_read_are_refused_before_a_text_is_written(s
     long = " ".join(tiny.TEXTS * 20)
     with pytest.raises(ProbeError, match="it would see nothing of what follows"):
         AttributeStrength(scorer, [long], perplexity_model=False, device="cpu").prepare(None)
+    small = BertConfig(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+    masked = Checkpoint.from_model(BertForMaskedLM(small), tiny.tokenizer())
+    with pytest.raises(ProbeError, match="perplexity model .* BertForMaskedLM is no causal language model"):
+        AttributeStrength(scorer, ["the film"], perplexity_model=masked, device="cpu").prepare(None)
     base = Checkpoint.load(tiny_llama_pair.base)
     with pytest.raises(ProbeError, match="tokens and 500 new ones, but the model has 128 positions"):
         AttributeStrength(scorer, ["the film"], max_new_tokens=500, device="cpu").prepare(base)
