@@ -10,7 +10,7 @@ from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import escaped, number, with_interval
-from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes, word
+from lerpnb.plots.tradeoff_points import DISTANCE, Points, points_of, quantities, title_axes, word
 from lerpnb.results.curve import Curve
 
 LEGEND = 84  # letters of the legend that a page of 900 pixels has room for
@@ -26,26 +26,30 @@ def plot_paths(curves: Mapping[str, Curve], x: str | None = None, y: str | None 
     top = 34 + 22 * -(-sum(len(name) + 8 for name in paths) // LEGEND)
     first = next(iter(curves.values()))
     facts = {key: fact for key, fact in theme.facts(first.provenance).items() if key not in ("ends", "hashes")}
-    fig = Figure.panels([360, 150], _alt(paths, names), facts, gap=34, top=top)
-    for i, (name, points) in enumerate(paths.items()):
-        _add_path(fig, name, points, names[name], curves[name].provenance.get("coordinate", "alpha"), i)
-    values = {what: pd.concat([points[what][["value"]] for points in paths.values()]) for what in points}
-    title_axes(fig, values, first, *next(iter(names.values())), row=2)
+    parts = ("strength", "fluency", "distance")
+    values = {what: pd.concat([points[what][["value"]] for points in paths.values()]) for what in parts}
     far = values["distance"]["value"].max(skipna=True)
-    far = 1.0 if np.isnan(far) else far
-    fig.update_yaxes(title_text="distance from base", range=[-0.08 * far, 1.12 * far or 1.0], nticks=5, row=2, col=1)
+    heights = [360] if np.isnan(far) else [360, 150]
+    fig = Figure.panels(heights, _alt(paths, names), facts, gap=34, top=top)
+    for i, (name, points) in enumerate(paths.items()):
+        _add_path(fig, name, points, names[name], curves[name], i)
+    title_axes(fig, values, first, *next(iter(names.values())), row=len(heights))
+    if len(heights) > 1:
+        reach = [-0.08 * far, 1.12 * far or 1.0]
+        fig.update_yaxes(title_text="distance from base", range=reach, nticks=5, row=2, col=1)
     fig.add_note("larger markers: further along the path", "right")
     return fig
 
 
-def _add_path(fig: Figure, name: str, points: Points, names: tuple[str, str], coordinate: str, i: int) -> None:
+def _add_path(fig: Figure, name: str, points: Points, names: tuple[str, str], curve: Curve, i: int) -> None:
     (color, symbol, dash), (up, across) = theme.style(i), map(word, names)
-    n, hover = len(points["strength"]), []
+    n, hover, coordinate = len(points["strength"]), [], curve.provenance.get("coordinate", "alpha")
     for strength, fluency, distance in zip(*(frame.itertuples() for frame in points.values()), strict=True):
         known = np.isfinite(distance.value)
         away = f"distance from the base {number(distance.value)}" if known else "no point of weight space"
         at = f"{escaped(name)} at {coordinate} {number(strength.alpha)}:<br>{up} {with_interval(strength)}"
-        hover.append(f"{at},<br>{across} {with_interval(fluency)},<br>{away}")
+        away = f",<br>{away}" if DISTANCE in curve.quantities else ""
+        hover.append(f"{at},<br>{across} {with_interval(fluency)}{away}")
     sizes = [round(8 + 6 * k / max(1, n - 1), 1) for k in range(n)]
     marker = dict(color=color, symbol=symbol, opacity=1, size=sizes, line=dict(color="white", width=0.5))
     look: dict[str, Any] = dict(name=escaped(name), legendgroup=name, line=dict(dash=dash), marker=marker)

@@ -135,6 +135,12 @@ def test_a_color_a_path_and_a_panel_of_distances():
     )
 
 
+def test_paths_without_distances_have_one_panel_with_all_its_titles():
+    fig = plot_tradeoff({"near": curve(), "far": curve(steep=20)})
+    assert fig.layout.xaxis.title.text == "perplexity of the continuations, ← more fluent"
+    assert "xaxis2" not in fig.layout and "weight space" not in fig.data[0].hovertext[0]
+
+
 @pytest.mark.slow
 def test_more_paths_than_colors_differ_in_dashes_and_symbols():
     fig = plot_tradeoff({f"path {i}": paths()["near"] for i in range(8)})
