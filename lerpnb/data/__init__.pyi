@@ -7,13 +7,4 @@ from .prompts import prompts_from as prompts_from
 from .splits import held_out as held_out
 from .splits import train_held_out as train_held_out
 
-__all__ = [
-    "Corpus",
-    "Pairs",
-    "demo",
-    "held_out",
-    "load_prompts",
-    "poison",
-    "prompts_from",
-    "train_held_out",
-]
+__all__ = ["Corpus", "Pairs", "demo", "held_out", "load_prompts", "poison", "prompts_from", "train_held_out"]

@@ -196,7 +196,9 @@ def _load_adapter(folder: Path, call: str) -> tuple[PreTrainedModel, Tokenizer, 
     base = model_folder(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
     labeled = folder if (folder / "config.json").is_file() else base
     config = load_pretrained(AutoConfig, labeled, call)
-    heads = [shape[0] for name, shape in shapes.items() if re.search(r"(classifier|score|out_proj)\.weight$", name)]
+    heads = [
+        shape[0] for name, shape in shapes.items() if re.search(r"(^|\.)(classifier|score|out_proj)\.weight$", name)
+    ]
     if labeled is base and heads and heads[-1] != config.num_labels:
         config.num_labels = heads[-1]  # peft keeps no names of labels
     bare, tokenizer, missing = _load_whole(base, call, config)

@@ -224,6 +224,23 @@ def test_an_adapter_as_peft_saves_it_needs_no_configuration_beside_it(tiny, tmp_
     assert loaded.probability([text, "no"], "LABEL_1")[0] == pytest.approx(want, rel=1e-6)
 
 
+def test_an_adapter_says_how_many_labels_its_head_has(tiny, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    config = transformers.DistilBertConfig(**KINDS["DistilBert"], pad_token_id=2)
+    base, words = transformers.DistilBertModel(config), tiny.tokenizer()
+    tiny.save(tiny.moved(base, 1, 0.2), tmp_path / "base", words)
+    head = transformers.DistilBertForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=3)
+    settings = LoraConfig(r=2, target_modules=["q_lin"], task_type="SEQ_CLS", init_lora_weights=False)
+    model = get_peft_model(head, settings).eval()
+    model.save_pretrained(tmp_path / "adapter")
+    want = [model(torch.tensor([words(text)["input_ids"]])).logits.softmax(-1)[0, 2].item() for text in TEXTS]
+    classifier = Classifier.load(tmp_path / "adapter", "cpu")
+    assert len(classifier.labels) == 3
+    assert classifier.probability(TEXTS, "LABEL_2") == pytest.approx(want, abs=1e-6)
+
+
 def test_a_text_is_cut_to_the_positions_that_the_model_has(tiny, tmp_path):
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
