@@ -50,6 +50,9 @@ class Checkpoint:
         low: Mapping[str, LowRank] | None = None,
     ):
         self.metadata, self.tokenizer, self.base = metadata, tokenizer, base
+        for module in model.modules():
+            if hasattr(module, "config") and hasattr(module.config, "return_dict"):
+                module.config.return_dict = True  # probes read outputs by name
         self._bare, self._low = model, low or {}  # where a weight is low-rank, the bare model has its base's tensor
         self.tied, named = ties(model), named_tensors(model)
         self.weights: dict[str, Weight] = {n: self._low.get(n, t) for n, t in named.items() if t.is_floating_point()}

@@ -87,7 +87,17 @@ class CheckpointMetadata:
             raise CheckpointError(f"{call}: a single file.\n" + _way_out_of_a_file(folder))
         if assets.is_adapter(folder):
             shapes, dtypes, _ = _tensors(folder, "adapter_model", call)
-            base = _base_metadata(folder, base, call, above)
+            settings = _read_json(folder / "adapter_config.json", call, "adapter")
+            pattern = settings.get("rank_pattern")
+            for rank in [settings.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]:
+                if isinstance(rank, int) and rank > max(
+                    (size for shape in shapes.values() for size in shape), default=0
+                ):
+                    raise CheckpointError(
+                        f"{call}: adapter_config.json declares rank {rank:,}, which none of its tensors has.\n"
+                        "Copy or download the adapter again."
+                    )
+            base = _base_metadata(folder, settings, base, call, above)
             return cls(str(name), folder, base.config, shapes, dtypes, base)
         raw = _read_config(folder, call)
         shapes, dtypes, wrapped = _tensors(folder, "model", call)
@@ -156,10 +166,14 @@ def _read_config(folder: Path, call: str) -> dict:
     if not (folder / "config.json").is_file():
         _refuse_pickles(folder, "model", call)
         raise CheckpointError(f"{call}: no config.json in the folder.\n" + _inner_folders(folder))
+    return _read_json(folder / "config.json", call, "checkpoint")
+
+
+def _read_json(file: Path, call: str, what: str) -> dict:
     try:
-        return assets.read_json(folder / "config.json")
+        return assets.read_json(file)
     except AssetError as error:
-        raise _unreadable(call, "config.json", error.__cause__) from error
+        raise _unreadable(call, file.name, error.__cause__, what) from error
 
 
 def _inner_folders(folder: Path) -> str:
@@ -213,12 +227,8 @@ def _unreadable(call: str, file: str, error: BaseException | None, what: str = "
 
 
 def _base_metadata(
-    folder: Path, base: CheckpointMetadata | str | Path | None, call: str, above: tuple[Path, ...]
+    folder: Path, settings: dict, base: CheckpointMetadata | str | Path | None, call: str, above: tuple[Path, ...]
 ) -> CheckpointMetadata:
-    try:
-        settings = assets.read_json(folder / "adapter_config.json")
-    except AssetError as error:
-        raise _unreadable(call, "adapter_config.json", error.__cause__, "adapter") from error
     kind = settings.get("peft_type")
     if kind not in MERGED:
         expected = "one that peft merges into the weights, such as 'LORA'"

@@ -182,6 +182,18 @@ def test_an_adapter_that_leads_back_to_itself_is_refused(tiny_adapter_pair, tmp_
         Checkpoint.load(one)
 
 
+def test_a_rank_that_no_factor_has_is_refused(tiny_adapter_pair, tmp_path, tiny):
+    folder = tiny.adapter(tiny_adapter_pair.base, tmp_path / "adapter", 1)
+    assert refusal(edited(folder, "adapter_config.json", r=10**7)).startswith(
+        "adapter_config.json declares rank 10,000,000, which none of its tensors has.\n"
+    )
+
+
+def test_outputs_are_read_by_name_whatever_a_configuration_says(tiny, tmp_path):
+    folder = edited(tiny.save(tiny.llama(), tmp_path / "model", None), return_dict=False)
+    assert torch.equal(Checkpoint.load(folder).new_model()(input_ids=IDS).logits, output(tiny.llama()))
+
+
 def test_a_folder_of_several_adapters_names_them(tiny_adapter_pair, tmp_path, tiny):
     for name in ("negative", "positive"):
         tiny.adapter(tiny_adapter_pair.base, tmp_path / name, 1)
