@@ -32,9 +32,8 @@ browser: $(READY) ## Run the browser's tests N times and count the passes (make 
 check: $(READY) ## Lint, check types and run the quick tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/lint-imports --no-logo
-	$(STRIP) --verify $(NOTEBOOKS) < /dev/null
-	$(BIN)/mypy & $(BIN)/pytest -m "not slow and not browser" -n 2 --dist worksteal -q; tests=$$?; wait $$! && exit $$tests
+	($(BIN)/lint-imports --no-logo && $(STRIP) --verify $(NOTEBOOKS) < /dev/null && $(BIN)/mypy) & \
+	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist worksteal -q; tests=$$?; wait $$! && exit $$tests
 
 bench: assets ## Run the CPU benchmarks beside the peers and print one table (under 15 minutes)
 	$(BIN)/pip install --quiet --no-deps -r tests/benchmarks/requirements.txt

@@ -5,6 +5,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import gc
 import ipaddress
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+gc.set_threshold(20_000, 20, 20)  # most of what imports make stays: the collector need not look so often
 sys.modules["rfc3987_syntax"] = None  # as the command line does: its grammar takes a second of each process
 pytest.register_assert_rewrite("browser", "tiny_notebooks")  # imported by tests before pytest loads them as plugins
 # A shell lets what runs in its background ignore Ctrl-C; programs that a test interrupts would inherit it.

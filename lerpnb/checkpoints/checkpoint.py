@@ -14,7 +14,7 @@ from lerpnb.checkpoints.compatibility import refuse_not_finite
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.identity import identity_of, stamp, tensors_sha256
 from lerpnb.checkpoints.lora import DenseView, LowRank, Weight, add_adapter, dense, merge, under_empty_head
-from lerpnb.checkpoints.memory import admit_untied, move, named_tensors, shared_copy, ties, untie
+from lerpnb.checkpoints.memory import admit_untied, is_on, move, named_tensors, shared_copy, ties, untie
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.saving import read_folder
 from lerpnb.errors import CheckpointError
@@ -285,10 +285,11 @@ class Checkpoint:
         """
         if not isinstance(device, Mapping):
             device = dict.fromkeys([*self.weights, *self.buffers], pick_device(device))
+        cpu = torch.device("cpu")
+        if all(is_on(p, device.get(name, cpu)) for name, p in self._bare.named_parameters()):
+            return self
         moved = {} if moved is None else moved
         copied = move(self._bare, device, moved)
-        if all(a.data_ptr() == b.data_ptr() for a, b in zip(copied.parameters(), self._bare.parameters(), strict=True)):
-            return self
         low = {name: weight.to(device[name], moved) for name, weight in self._low.items()}
         return Checkpoint(self.metadata, copied, self.tokenizer, self.base, low)
 

@@ -1,12 +1,13 @@
 """Identity: a hash of the whole state of a model or a tokenizer. All counts that no test shows to be harmless."""
 
+import functools
 import hashlib
 import inspect
 import sys
 import types
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import nn
 # Attributes that change no value, as tests/unit/checkpoints/test_identity.py shows: where files lie, what warnings were
 # shown, and a hash that is another one in every process.
 HARMLESS = {"name_or_path", "_name_or_path", "deprecation_warnings", "_original_object_hash"}
+version = functools.cache(metadata.version)  # which reads a file; every key of a stored point asks for several
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), torch.dtype, torch.device)
 
 
@@ -171,5 +173,5 @@ def _installed(file: str) -> bool:
 def _version(root: str) -> str:
     try:
         return version(root)
-    except PackageNotFoundError as error:
+    except metadata.PackageNotFoundError as error:
         raise UnstorableError(f"{root}, a package without a version") from error

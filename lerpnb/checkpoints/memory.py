@@ -56,9 +56,14 @@ def move(model: nn.Module, where: Mapping[str, torch.device], moved: dict) -> nn
     return copy.deepcopy(model, memo | {id(buffer): there(name, buffer) for name, buffer in model.named_buffers()})
 
 
+def is_on(tensor: torch.Tensor, device: torch.device) -> bool:
+    """Whether a tensor lies on a device; one without a number is any of its kind."""
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
+
+
 def move_tensor(tensor: torch.Tensor, device: torch.device, moved: dict) -> torch.Tensor:
     """The tensor on a device, moved once for all tensors on its memory; `moved` remembers."""
-    if tensor.device.type == device.type and device.index in (None, tensor.device.index):
+    if is_on(tensor, device):
         return tensor
     key = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, str(device)
     if key not in moved:
