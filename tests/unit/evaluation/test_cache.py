@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from lerpnb.errors import LerpError
 from lerpnb.evaluation.cache import Cache
 from lerpnb.results.measurement import Measurement
+from lerpnb.utils import progress
 
 ALPHAS = [round(-1 + i / 8, 3) for i in range(25)]
 
@@ -72,6 +74,8 @@ def test_thirty_kills_lose_no_finished_point_and_compute_none_twice(tiny_llama_p
     undisturbed = walked(line, tmp_path / "undisturbed", tmp_path / "undisturbed.log")
     assert len((tmp_path / "undisturbed.log").read_text().splitlines()) == len(ALPHAS)
     put_slowly(monkeypatch)
+    # tqdm's own lock is shared with forks: one that is killed while it draws its bar would hold it for ever.
+    monkeypatch.setattr(progress.tqdm, "_lock", threading.RLock(), raising=False)
 
     moments, store, log, kills, halves, wasted = random.Random(0), Cache(tmp_path / "store"), tmp_path / "log", 0, 0, 0
     log.touch()
