@@ -209,7 +209,9 @@ def _started(base: Any, config: Any, call: str) -> tuple[Any, dict[nn.Module, Lo
     for layer in wrapped.modules():
         if type(layer) is Linear and (original := changed.get(layer.base_layer.weight)) is not None:
             first = _plain_lora(layer)
-            if first and _close(first.tensor(), original, original):  # with its first factors the weight is what it was
+            if first and _close(
+                first.tensor(), original.float(), original
+            ):  # with its first factors the weight is what it was
                 started[layer] = replace(first, base=original, up=-first.up)
     return wrapped, started, held
 

@@ -34,6 +34,7 @@ BASES: dict[str, Callable[[], torch.nn.Module]] = {
     "tied": tiny.llama,
     "biased": lambda: tiny.llama(tied=False, biases=True),
     "gpt2": tiny.gpt2,
+    "bfloat16": lambda: tiny.llama().bfloat16(),
     "mixtral": lambda: tiny.network("mixtral", num_local_experts=4, num_hidden_layers=1),
 }
 QUICK = ("plain", "DoRA", "PiSSA", "OLoRA", "IA3", "prompt tuning")  # what `make check` looks at
@@ -142,6 +143,13 @@ def cases() -> Iterator[Case]:
         yield lora(f"DoRA, stored in {kind}", "llama", stored, use_dora=True)
         yield lora(f"biases and a head, stored in {kind}", "biased", stored, bias="all", modules_to_save=["lm_head"])
 
+    yield lora("on a base in bfloat16", "bfloat16")
+    yield lora("DoRA on a base in bfloat16", "bfloat16", use_dora=True)
+    yield lora("PiSSA on a base in bfloat16", "bfloat16", init_lora_weights="pissa")
+    yield lora("OLoRA on a base in bfloat16", "bfloat16", init_lora_weights="olora")
+    yield lora("biases and the head whole on a base in bfloat16", "bfloat16", bias="all", modules_to_save=["lm_head"])
+    yield other("HiRA on a base in bfloat16", "HiraConfig", "bfloat16")
+
     yield lora("start: default", init_lora_weights=True)
     yield lora("start: random", init_lora_weights=False)
     yield lora("start: gaussian", init_lora_weights="gaussian")
@@ -219,7 +227,7 @@ def cases() -> Iterator[Case]:
 def trained(case: Case, base: Path, folder: Path) -> Path:
     """The adapter's folder: every trained tensor moved at random, saved as PEFT saves it."""
     torch.manual_seed(3)
-    model = case.start(AutoModelForCausalLM.from_pretrained(base), case.config)
+    model = case.start(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), case.config)
     first = folder.with_name("first")
     if case.convert:
         model.peft_config["default"].init_lora_weights = True
@@ -271,7 +279,7 @@ def found(case: Case, folder: Path) -> Found:
 
 def loaded_by_peft(base: Path, adapter: Path, seed: int = 1) -> PeftModel:
     torch.manual_seed(seed)
-    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter).eval()
 
 
 def merged_by_peft(base: Path, adapter: Path) -> bool:
@@ -284,7 +292,7 @@ def merged_by_peft(base: Path, adapter: Path) -> bool:
         merged = [loaded_by_peft(base, adapter, seed).merge_and_unload() for seed in (1, 2)]
     except (AttributeError, RuntimeError, ValueError, NotImplementedError):
         return False
-    if any(names(model) != names(AutoModelForCausalLM.from_pretrained(base)) for model in merged):
+    if any(names(model) != names(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)) for model in merged):
         return False
     one, two = map(logits, merged)
     return bool((one - two).abs().max() <= LIMIT)
@@ -292,7 +300,7 @@ def merged_by_peft(base: Path, adapter: Path) -> bool:
 
 def held(checkpoint: ln.Checkpoint) -> str:
     """How many of its weights are low-rank, and how many are dense tensors that are not the base's own."""
-    known = {tensor.data_ptr() for tensor in checkpoint.base.tensors.values()}
+    known = {tensor.data_ptr() for tensor in checkpoint.base.weights.values()}
     low = sum(isinstance(weight, LowRank) for weight in checkpoint.weights.values())
     rest = [weight for weight in checkpoint.weights.values() if not isinstance(weight, LowRank)]
     dense = sum(weight.data_ptr() not in known for weight in rest)
@@ -301,13 +309,15 @@ def held(checkpoint: ln.Checkpoint) -> str:
 
 def all_found(names: tuple[str, ...] = ()) -> Iterator[Found]:
     """The table, or the rows of these names."""
-    for case in cases():
-        if not names or case.name in names:
-            with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-                warnings.simplefilter("ignore")
-                with torch.random.fork_rng(devices=[]):
-                    row = found(case, Path(folder))
-            yield row
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        chosen = [case for case in cases() if not names or case.name in names]
+    for case in chosen:
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            warnings.simplefilter("ignore")
+            with torch.random.fork_rng(devices=[]):
+                row = found(case, Path(folder))
+        yield row
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import peft
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.lora import DenseView, LowRank
 from lerpnb.errors import CheckpointError
+from lerpnb.paths.line import Line
 
 IDS = torch.arange(3, 33).view(2, 15)
 
@@ -313,6 +315,61 @@ def test_a_live_peft_model_becomes_dense_and_stays_as_it_was(tiny, llama):
     assert type(dense.model).__name__ == "LlamaForCausalLM"
     assert dense.tied == {"lm_head.weight": "model.embed_tokens.weight"}
     assert largest_gap(dense.model, live.eval()) < 2e-5
+
+
+@pytest.mark.parametrize("kind", ["HiraConfig", "IA3Config", "OFTConfig"])
+def test_a_live_model_of_another_type_stays_as_it_was(llama, kind):
+    """HiRA merges into the very tensor that it finds."""
+    more = (
+        {"feedforward_modules": []} if kind == "IA3Config" else {"r": 0, "oft_block_size": 4} if "OFT" in kind else {}
+    )
+    config = getattr(peft, kind)(target_modules=["q_proj", "v_proj"], **more)
+    live = get_peft_model(AutoModelForCausalLM.from_pretrained(llama), config).eval()
+    with torch.no_grad():
+        for parameter in live.parameters():
+            parameter += 0.1 * torch.randn_like(parameter) * parameter.requires_grad
+    before = {name: tensor.clone() for name, tensor in live.state_dict().items()}
+    dense = Checkpoint.from_model(live)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in live.state_dict().items())
+    assert largest_gap(dense.model, live) < 2e-5
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_a_start_from_the_weight_itself_stays_low_rank_on_the_bases_own_tensor(tiny, llama, tmp_path, start):
+    settings = {"init_lora_weights": start, "rank_pattern": {"layers.1.self_attn.q_proj": 2}}
+    loaded = Checkpoint.load(tiny.adapter(llama, tmp_path / "adapter", 3, settings))
+    low = {name: weight for name, weight in loaded.weights.items() if isinstance(weight, LowRank)}
+    assert changed(loaded) == set(low)
+    assert {len(weight.down) for weight in low.values()} == {4, 8}  # twice the adapter's
+    assert all(weight.base.data_ptr() == loaded.base.tensors[name].data_ptr() for name, weight in low.items())
+    assert loaded.base.sha256 == Checkpoint.load(llama).sha256
+
+
+TIED = ("an adapter on the embedding, which is not saved whole", "an adapter on the head, which is not saved whole")
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+@pytest.mark.parametrize("names", [("every linear layer",) * 2, (TIED[0],) * 2, (TIED[1],) * 2, TIED])
+def test_a_saved_mixture_on_a_tied_head_is_the_mixture_when_transformers_loads_it(tiny, llama, tmp_path, names):
+    minus, plus = (
+        tiny.adapter(llama, tmp_path / str(seed), seed, SETTINGS[name], not name.endswith("not saved whole") and "auto")
+        for seed, name in enumerate(names)
+    )
+    line = Line(minus, plus, llama, device="cpu")
+    saved = AutoModelForCausalLM.from_pretrained(line.save(0.3, tmp_path / "mixture")).eval()
+    tied = names[0] == "every linear layer"
+    assert (saved.lm_head.weight is saved.model.embed_tokens.weight) == tied
+    ends = [PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama), end) for end in (minus, plus)]
+    for name in ("lm_head", "model.embed_tokens"):
+        a, b = (weight_in(end.base_model.model.get_submodule(name)) for end in ends)
+        assert (saved.get_submodule(name).weight - (0.7 * a + 0.3 * b)).abs().max() < 1e-6
+    assert largest_gap(saved, line.at(0.3)) < 1e-6
+
+
+def weight_in(layer: torch.nn.Module) -> torch.Tensor:
+    """What peft computes with in a layer, adapted or not."""
+    adapted = hasattr(layer, "get_delta_weight")
+    return layer.base_layer.weight + layer.get_delta_weight("default") if adapted else layer.weight
 
 
 def test_an_adapter_folder_can_stand_on_an_adapter(tiny, tiny_adapter_pair, tmp_path):
