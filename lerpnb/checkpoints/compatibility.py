@@ -45,7 +45,7 @@ def network(config: Any, architecture: str = "") -> dict:
     if config.model_type in SCALED_BY_TIE:
         inner["tie_word_embeddings"] = config.tie_word_embeddings
     for field, value in raw.items():
-        if hasattr(part := getattr(config, field, None), "to_dict"):
+        if isinstance(value, dict) and hasattr(part := getattr(config, field, None), "to_dict"):
             inner |= {f"{field}.{name}": of for name, of in network(part, architecture).items()}
         elif field not in unread and not HARMLESS.fullmatch(field):
             inner[field] = json.loads(json.dumps(value, default=str))  # a tuple as a list, as it is when read again

@@ -81,7 +81,6 @@ class AdaptiveSampler2D:
         self.measured[point] = dict(values)
 
     def tell_measured(self, point: tuple[float, float], measures: Mapping[str, Measurement]) -> None:
-        """`tell` of what was measured."""
         self.tell(point, {name: measure.value() for name, measure in measures.items()})
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
@@ -118,11 +117,7 @@ class AdaptiveSampler2D:
 
 
 def checked_count(max_points: int, least: int) -> int:
-    """How many points at most, as a whole number.
-
-    Raises:
-        AlphaError: it is none, or too few to begin with.
-    """
+    """How many points at most; refuses what is no whole number, or too few to begin with."""
     whole = isinstance(max_points, (int, float, np.number)) and not isinstance(max_points, bool)
     if not whole or not float(max_points).is_integer() or max_points < least:
         raise AlphaError(f"Adaptive(max_points): got {max_points!r}.\nIt takes a whole number, {least} or more.")

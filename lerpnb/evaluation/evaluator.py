@@ -70,12 +70,7 @@ class Evaluator:
     def sample_batch(self, alphas: Sequence[float], batched: bool | None = None) -> None:
         """Sample the texts that the probes need at several alphas and the store lacks, where all share one pass.
 
-        Args:
-            alphas: the alphas to come.
-            batched: whether they share a pass; None decides by `prefer_batched`.
-
-        Raises:
-            ProbeError: `batched` is True, but this model cannot be computed a row an alpha.
+        `batched` says whether they do, None by `prefer_batched`; True is refused where the model does not allow it.
         """
         for spec in dict.fromkeys(p.continuations for p in self.probes if isinstance(p, TextProbe)):
             new = [a for a in alphas if self._stored_texts(spec, a) is None]
@@ -271,11 +266,7 @@ class Evaluator:
 
 
 def checked(probe: Any, measures: Any) -> dict[str, Measurement]:
-    """What a probe returned, where that is a dict of measures.
-
-    Raises:
-        ProbeError: it is anything else.
-    """
+    """What a probe returned; refuses what is no dict of measures."""
     if not isinstance(measures, dict) or not all(isinstance(m, Measurement) for m in measures.values()):
         raise ProbeError(
             f"probe {probe.name!r}: it returned {type(measures).__name__}.\n"

@@ -207,11 +207,7 @@ def fill_gaps(done: dict[Any, Point]) -> None:
 
 
 def ready(probes: Sequence[Any], path: BasePath) -> list:
-    """The probes as they are measured along a path, after what would refuse them.
-
-    Raises:
-        ProbeError: none, two with one name, or a path without a tokenizer.
-    """
+    """The probes as they are measured along a path; refuses none, two with one name, a path without a tokenizer."""
     probes = [as_probe(probe) for probe in (probes if isinstance(probes, Iterable) else [probes])]
     if not probes:
         raise ProbeError("evaluate(probes): no probes.\nPass one or more, such as ln.Loss(corpus).")

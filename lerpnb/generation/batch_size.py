@@ -43,11 +43,7 @@ class ExecutableBatchSize:
         self.largest: int | None = None
 
     def __call__(self, work: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item]) -> list[Result]:
-        """`work(batch)`, in as many parts as memory asks for.
-
-        Args:
-            work: takes a part of the batch and returns one result an item.
-            batch: a list, or anything that can be sliced.
+        """`work(batch)`, one result an item, in as many parts as memory asks for.
 
         Raises:
             ProbeError: a single item does not fit.
@@ -65,11 +61,7 @@ class ExecutableBatchSize:
         return results
 
     def reduce(self, size: int) -> None:
-        """A batch of `size` did not fit: remember half of it, warn, and give cached memory back to the device.
-
-        Raises:
-            ProbeError: a single item did not fit.
-        """
+        """A batch of `size` did not fit: remember half of it, warn, and give cached memory back to the device."""
         if size == 1:
             raise ProbeError(
                 f"{self.name}: out of memory with a single item in a batch.\n"

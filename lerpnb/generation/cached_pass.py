@@ -30,18 +30,14 @@ class WholeText:
 def cached_pass(
     model: Any, ids: Tensor, start: int, cache: Any = None, *, has_cache: bool = True, **options: Any
 ) -> tuple[Any, Tensor]:
-    """One pass over tokens that follow those of a cache.
+    """One pass over tokens that follow those of a cache: the cache, and the logits after the last token of each row.
 
     Args:
-        model: a causal language model.
         ids: (rows, n) int64 token ids.
         start: position of the first of them: how many tokens the cache holds.
         cache: what a pass before returned; None at the start.
         has_cache: what `has_cache` says of the model.
         options: more arguments of the model's forward.
-
-    Returns:
-        The cache, and the logits after the last token, (rows, vocabulary).
     """
     arguments = inspect.signature(model.forward).parameters
     if not has_cache:

@@ -53,14 +53,9 @@ def draw_tokens(
 
 
 def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Gumbel noise as a function of key and token alone.
+    """Gumbel noise as a function of key and token alone, the same on every device and in every batch.
 
-    Args:
-        keys: (rows,) int64.
-        tokens: (rows, n) int64 token ids.
-
-    Returns:
-        (rows, n) float32, -log(-log(u)) with u uniform in (0, 1): the same on every device and in every batch.
+    Of keys (rows,) int64 and token ids (rows, n) int64: (rows, n) float32, -log(-log(u)) with u uniform in (0, 1).
     """
     uniform = (random_bits(keys.unsqueeze(-1), tokens).double() + 0.5) / 2**BITS
     return (-torch.log(-torch.log(uniform))).float()
@@ -69,12 +64,7 @@ def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 def random_bits(keys: torch.Tensor | int, counters: torch.Tensor) -> torch.Tensor:
     """Random integers as a function of key and counter alone, by the SplitMix64 mixer (Steele et al. 2014).
 
-    Args:
-        keys: int64, of a shape that broadcasts with the counters'.
-        counters: int64.
-
-    Returns:
-        int64, uniform in [0, 2**BITS): the same on every device and in every batch.
+    Of int64 keys and counters that broadcast with one another: int64, uniform in [0, 2**BITS).
     """
     x = keys + (counters + 1) * _signed(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

@@ -104,11 +104,7 @@ class Delta(Mapping[str, torch.Tensor]):
 def moved(checkpoint: Checkpoint, direction: Mapping[str, torch.Tensor], length: float, name: str) -> Checkpoint:
     """The checkpoint, gone a length along a direction: theta + length d / |d|.
 
-    Args:
-        checkpoint: theta; it is not changed.
-        direction: tensors by name; a name that it lacks stays as it is.
-        length: Euclidean, without unit.
-        name: what the new checkpoint is called.
+    What the direction lacks stays as it is; the length is Euclidean, without unit. The checkpoint is not changed.
 
     Example:
         >>> here = Checkpoint.from_model(tiny_llama())

@@ -26,13 +26,12 @@ class LayerwiseLine(ScalarPath):
     first value, what lies behind them the last.
 
     Args:
-        minus, plus, base: as for a `Line`.
+        minus, plus, base, options: as for a `Line`.
         kinds: which kinds of tensor move: one of `PARTS` (attention, MLP, embeddings, norms, head, other), or a kind as
             `weight_deltas` names it ("attention q"), or several, or {kind: share}. Left out, all move. An embedding
             that is the head too is an embedding.
         depth: shares over the layers.
         rest: the alpha of what does not move.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
 
     Raises:
         AssetError, CheckpointError, MismatchError: as for a `BasePath`.

@@ -24,13 +24,10 @@ class Line(ScalarPath):
 
     Args:
         minus, plus: what lies at 0 and 1: a name (`assets.resolve`), a `Checkpoint`, or a live transformers model.
-        base: the pre-trained model that both share; left out, the base that two adapters share, else none. Perplexity
-            is measured with it by default, and the two deltas start at it.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
+        base, options: as for a `BasePath`; the two deltas start at the base.
 
     Raises:
-        AssetError, CheckpointError, MismatchError: as `load_checkpoints` says, before any long work.
-        CheckpointError: a device_map with the disk in it, or one that offloads the embeddings.
+        AssetError, CheckpointError, MismatchError: as for a `BasePath`.
 
     Example:
         >>> minus, plus = tiny_llama(), tiny_llama()

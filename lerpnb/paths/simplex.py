@@ -21,14 +21,13 @@ class Simplex(BasePath):
 
     Args:
         checkpoints: role -> a name (`assets.resolve`), a `Checkpoint`, or a live transformers model; two or more.
-        base: the pre-trained model that all share; left out, the base that all adapters share, else none.
         affine: False allows weights of any sum. Those of full models then scale what they share, too.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
+        base, options: as for a `BasePath`.
 
     Raises:
         AlphaError: fewer than two checkpoints; at a coordinate, weights that are not one a checkpoint, not finite, or
             that do not add up to 1.
-        AssetError, CheckpointError, MismatchError: as `load_checkpoints` says, before any long work.
+        AssetError, CheckpointError, MismatchError: as for a `BasePath`.
 
     Example:
         >>> kind, short, odd = (tiny_llama() for _ in range(3))

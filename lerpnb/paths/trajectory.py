@@ -22,8 +22,7 @@ class Trajectory(ScalarPath):
     Args:
         checkpoints: two or more in the order of training, each a name (`assets.resolve`), a `Checkpoint` or a live
             transformers model; or {what figures call it: checkpoint}, else "checkpoint 0", "checkpoint 1", ....
-        base: as for a `Line`.
-        options: device, dtype, ends_device and device_map, see `DeviceOptions`.
+        base, options: as for a `BasePath`.
 
     Raises:
         AlphaError: fewer than two checkpoints; at a coordinate, no finite number.

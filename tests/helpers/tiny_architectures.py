@@ -134,7 +134,22 @@ def configuration(kind: Any) -> Any:
 
 PROMPTS = ("the film", "a warm, funny and quietly sad story about", "nobody")
 GREEDY = ln.Continuations(PROMPTS, n_samples=1, max_new_tokens=8, temperature=0)
+LONG = dataclasses.replace(GREEDY, prompts=PROMPTS[1:2], n_samples=2)
 TEXTS = tuple(tiny.TEXTS[:3])
+
+
+class Recorder(Decoder):
+    """Keeps the logits of every step, (rows, vocabulary)."""
+
+    def run(self) -> "Recorder":
+        self.logits: list[torch.Tensor] = []
+        for _ in self:
+            pass
+        return self
+
+    def _draw(self, logits: torch.Tensor, *rest: Any) -> list[int]:
+        self.logits.append(logits.float())
+        return super()._draw(logits, *rest)
 
 
 class Examination:
@@ -194,31 +209,41 @@ class Examination:
         return None
 
     def greedy_texts(self) -> str | None:
-        for (_, i, _), ours in self._written(self.line.at(0.5)).items():
+        """The tokens of three prompts side by side, and every step's logits of one of them."""
+        options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 8}
+        options |= {"output_logits": True, "return_dict_in_generate": True}
+        self.middle.generation_config.forced_eos_token_id = None
+        model = self.line.at(0.5)
+        for (_, i, _), ours in Recorder(model, self.tokenizer, GREEDY).run().tokens.items():
             ids = self.ids(PROMPTS[i])
-            options: dict[str, Any] = {"attention_mask": torch.ones_like(ids), "do_sample": False, "max_new_tokens": 8}
-            self.middle.generation_config.forced_eos_token_id = None
-            theirs = self.middle.generate(ids, **options)[0, ids.shape[1] :].tolist()
-            theirs = theirs[: theirs.index(1)] if 1 in theirs else theirs
-            if ours != theirs:
-                return f"{ours} instead of {theirs}"
+            theirs = self.middle.generate(ids, attention_mask=torch.ones_like(ids), **options)
+            tokens = theirs.sequences[0, ids.shape[1] :].tolist()
+            tokens = tokens[: tokens.index(1)] if 1 in tokens else tokens
+            if ours != tokens:
+                return f"{ours} instead of {tokens}"
+            if PROMPTS[i] in LONG.prompts:
+                steps = Recorder(model, self.tokenizer, LONG).run().logits
+                if off := _apart([step[0] for step in steps], [step[0] for step in theirs.logits]):
+                    return f"logits are {off:.1e} off"
         return None
 
     def batched_alphas(self) -> str | None:
+        """The same of three alphas, against one alpha at a time."""
         if reason := unsupported_reason(self.line):
             raise LerpError(reason)
         alphas = (0.0, 0.5, 1.0)
-        together = self._written(BatchedLine(self.line), alphas)
-        for alpha in alphas:
-            for (_, i, draw), tokens in self._written(self.line.at(alpha)).items():
-                if together[alpha, i, draw] != tokens:
-                    return f"at {alpha} {together[alpha, i, draw]} instead of {tokens}"
+        together = Recorder(BatchedLine(self.line), self.tokenizer, GREEDY, alphas).run()
+        steps = Recorder(BatchedLine(self.line), self.tokenizer, LONG, alphas).run().logits
+        for row, alpha in enumerate(alphas):
+            alone = Recorder(self.line.at(alpha), self.tokenizer, GREEDY).run()
+            for (_, i, draw), tokens in alone.tokens.items():
+                if together.tokens[alpha, i, draw] != tokens:
+                    return f"at {alpha} {together.tokens[alpha, i, draw]} instead of {tokens}"
+            single = Recorder(self.line.at(alpha), self.tokenizer, LONG).run().logits
+            whole = [(a[2 * row], b[0]) for a, b in zip(steps, single, strict=False) if len(a) == 2 * len(alphas)]
+            if off := _apart(*zip(*whole, strict=True)):
+                return f"at {alpha} logits are {off:.1e} off"
         return None
-
-    def _written(self, of: Any, alphas: tuple[float | None, ...] = (None,)) -> dict:
-        for _ in (decoder := Decoder(of, self.tokenizer, GREEDY, alphas)):
-            pass
-        return decoder.tokens
 
     def saving(self) -> str | None:
         to = self.line.save(0.5, self.folder / "saved")
@@ -237,6 +262,13 @@ class Examination:
         return (
             None if torch.allclose(logits, expected, rtol=0, atol=1e-5 * expected.abs().max()) else "the logits differ"
         )
+
+
+def _apart(ours: Any, theirs: Any) -> float:
+    """How far logits lie apart as a share of the largest; 0 within rounding."""
+    ours, theirs = torch.stack(list(ours)), torch.stack(list(theirs))[: len(ours)].float()
+    off = ((ours - theirs[: len(ours)]).abs().max() / theirs.abs().max()).item()
+    return off if not off < 1e-4 else 0.0
 
 
 CHECKS: tuple[Any, ...] = (
