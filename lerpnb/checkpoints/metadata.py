@@ -88,15 +88,8 @@ class CheckpointMetadata:
         if assets.is_adapter(folder):
             shapes, dtypes, _ = _tensors(folder, "adapter_model", call)
             settings = _read_json(folder / "adapter_config.json", call, "adapter")
-            pattern = settings.get("rank_pattern")
-            for rank in [settings.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]:
-                if isinstance(rank, int) and rank > max(
-                    (size for shape in shapes.values() for size in shape), default=0
-                ):
-                    raise CheckpointError(
-                        f"{call}: adapter_config.json declares rank {rank:,}, which none of its tensors has.\n"
-                        "Copy or download the adapter again."
-                    )
+            if settings.get("peft_type") == "LORA":
+                _refuse_absurd_ranks(settings, shapes, call)
             base = _base_metadata(folder, settings, base, call, above)
             return cls(str(name), folder, base.config, shapes, dtypes, base)
         raw = _read_config(folder, call)
@@ -183,6 +176,18 @@ def _inner_folders(folder: Path) -> str:
     if inside:
         return f"It holds several: {listed(inside)}. Name one of them, such as {str(folder / inside[0])!r}."
     return "A checkpoint is what save_pretrained writes: config.json, *.safetensors and the tokenizer's files."
+
+
+def _refuse_absurd_ranks(settings: dict, shapes: Mapping[str, tuple[int, ...]], call: str) -> None:
+    """Refuse a LoRA's rank above all its tensors' sizes, before peft makes factors of it."""
+    most = max((size for shape in shapes.values() for size in shape), default=0)
+    pattern = settings.get("rank_pattern")
+    for rank in [settings.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]:
+        if isinstance(rank, int) and rank > most:
+            raise CheckpointError(
+                f"{call}: adapter_config.json declares rank {rank:,}, which none of its tensors has.\n"
+                "Copy or download the adapter again."
+            )
 
 
 def _refuse_absurd_counts(raw: dict, shapes: Mapping[str, tuple[int, ...]], call: str) -> None:
