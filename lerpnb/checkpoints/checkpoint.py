@@ -142,6 +142,9 @@ class Checkpoint:
         if hasattr(shared, "merge_and_unload"):
             untie(shared)
             shared, low = merge(shared, call)
+        if any(type(module).__module__.startswith("peft.") for module in shared.modules()):
+            what = "an adapter on it that is no change of its weights, such as a prompt, or that add_adapter put there"
+            raise CheckpointError(f"{call}: {what}.\nPass a PeftModel of a type that merges, or save it and load that.")
         admit_untied(shared)
         made = cls(CheckpointMetadata.of_model(name, shared, frozenset(kinds)), shared, tokenizer, low=low)
         refuse_not_finite(DenseView(made.weights, None), call)

@@ -334,6 +334,18 @@ def test_a_live_model_of_another_type_stays_as_it_was(llama, kind):
     assert largest_gap(dense.model, live) < 2e-5
 
 
+@pytest.mark.parametrize("kind", ["prompt", "inside"])
+def test_a_live_model_with_an_adapter_that_is_not_merged_is_refused(llama, kind):
+    """A prompt lengthens the logits; factors inside a model would be mixed one by one, not their product."""
+    live = AutoModelForCausalLM.from_pretrained(llama)
+    if kind == "prompt":
+        live = get_peft_model(live, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
+    else:
+        live.add_adapter(LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    with pytest.raises(CheckpointError, match="an adapter on it that is no change of its weights"):
+        Checkpoint.from_model(live)
+
+
 @pytest.mark.parametrize("start", ["pissa", "olora"])
 def test_a_start_from_the_weight_itself_stays_low_rank_on_the_bases_own_tensor(tiny, llama, tmp_path, start):
     settings = {"init_lora_weights": start, "rank_pattern": {"layers.1.self_attn.q_proj": 2}}
