@@ -36,8 +36,11 @@ What lies between two fine-tuned language models, with [lerpnb](https://pypi.org
 
 
 def project_root() -> Path:
-    """The folder that holds `data/` and `notebooks/`: the checkout that the package lies in; else the nearest folder,
-    from the working folder upwards, that `lerpnb init` laid out; else the working folder."""
+    """The folder that holds `data/` and `notebooks/`.
+
+    It is the checkout that the package lies in; else the nearest folder upwards that `lerpnb init` laid out; else the
+    working folder.
+    """
     here = Path.cwd()
     folders = (Path(__file__).resolve().parents[1], here, *here.parents)
     return next((folder for folder in folders if (folder / MARK).is_file()), here)

@@ -55,7 +55,7 @@ def parameters_help(notebook: str) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"lerpnb run -f {file}: {getattr(error, 'strerror', 'not a text file')}.") from error
 

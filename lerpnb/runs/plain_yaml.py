@@ -42,7 +42,7 @@ def _check_depth(value: Any, depth: int) -> None:
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict = {}  # none of YAML 1.1's
-    total = 0
+    total = depth = 0
 
     def __init__(self, stream: Any):
         super().__init__(stream)
@@ -50,7 +50,11 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         before, is_alias = self.total, self.check_event(yaml.AliasEvent)
+        self.depth += 1
+        if self.depth > DEEPEST + 1:
+            raise RecursionError
         node = super().compose_node(parent, index)
+        self.depth -= 1
         self.total += self.sizes.get(id(node), 1) if is_alias else 1
         if not is_alias:
             self.sizes[id(node)] = self.total - before

@@ -16,9 +16,7 @@ HIDDEN = "***"
 SECRET = set("token secret secrets password passwd passphrase pat key apikey credential credentials".split())
 SPECIAL = {f"{what}_token" for what in "pad eos bos unk sep cls mask stop end start".split()}  # of a tokenizer
 # Names that say nothing about a person or a machine, and are words of other paths.
-NOBODY = set(
-    "root user users home admin ubuntu debian runner jovyan vscode nobody test data work shared models".split()
-)
+NOBODY = set("root user users home admin ubuntu debian runner jovyan vscode nobody test data work shared".split())
 NOWHERE = {"localhost", "host", "node", "server", "main", "demo", "test"}
 ESCAPE = r"\x1b\[[\d;]*m"  # a terminal's color; it ends in a letter, and a path may follow at once
 SEPARATOR = r"(?:/|%2F|\\{1,2})"

@@ -44,10 +44,10 @@ def test_a_scalar_is_what_yaml_1_2_and_python_say(text, value):
     ],
 )
 def test_what_is_too_large_or_no_plain_value_is_refused_at_once(text, message):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(yaml.YAMLError, match=message):
         read_yaml(text)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,10 @@ def test_a_sweep_that_asks_for_too_much_is_refused_at_once(tmp_path, monkeypatch
     cells = [new_code_cell(CELL, metadata={"tags": ["parameters"]})]
     nbformat.write(new_notebook(cells=cells), "small.ipynb")
     Path("demo.yaml").write_text(f"\ufeffnotebook: small.ipynb\n{text}", encoding="utf-8")
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(RunError) as error:
         read_sweep("demo.yaml")
-    assert str(error.value) == f'sweep("demo.yaml"): {message}' and time.monotonic() - start < 2
+    assert str(error.value) == f'sweep("demo.yaml"): {message}' and time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("jobs", [0, -1, True, float("nan")])
