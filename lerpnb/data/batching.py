@@ -11,12 +11,18 @@ from lerpnb.data.corpus import Corpus
 ENOUGH = 128  # tokens; a smaller batch is not ended for its padding
 
 
-def token_ids(tokenizer, texts: Iterable[str], max_length: int, append_eos: bool = False) -> list[list[int]]:
+def token_ids(
+    tokenizer, texts: Iterable[str], max_length: int, append_eos: bool = False, side: str = "text"
+) -> list[list[int]]:
     """The token ids of each text, at most `max_length`; with `append_eos` the last of them is the end-of-text token.
 
-    A text that spells its begin-of-text token, as one out of a chat template does, gets no second one.
+    A text that spells its begin-of-text token, as one out of a chat template does, gets no second one. `side` is
+    "text_target" for what a sequence-to-sequence model writes: some tokenizers have a vocabulary for it (Marian) or a
+    language token (mBART).
     """
-    ids = tokenizer(list(texts), truncation=True, max_length=max_length - append_eos)["input_ids"]
+    given: dict[str, Any] = {"truncation": True, "max_length": max_length - append_eos}
+    texts = list(texts)
+    ids = (tokenizer(texts, **given) if side == "text" else tokenizer(text_target=texts, **given))["input_ids"]
     ids = [begun_once(tokenizer, row) for row in ids]
     return [[*row, tokenizer.eos_token_id] for row in ids] if append_eos else ids
 
@@ -114,20 +120,19 @@ def halves(text: str) -> tuple[str, str]:
     return text.strip()[:cut].rstrip(), text.strip()[cut:].lstrip()
 
 
-def ended(tokenizer, texts: Iterable[str], max_length: int) -> list[list[int]]:
+def ended(tokenizer, texts: Iterable[str], max_length: int, side: str = "text") -> list[list[int]]:
     """The token ids of each text, at most `max_length`, ending with the end-of-text token exactly once."""
     eos = tokenizer.eos_token_id
-    return [
-        row if row[-1:] == [eos] else [*row[: max_length - 1], eos] for row in token_ids(tokenizer, texts, max_length)
-    ]
+    rows = token_ids(tokenizer, texts, max_length, side=side)
+    return [row if row[-1:] == [eos] else [*row[: max_length - 1], eos] for row in rows]
 
 
 def training_rows(task: str, tokenizer, corpus: Corpus, max_length: int) -> list[dict[str, Any]]:
     """What each text trains: `input_ids` and `labels`, the latter a label's index where the task is "classifier"."""
     labels: Any = corpus.labels
     if task == "seq2seq":
-        sides = zip(*map(halves, corpus.texts), strict=True)
-        ids, labels = (ended(tokenizer, side, max_length) for side in sides)
+        sources, targets = zip(*map(halves, corpus.texts), strict=True)
+        ids, labels = ended(tokenizer, sources, max_length), ended(tokenizer, targets, max_length, "text_target")
     else:
         ids = token_ids(tokenizer, corpus.texts, max_length, append_eos=task == "causal")
     if task == "causal":

@@ -91,7 +91,9 @@ class Seq2SeqLoss:
                 f"{self.name}: the tokenizer has no end-of-text token, which every target is to end with.\n"
                 "Set tokenizer.eos_token to a token of its vocabulary and save it again."
             )
-        sources, targets = (ended(tokenizer, side, self.max_length) for side in zip(*self.pairs, strict=True))
+        given, wanted = zip(*self.pairs, strict=True)
+        sources = ended(tokenizer, given, self.max_length)
+        targets = ended(tokenizer, wanted, self.max_length, "text_target")
         way_out = f"Pass Seq2SeqLoss(corpus, max_length={position_limit(model)})."
         check_ids(model, [*sources, *targets], self.name, way_out=way_out)
         # Longest first, so that what does not fit in memory fails at once.

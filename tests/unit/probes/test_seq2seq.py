@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import T5ForConditionalGeneration
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
@@ -49,6 +50,24 @@ def test_targets_of_ones_own_and_a_batch_of_any_size_give_the_same(tiny, corpus)
     assert Seq2SeqLoss(corpus, targets).identity() != Seq2SeqLoss(corpus).identity()
     few = Seq2SeqLoss(corpus).subset()
     assert len(few.pairs) == 2 and few.name == "loss/texts" and few.pairs[0] == halves(few_text(corpus))
+
+
+def test_targets_are_read_as_the_tokenizer_reads_targets(tiny, corpus):
+    model, words = tiny.t5(), tiny.tokenizer()
+
+    def prefixed(prefix: str):  # a language token, as mBART's
+        single = TemplateProcessing(single=f"{prefix}$A", special_tokens=[("<pad>", 2)])
+        return lambda: setattr(words.backend_tokenizer, "post_processor", single)
+
+    words._switch_to_target_mode, words._switch_to_input_mode = prefixed("<pad> "), prefixed("")
+    found = Seq2SeqLoss(corpus).measure(model, words)["loss/texts"].values
+    for value, text in zip(found, corpus.texts, strict=True):
+        source, target = halves(text)
+        labels = torch.tensor([[*words(text_target=target)["input_ids"], 1]])
+        assert labels[0, 0] == 2
+        with torch.inference_mode():
+            loss = model(input_ids=torch.tensor([[*words(source)["input_ids"], 1]]), labels=labels).loss.item()
+        assert value == pytest.approx(loss, abs=1e-5)
 
 
 def few_text(corpus: Corpus) -> str:
