@@ -132,7 +132,9 @@ def _refuse_absurd_size(kind: Any, metadata: CheckpointMetadata, call: str) -> N
     """Refuse a configuration of a far larger model than the files hold, before any memory is taken for it."""
     if kind is None:
         return  # transformers says why
-    with quiet(), torch.device("meta"):
+    from transformers.initialization import no_init_weights
+
+    with quiet(), no_init_weights(), torch.device("meta"):  # as from_pretrained does
         declared = sum(tensor.numel() for tensor in named_tensors(kind(copy.deepcopy(metadata.config))).values())
     held = sum(math.prod(shape) for shape in metadata.shapes.values())
     if declared > 2 * held + SLACK:
