@@ -135,7 +135,9 @@ def _refuse_absurd_size(kind: Any, metadata: CheckpointMetadata, call: str) -> N
     from transformers.initialization import no_init_weights
 
     with quiet(), no_init_weights(), torch.device("meta"):  # as from_pretrained does
-        declared = sum(tensor.numel() for tensor in named_tensors(kind(copy.deepcopy(metadata.config))).values())
+        model = kind(copy.deepcopy(metadata.config))
+        model.tie_weights()
+    declared = sum(tensor.numel() for tensor in named_tensors(model).values())
     held = sum(math.prod(shape) for shape in metadata.shapes.values())
     if declared > 2 * held + SLACK:
         raise CheckpointError(
