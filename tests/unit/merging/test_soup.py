@@ -38,7 +38,11 @@ def test_a_greedy_soup_keeps_what_helps(tiny, tiny_llama_pair, tmp_path, capsys)
     for role in value:
         models[role] = tiny.llama()
         models[role].model.norm.weight.data.fill_(value[role])
-    probe = FunctionProbe("miss", lambda model, tokenizer: (model.model.norm.weight.mean() - 1).abs())
+
+    def off(model, tokenizer):
+        return (model.model.norm.weight.mean() - 1).abs()
+
+    probe = FunctionProbe("miss", off, cache_key="distance of the norm from 1")
     found = greedy_soup(models, probe, device="cpu", store=Cache(tmp_path))
     # alone 2, 2.5, 8, 0.5: d 0.5; d + a 1.75 is 0.75 off; d + b -0.5 is 1.5 off; d + c 4.75 is 3.75 off
     assert (
