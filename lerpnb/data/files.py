@@ -53,7 +53,8 @@ def split_lines(text: str) -> list[str]:
 def read_table(file: Path) -> pd.DataFrame:
     """A `.csv`, `.jsonl` or `.parquet` file; the index, called "line" or "row", holds the place of each row.
 
-    Cells of a `.csv` are strings, empty ones None; those of a `.jsonl` are what JSON makes of them.
+    Cells of a `.csv` are strings, empty ones None; those of a `.jsonl`, or of a `.json` with a list of objects, are
+    what JSON makes of them.
 
     Raises:
         OSError, ValueError: it is damaged or in another encoding.
@@ -104,6 +105,11 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _jsonl(text: str) -> pd.DataFrame:
+    if text.lstrip().startswith("["):
+        rows = json.loads(text, object_pairs_hook=_once)
+        if odd := [i for i, row in enumerate(rows, 1) if not isinstance(row, dict)]:
+            raise ValueError(f"row {odd[0]}: {type(rows[odd[0] - 1]).__name__}, expected an object")
+        return number_rows(pd.DataFrame(rows, dtype=object))
     rows, lines = [], []
     for line, part in enumerate(split_lines(text), 1):
         if not part.strip():

@@ -73,7 +73,7 @@ class Accuracy:
         rows = tokenized(model, tokenizer, self.corpus.texts, self.max_length)
         ids = [row["input_ids"] for row in rows]
         check_ids(model, ids, self.name, way_out=f"Pass Accuracy(corpus, max_length={position_limit(model)}).")
-        together = self.batch_tokens if passes_padding(model) else 1
+        together = self.batch_tokens if len(rows) > 1 and passes_padding(model, rows) else 1
         for places in padded_groups([len(row) for row in ids], together):
             part = [rows[i] for i in places]
             logits[places] = torch.stack(self._halving(lambda some: list(class_logits(model, some)), part)).double()

@@ -128,10 +128,8 @@ class Classifier:
             logits = class_logits(self.model, part)
             return (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
 
-        batch, rows = (
-            batch if passes_padding(self.model) else 1,
-            tokenized(self.model, self.tokenizer, texts, self.max_length),
-        )
+        rows = tokenized(self.model, self.tokenizer, texts, self.max_length)
+        batch = batch if len(rows) > 1 and passes_padding(self.model, rows) else 1
         parts = (rows[start : start + batch] for start in range(0, len(rows), batch))
         return [value for part in parts for value in self.halving(score, part)]
 
@@ -154,15 +152,21 @@ def tokenized(
     return [{name: found[name][i] for name in taken} for i in range(len(texts))]
 
 
-def passes_padding(model: PreTrainedModel) -> bool:
+@torch.inference_mode()
+def passes_padding(model: PreTrainedModel, rows: Sequence[dict[str, list[int]]]) -> bool:
     """Whether texts may share a batch: padding on the right leaves a text's logits as they are.
 
     A decoder reads the label at the last token that is not the padding token of its configuration, XLNet at the last
-    place, an encoder-decoder at its end-of-text tokens, of which all texts of a batch must have the same number.
+    place, an encoder-decoder at its end-of-text tokens, of which all texts of a batch must have the same number. Some
+    encoders (FNet, Nystromformer, ConvBERT, YOSO) read the padding: the shortest text is tried beside the longest.
     """
     config: Any = model.config
     fill, at = config.get_text_config().pad_token_id, getattr(config, "summary_type", "")
-    return fill is not None and fill >= 0 and at != "last" and not config.is_encoder_decoder
+    if fill is None or fill < 0 or at == "last" or config.is_encoder_decoder:
+        return False
+    short, long = (choose(rows, key=lambda row: len(row["input_ids"])) for choose in (min, max))
+    alone, beside = class_logits(model, [short])[0], class_logits(model, [short, long])[0]
+    return torch.allclose(alone, beside, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 @torch.inference_mode()

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nbformat import NotebookNode
+if TYPE_CHECKING:  # a kernel that records reads no notebook
+    from nbformat import NotebookNode
 
 HIDDEN = "***"
 SECRET = set("token secret secrets password passwd passphrase pat key apikey credential credentials".split())
@@ -89,7 +90,7 @@ class Redactor:
             return [self(inner, name) for inner in value]
         return value
 
-    def notebook(self, node: NotebookNode) -> NotebookNode:
+    def notebook(self, node: "NotebookNode") -> "NotebookNode":
         """A copy of a notebook, in which the given parameters show no secret either, whatever it looks like."""
         node = self(node)
         given = node.metadata.get("papermill", {})

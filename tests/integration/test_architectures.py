@@ -11,8 +11,9 @@ CASES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) f
 @pytest.mark.parametrize("name", CASES)
 def test_an_architecture_is_right_or_refused(name, tmp_path):
     row = architectures.examine(name, tmp_path)
-    if name in architectures.NOT_BUILT and "not built" in row:
-        pytest.skip(row["not built"])
+    if "not built" in row:
+        assert name in architectures.NOT_BUILT, row
+        return
     assert len(row) == len(architectures.CHECKS), row
     refused = {"batched_alphas"} | ({"loss", "greedy_texts"} if name in architectures.NOT_CAUSAL else set())
     assert {check: said for check, said in row.items() if said != "right" and check not in refused} == {}

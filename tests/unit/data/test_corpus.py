@@ -27,6 +27,7 @@ def file(request, tmp_path):
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.*without a text, left out")
 def test_files_are_read_and_empty_texts_dropped(file):
     with pytest.warns(UserWarning, match=r"without a text, left out: (line 4|line 3|row 3)\.$"):
         corpus = Corpus.load(file)
@@ -248,3 +249,12 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
     (file := tmp_path / "a.tsv").write_text("text\tlabel\na\t1\n")
     with pytest.raises(CorpusError, match=r"a file, but none of \.csv, \.parquet, \.jsonl, \.json\."):
         Corpus.load(file)
+
+
+def test_a_list_of_objects_is_read_as_lines_of_them(tmp_path):
+    (tmp_path / "a.json").write_text('[{"text": "None", "label": "01"},\n {"text": "7", "label": "1"}]')
+    corpus = Corpus.load(tmp_path / "a.json")
+    assert corpus.texts == ("None", "7") and corpus.label_names == ("01", "1")
+    (tmp_path / "b.json").write_text('[{"text": "a"}, 3]')
+    with pytest.raises(CorpusError, match="row 2: int, expected an object"):
+        Corpus.load(tmp_path / "b.json", label="")

@@ -17,6 +17,9 @@ def bend(model, tokenizer):
     return model.lm_head.weight.double().square().sum()
 
 
+bend.cache_key = "bend"
+
+
 def test_random_directions_have_the_lines_length_and_start(tiny_adapter_pair, tmp_path):
     line = Line(*tiny_adapter_pair[1:], device="cpu")
     before = {name: tensor.clone() for name, tensor in line.minus.tensors.items()}

@@ -263,3 +263,24 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(tiny, tmp_path, s
     model.save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     assert f"the model's embedding has {size} rows" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["fnet", "nystromformer", "convbert", "yoso", "electra", "albert"])
+def test_a_text_has_its_own_value_where_an_encoder_reads_padding(tiny, tmp_path, kind):
+    import transformers
+
+    words = tiny.tokenizer()
+    small = dict(SMALL, vocab_size=len(words), embedding_size=32, pad_token_id=words.pad_token_id)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(
+        transformers.AutoConfig.for_model(kind, **small)
+    )
+    tiny.save(tiny.moved(model.eval(), 1, 0.3), tmp_path, words)
+    texts = ["the film", "a quiet story that ends well and is told with care", "no"]
+    whole = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    taken = {"token_type_ids"} if kind != "fnet" else {"token_type_ids", "attention_mask"}
+    want = []
+    for text in texts:
+        given = {name: value for name, value in words(text, return_tensors="pt").items() if name not in taken}
+        want.append(whole(**given).logits.softmax(-1)[0, 1].item())
+    assert Classifier.load(tmp_path, "cpu").probability(texts, "LABEL_1") == pytest.approx(want, abs=1e-5)
