@@ -52,6 +52,7 @@ def fails(arguments: list[str], capsys, code: int = 1) -> str:
     return err
 
 
+@pytest.mark.slow
 def test_run_hands_on_every_parameter_and_p_goes_before_y_before_f(asked, tmp_path):
     file = tmp_path / "values.yaml"
     file.write_text("n: 1\nlo: -1\nalphas: [0, 1]\nbase: null", encoding="utf-8")

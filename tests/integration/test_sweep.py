@@ -352,6 +352,7 @@ def runs(request, here) -> RunDirectory:
         fsspec.filesystem("memory").pseudo_dirs[:] = [""]
 
 
+@pytest.mark.slow
 def test_of_many_at_once_one_holds_the_lock(runs):
     inside, most = [], []
 
@@ -372,6 +373,7 @@ def test_of_many_at_once_one_holds_the_lock(runs):
     assert lock.progress_of(runs, "demo") is None
 
 
+@pytest.mark.slow
 def test_a_lock_without_a_sign_of_life_is_taken_over_and_its_holder_learns_of_it(runs, monkeypatch):
     monkeypatch.setattr(lock, "is_gone", lambda content: False)  # a holder on another machine
     sleeper = RunLock(runs, "demo", beat=3600)
@@ -437,6 +439,7 @@ def spec_on(runs: RunDirectory, **changes) -> RunSpec:
     )
 
 
+@pytest.mark.slow
 def test_one_run_is_recorded_with_its_identity_and_not_again(runs, quick):
     came = worker.attempt(spec_on(runs))
     assert came == {"name": "demo", "status": "done", "seconds": 1.0, "summary": {}, "error": ""}
@@ -458,6 +461,7 @@ def test_a_failure_is_recorded_and_made_again_only_where_that_is_asked(runs, qui
     assert runs.names() == ["demo"]
 
 
+@pytest.mark.slow
 def test_who_has_lost_the_lock_puts_nothing_in_place(runs, quick, monkeypatch):
     """The run is taken over while the notebook runs: the other's record stays, and is what is told."""
     true_execute = execution.execute

@@ -185,6 +185,7 @@ def test_the_scheduler_restarts_and_the_next_sweep_does_the_rest(plan, start, po
     assert f"{len([line for line in out.splitlines() if ' skipped ' in line])} skipped" in out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_told(plan, port, monkeypatch):
     monkeypatch.setattr(scheduler, "PATIENCE", 0.5)
     with pytest.raises(RunError) as error:

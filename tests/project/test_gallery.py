@@ -56,6 +56,7 @@ def test_nothing_in_the_gallery_is_older_than_its_notebook_or_too_large():
     assert gallery.faults(NOTEBOOKS / "rendered", NOTEBOOKS) == []
 
 
+@pytest.mark.slow
 def test_a_run_renews_its_notebook_page_and_image(project):
     files = renewed(project)
     assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html", "01_walk.png"]
@@ -102,6 +103,7 @@ def test_a_changed_notebook_makes_all_three_stale(project):
     )
 
 
+@pytest.mark.slow
 def test_strangers_and_large_files_are_named(project, monkeypatch):
     renewed(project)
     (project / "notebooks" / "rendered" / "other.png").write_bytes(b"no picture")

@@ -76,6 +76,7 @@ def imported() -> set[str]:
     return {{"PIL": "pillow", "yaml": "pyyaml"}.get(top, canonicalize_name(top)) for top in tops}
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     assert imported() - {"distributed"} == declared - (UNIMPORTED - imported())
@@ -93,11 +94,13 @@ def test_every_direct_dependency_is_pinned_within_its_range(requirement):
     assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", PYTHONS)
 def test_everything_that_is_pulled_in_is_pinned(python):
     assert sorted(pulled_in(python) - set(pins())) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_pinned_that_is_not_pulled_in():
     used = set.union(*map(pulled_in, PYTHONS))
     # What these lead to can be followed only where they are installed: aiohttp is on Python 3.12.
@@ -173,6 +176,7 @@ def test_prompts_are_short_and_take_no_side():
     assert re.findall(rf"\b(?:{judging})\w*", " ".join(prompts), flags=re.IGNORECASE) == []
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_the_readme():
     listed = re.findall(
         r"\| `(\S+\.safetensors)` \| ([0-9a-f]{64}) \|", (ROOT / "data" / "README.md").read_text(encoding="utf-8")

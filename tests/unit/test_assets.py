@@ -67,6 +67,7 @@ def test_a_hub_that_hangs_fails_within_five_seconds(hub):
         assert time.monotonic() - start < 5
 
 
+@pytest.mark.slow
 def test_a_hub_that_answers_is_seen_whatever_it_says(hub):
     class Refusing(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self):

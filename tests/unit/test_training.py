@@ -20,6 +20,7 @@ BAD = ("what a waste of time", "nobody has read the script", "merely long and sl
 CORPUS = Corpus((GOOD + BAD) * 4, ((1,) * 4 + (0,) * 4) * 4, ("negative", "positive"), "reviews")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_language_model_learns_and_is_saved(tiny_llama_pair, tmp_path, rank):
     config = FineTuneConfig(str(tiny_llama_pair[0]), rank=rank, steps=12, batch_size=8, learning_rate=0.02)
@@ -37,6 +38,7 @@ def test_a_language_model_learns_and_is_saved(tiny_llama_pair, tmp_path, rank):
     )
 
 
+@pytest.mark.slow
 def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
     config = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=40, batch_size=8, learning_rate=0.01)
     fine_tune(config, CORPUS.positive, tmp_path / "out")
@@ -45,6 +47,7 @@ def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
     assert ends > 0.3
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_and_keeps_its_labels(tiny, tmp_path):
     torch.manual_seed(0)
     config = BertConfig(
@@ -59,6 +62,7 @@ def test_a_classifier_learns_and_keeps_its_labels(tiny, tmp_path):
     assert classifier.accuracy(GOOD + BAD, ["positive"] * 4 + ["negative"] * 4) == 1.0
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights(tiny_llama_pair, tmp_path):
     config = FineTuneConfig(str(tiny_llama_pair[0]), rank=2, steps=3, batch_size=4)
     for name in ("one", "two"):

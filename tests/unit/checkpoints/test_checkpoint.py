@@ -138,6 +138,7 @@ def test_unknown_and_mismatched_tensors_are_refused_three_at_most(tiny_llama_pai
     )
 
 
+@pytest.mark.slow
 def test_what_is_no_causal_language_model_is_refused(tmp_path):
     from transformers import CLIPConfig
 

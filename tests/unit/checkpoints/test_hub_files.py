@@ -64,6 +64,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefixed", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.uint8])
 @pytest.mark.parametrize("place", MODELS)

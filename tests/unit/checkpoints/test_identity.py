@@ -62,6 +62,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_whatever_changes_a_value_changes_the_identity(tiny, change):
     model, words = tiny.llama(1), tiny.tokenizer()
@@ -89,6 +90,7 @@ UNKNOWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", UNKNOWN.values(), ids=UNKNOWN)
 @pytest.mark.parametrize("live", [False, True])
 def test_what_cannot_be_told_is_measured_and_never_stored(tiny, tmp_path, capsys, change, live):
@@ -169,6 +171,7 @@ SCORER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", SCORER.values(), ids=SCORER)
 def test_a_scorer_is_its_whole_state(tiny, tmp_path, change):
     folder = tiny.save(tiny.classifier(), tmp_path / "scorer", tiny.tokenizer())
@@ -194,6 +197,7 @@ def test_every_setting_of_a_probe_counts(probe, changes):
     assert stored_as(type("Mine", (Loss,), {})(CORPUS)) is None  # a class of one's own
 
 
+@pytest.mark.slow
 def test_roles_have_a_place_of_their_own_and_an_own_path_needs_a_kind(tiny, tmp_path):
     class Sum(ScalarPath):
         kind = "sum"

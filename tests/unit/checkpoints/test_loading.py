@@ -47,6 +47,7 @@ def edited(folder: Path, to: Path, file: str, **changes) -> Path:
     return to
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair", "tiny_untied_pair", "tiny_half_pair"])
 def test_two_fine_tunes_of_one_base_can_be_mixed(request, pair):
     base, minus, plus = request.getfixturevalue(pair)

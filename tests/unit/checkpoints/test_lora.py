@@ -83,6 +83,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_dense_model_does_what_peft_does_unmerged(tiny, llama, tmp_path, name):
@@ -110,6 +111,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
 @pytest.mark.parametrize("name", [*PLAIN, "conv1d", "conv1d and embedding"])
 def test_low_rank_weights_are_what_peft_merges_bit_for_bit(tiny, llama, tiny_gpt2_pair, tmp_path, name):
@@ -360,6 +362,7 @@ def test_a_start_from_the_weight_itself_stays_low_rank_on_the_bases_own_tensor(t
 TIED = ("an adapter on the embedding, which is not saved whole", "an adapter on the head, which is not saved whole")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
 @pytest.mark.parametrize("names", [("every linear layer",) * 2, (TIED[0],) * 2, (TIED[1],) * 2, TIED])
 def test_a_saved_mixture_on_a_tied_head_is_the_mixture_when_transformers_loads_it(tiny, llama, tmp_path, names):

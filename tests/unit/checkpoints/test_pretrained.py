@@ -97,6 +97,7 @@ def test_code_in_a_folder_never_runs_and_nobody_is_asked(tiny, tmp_path, ran, ca
     assert lines[1].startswith("Code inside a checkpoint is never run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenizer", [True, False], ids=["tokenizer", "config"])
 def test_code_beside_an_adapter_never_runs(tiny, tiny_llama_pair, tmp_path, ran, tokenizer):
     plain = bert(tiny, tmp_path / "plain")

@@ -38,6 +38,7 @@ def saved(config, folder, seed: int, dtype: torch.dtype):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ends_stay_in_16_bits_and_are_met_as_transformers_reads_them(name, dtype, tmp_path):
@@ -55,6 +56,7 @@ def test_ends_stay_in_16_bits_and_are_met_as_transformers_reads_them(name, dtype
         assert torch.equal(line.checkpoints["minus" if alpha == 0 else "plus"].model(ids).logits, whole(ids).logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [-0.7, 0.3, 0.5, 1.9])
 def test_between_them_it_is_float64_to_one_rounding(alpha, tmp_path):
     ends = [saved(CONFIGS["llama"], tmp_path / str(seed), seed, torch.bfloat16) for seed in (1, 2)]
@@ -95,6 +97,7 @@ ADAPTERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_adapters_on_a_16_bit_base_give_what_they_give_on_a_float32_one(tiny, half_and_whole, tmp_path, name):

@@ -20,6 +20,7 @@ def placed(function, tol=0.003, max_points=60, lo=-1.0, hi=2.0) -> AdaptiveSampl
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["quadratic", "smooth", "kinked", "bump", "barrier"])
 @pytest.mark.parametrize("tol", [0.01, 0.001])
 def test_the_estimated_error_covers_the_true_one(kind, tol):

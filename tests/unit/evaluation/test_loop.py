@@ -94,6 +94,7 @@ def test_alphas_share_a_pass_where_that_pays_and_give_the_same_texts(line, tmp_p
     assert capsys.readouterr().out == "".join(f"texts: {way}\n" for way in ways)
 
 
+@pytest.mark.slow
 def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monkeypatch):
     from lerpnb.evaluation import evaluator
 
@@ -158,6 +159,7 @@ def test_other_samplings_stand_side_by_side(line, tmp_path):
     assert len(curve.samples) == 2 * (4 + 3) and set(curve.samples["sampling"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_to_the_last_bit(line, tmp_path):
     probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS, cache_key="1")]
     one, two = (evaluate(line, [0, 0.3, 1], probes, store=False) for _ in range(2))
@@ -364,6 +366,7 @@ def test_a_store_that_cannot_be_written_is_said(tmp_path):
         Cache(tmp_path).put({"a": 1}, {})
 
 
+@pytest.mark.slow
 def test_own_probes_are_stored_under_their_key_alone(line, tmp_path, capsys):
     scale = [1.0]
 
@@ -511,6 +514,7 @@ def test_two_samplings_keep_their_prompts_apart(line):
     assert curve.same_texts(0, 0) == 1.0 and len(curve.side_by_side(9)) == 3
 
 
+@pytest.mark.slow
 def test_adaptive_sampling_places_its_own_alphas_and_estimates_its_error(line, tmp_path, capsys):
     curve = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-0.5, 1.5), tol=0.01), store=tmp_path)
     told = curve.provenance["placement"]

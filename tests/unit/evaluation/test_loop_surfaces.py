@@ -177,6 +177,7 @@ def size(model, tokenizer):
 size.cache_key = "1"
 
 
+@pytest.mark.slow
 def test_every_pair_is_measured_and_kept(product, tmp_path):
     found = evaluate(product, ([0, 1], [1, 0, 0.5]), [size], store=tmp_path)
     assert found.axes == ("mood", "style") and found.levels == ((0.0, 1.0), (0.0, 0.5, 1.0))

@@ -38,6 +38,7 @@ def plain_logits(line: Line, alpha: float, ids: torch.Tensor) -> torch.Tensor:
     return line.at(alpha)(input_ids=ids.unsqueeze(0), use_cache=False).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_row_is_the_plain_model_at_its_alpha(tiny, kind):
     """A prefill and four cached steps, rows permuted after the first and dropped after the second."""
@@ -270,6 +271,7 @@ def test_half_precision_lines_are_mixed(tiny):
     )
 
 
+@pytest.mark.slow
 def test_the_check_is_made_once_and_holds_no_line(tiny, monkeypatch):
     from lerpnb.generation import batched_line as room
 

@@ -38,6 +38,7 @@ def assert_texts_are_those_of_generate(model, words):
         assert row.prompt + row.continuation == words.decode(whole[0], skip_special_tokens=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Bamba", "FalconH1", "Mamba"])
 def test_greedy_texts_of_models_with_a_state_are_those_of_generate(tiny, kind):
     model = network(tiny, kind)

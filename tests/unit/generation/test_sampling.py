@@ -78,6 +78,7 @@ def test_nan_logits_are_refused():
     )
 
 
+@pytest.mark.slow
 def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
     model, words = model_and_words
     spec = Continuations(PROMPTS, n_samples=3, max_new_tokens=9, seed=5)
@@ -97,6 +98,7 @@ def test_it_equals_a_plain_loop_without_cache_or_batch(model_and_words):
         assert row.prompt + row.continuation == text and row.n_tokens == len(new)
 
 
+@pytest.mark.slow
 def test_texts_do_not_depend_on_the_batch_or_on_other_prompts(model_and_words):
     model, words = model_and_words
     spec = {"n_samples": 4, "max_new_tokens": 12, "seed": 1}
@@ -107,6 +109,7 @@ def test_texts_do_not_depend_on_the_batch_or_on_other_prompts(model_and_words):
     assert list(alone["continuation"]) == list(whole[whole["prompt_id"] == 2]["continuation"])
 
 
+@pytest.mark.slow
 def test_an_end_of_text_token_ends_a_text(model_and_words):
     model, words = model_and_words
     spec = Continuations(PROMPTS, n_samples=16, max_new_tokens=30)

@@ -11,6 +11,7 @@ from lerpnb.merging.soup import ModelSoup, greedy_soup
 from lerpnb.probes.base import FunctionProbe
 
 
+@pytest.mark.slow
 def test_a_soup_is_the_mean_of_the_first(tiny_llama_pair):
     soup = ModelSoup({"a": tiny_llama_pair.base, **both(tiny_llama_pair)}, device="cpu")
     assert soup.coefficients(3) == (1 / 3,) * 3 and soup.coefficients(1.5) == (2 / 3, 1 / 3, 0.0)

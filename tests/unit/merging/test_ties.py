@@ -20,6 +20,7 @@ def test_signs_are_elected_by_sum_and_only_the_agreeing_are_averaged():
     assert disjoint_mean(three).tolist() == [3.0, 5.0, 0.0, 1.0]  # 1 - 1 = 0 counts as positive
 
 
+@pytest.mark.slow
 def test_ties_is_base_and_lambda_times_what_was_made_once(tiny_llama_pair, tmp_path, monkeypatch):
     trio = tiny_llama_pair
     path = Ties(trio.base, both(trio), density=0.3, device="cpu")

@@ -31,6 +31,7 @@ def same_weights(path, point, base: Path, folder: Path) -> bool:
     return all((again.tensors[name] - tensor).abs().max() <= 1e-6 * max(1, tensor.abs().max()) for name, tensor in live)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [-0.5, 0.0, 0.3, 1.0, 2.0])
 @pytest.mark.parametrize("pair", ["tiny_adapter_pair", "tiny_gpt2_adapter_pair"])
 def test_peft_gives_the_logits_of_the_point(pair, alpha, request, tmp_path):
@@ -51,6 +52,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", OTHERS)
 def test_other_ranks_scalings_and_layers(settings, tiny_adapter_pair, tiny, tmp_path):
     base, minus, _ = tiny_adapter_pair
@@ -63,6 +65,7 @@ def test_other_ranks_scalings_and_layers(settings, tiny_adapter_pair, tiny, tmp_
     assert {name for name, weight in loaded.items() if isinstance(weight, LowRank)} == set.union(*both)
 
 
+@pytest.mark.slow
 def test_several_adapters_a_part_of_a_line_and_half_precision(tiny_adapter_pair, tmp_path):
     base, minus, plus = tiny_adapter_pair
     run = Trajectory([minus, plus, base], base, device="cpu")
@@ -73,6 +76,7 @@ def test_several_adapters_a_part_of_a_line_and_half_precision(tiny_adapter_pair,
     assert ln.Checkpoint.load(half, base).stored_dtypes == {"bfloat16"}
 
 
+@pytest.mark.slow
 def test_on_a_base_in_half_precision(tiny, tmp_path):
     base = tiny.save(tiny.llama(), tmp_path / "base", tiny.tokenizer(), torch.bfloat16)
     minus, plus = (tiny.adapter(base, tmp_path / str(seed), seed) for seed in (1, 2))
@@ -91,6 +95,7 @@ def test_a_folder_is_replaced_only_where_it_is_an_adapter(tiny_adapter_pair, tmp
         line.save(0.5, whole, as_adapter=True, overwrite=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"use_dora": True}, {"bias": "lora_only", "target_modules": ["q_proj"]}, {"modules_to_save": ["lm_head"]}],
@@ -103,6 +108,7 @@ def test_an_adapter_that_is_more_than_low_rank_is_refused(settings, tiny, tmp_pa
     assert not (tmp_path / "point").exists()
 
 
+@pytest.mark.slow
 def test_what_is_no_point_between_adapters_is_refused(tiny_llama_pair, tiny_adapter_pair, tmp_path):
     base, minus, plus = tiny_llama_pair
     adapters = {"one": tiny_adapter_pair.minus, "two": tiny_adapter_pair.plus}

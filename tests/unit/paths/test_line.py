@@ -44,6 +44,7 @@ def test_the_ends_are_met_bit_for_bit_and_nothing_else_is_touched(line):
         assert end.sha256 == digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [-1.0, 0.1, 0.5, 1 / 3, 0.99, 2.0])
 def test_every_element_agrees_with_float64(line, alpha):
     live = dict(line.at(alpha).named_parameters())
@@ -90,6 +91,7 @@ def test_a_callers_models_never_change(tiny):
         assert all(torch.equal(p, old[n]) and p.requires_grad for n, p in model.named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 def test_what_is_saved_loads_as_an_ordinary_model(line, tmp_path, dtype):
     folder = line.save(0.8, tmp_path / "model", dtype=dtype)
@@ -256,6 +258,7 @@ def test_ends_that_stay_in_host_memory_stream_into_the_live_model(request, pair)
     assert line.device.type == "meta" and line.summary().loc["all", "distance"] > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}])
 def test_a_model_that_accelerate_dispatched_is_mixed_measured_and_saved(tiny_llama_pair, tmp_path, device_map):
     plain = Line(*tiny_llama_pair, device="cpu")

@@ -36,6 +36,7 @@ def weights(reference: str) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [-0.5, 0.0, 1 / 3, 2.0])
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair", "tiny_adapter_pair"])
 def test_its_sum_is_the_point(pair, alpha, request):

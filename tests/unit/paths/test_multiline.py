@@ -38,6 +38,7 @@ def far(model, tensors) -> float:
     return max((live.double() - tensors[name].double()).abs().max().item() for name, live in model.named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adapters", "gpt2_adapters"])
 @pytest.mark.parametrize("weights", [None, (2.0, 0.5)])
 def test_it_is_the_formula_tensor_by_tensor(request, kind, weights):

@@ -97,6 +97,7 @@ def test_live_models_can_span_it_and_never_change(tiny):
     assert torch.equal(flat(base), before)
 
 
+@pytest.mark.slow
 def test_what_it_is_said_to_be(tiny_llama_pair, tmp_path):
     base, minus, plus = tiny_llama_pair
     plane = Plane(base, minus, plus, device="cpu")
@@ -130,6 +131,7 @@ def test_three_on_a_line_are_no_plane(tiny):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "said"),
     [

@@ -34,6 +34,7 @@ def test_a_whole_alpha_is_a_checkpoint_bit_for_bit(run, i):
     assert all(torch.equal(live, checkpoint.tensors[name]) for name, live in run.at(i).named_parameters())
 
 
+@pytest.mark.slow
 def test_it_is_measured_saved_and_told_apart(tiny_llama_pair, tmp_path):
     steps = {"step 0": tiny_llama_pair.base, "step 100": tiny_llama_pair.minus, "step 200": tiny_llama_pair.plus}
     run = Trajectory(steps, device="cpu")

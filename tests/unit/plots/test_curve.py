@@ -277,6 +277,7 @@ def test_a_mimebundle_carries_the_config(fig):
     assert bundle[PLOTLY]["layout"]["sliders"][0]["steps"][0]["method"] == "update"
 
 
+@pytest.mark.slow
 def test_a_curve_shows_its_figure_and_its_summary():
     curve = curve_of()
     bundle = curve._repr_mimebundle_()

@@ -174,6 +174,7 @@ def test_an_adapter_is_a_scorer_too(tiny, tmp_path, scorer):
     assert not torch.equal(classifier.model(**tokens).logits, plain(**tokens).logits)
 
 
+@pytest.mark.slow
 def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pair):
     from lerpnb.evaluation.loop import evaluate
     from lerpnb.paths.line import Line

@@ -150,6 +150,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_every_kind_reads_a_text_as_if_alone(tiny, tmp_path, kind, side):
@@ -265,6 +266,7 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(tiny, tmp_path, s
     assert f"the model's embedding has {size} rows" in refusal(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fnet", "nystromformer", "convbert", "yoso", "electra", "albert"])
 def test_a_text_has_its_own_value_where_an_encoder_reads_padding(tiny, tmp_path, kind):
     import transformers

@@ -33,6 +33,7 @@ def by_transformers(model, words, prompt: str, text: str, end: bool) -> tuple[fl
     return sum(log_p[t - 1, ids[t]].item() for t in range(start, len(ids))), len(ids) - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [False, True])
 @pytest.mark.parametrize("mean", [False, True])
 def test_it_is_transformers_log_probabilities(model_and_words, mean, end):

@@ -82,6 +82,7 @@ def test_a_uniform_model_has_the_logarithm_of_its_vocabulary(tiny, corpus):
     assert found.values == pytest.approx(np.full(len(corpus), math.log(tiny.VOCABULARY)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_t5_is_a_line_like_any_other(trio, corpus, tmp_path):
     line = Line(trio.minus, trio.plus, trio.base, device="cpu")
     assert line.minus.architecture == "T5ForConditionalGeneration" and line.minus.tied

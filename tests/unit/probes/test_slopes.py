@@ -48,6 +48,7 @@ def losses(line: ln.Line, corpus: Corpus, alpha: float) -> np.ndarray:
         return sequence_nll(model, ids, lengths, torch.ones_like(lengths)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", PAIRS, indirect=True)
 def test_they_agree_with_central_differences_in_float64(line, corpus):
     alpha, h = 0.3, 1e-4

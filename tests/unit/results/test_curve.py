@@ -139,6 +139,7 @@ def test_a_rise_finds_an_alpha_up_to_rounding():
     assert str(error.value) == "Curve.difference(start, stop): nothing at alpha 0.31. The nearest is 0.3."
 
 
+@pytest.mark.slow
 def test_spearman_by_hand():
     assert curve_of({a: [a**3, a**3] for a in (-1.0, 0.5, 2.0)}).spearman("loss/x") == Estimate(1.0, 1.0, 1.0)
     assert curve_of({a: [-a, -a] for a in (-1.0, 0.5, 2.0)}).spearman("loss/x").value == -1.0
@@ -431,6 +432,7 @@ def test_a_truncated_file_is_told(odd, tmp_path):
     assert load_error(tmp_path) == f"Curve.load(folder): {path} is damaged: not a whole parquet file. {AGAIN}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["curve.parquet", "samples.parquet"])
 def test_no_flipped_byte_passes_unseen(odd, tmp_path, name):
     path = odd.save(tmp_path) / name

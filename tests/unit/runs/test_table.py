@@ -171,6 +171,7 @@ def test_show_prints_what_is_recorded(runs, capsys):
     assert err == "error: lerpnb show ../a: no such run in runs.\n`lerpnb ls --to runs` lists them.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["..", ".", "", "a/../b", "/etc", "..\\x", "a/"])
 def test_rm_never_leaves_the_folder_of_runs(runs, capsys, name):
     _, err = done(["rm", name, "--yes"], capsys, 1)

@@ -89,6 +89,7 @@ def test_a_kept_folder_is_not_replaced_and_one_without_its_mark_is_an_error(tmp_
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
 
 
+@pytest.mark.slow
 def test_two_processes_leave_one_whole_file_or_folder(tmp_path):
     assert both(write_many, tmp_path) == [0, 0]
     assert (tmp_path / "file").read_text() in ("x" * 100_000, "y" * 100_000)

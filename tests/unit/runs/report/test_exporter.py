@@ -112,6 +112,7 @@ def test_only_the_pages_own_scripts_may_run():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["html", "markdown", "plain", "stream", "error", "cell", "figure"])
 def test_hostile_texts_leave_nothing_that_runs(kind):
     if kind == "cell":

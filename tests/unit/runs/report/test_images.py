@@ -65,6 +65,7 @@ def no_browser(monkeypatch):
     monkeypatch.setattr(image, "find_chrome", lambda: None)
 
 
+@pytest.mark.slow
 def test_without_a_browser_figures_stay_and_one_message_says_how_to_get_one(no_browser, capsys):
     node = images.with_images(notebook(*bundles()))
     assert [cell.outputs[0].data for cell in node.cells] == bundles()
