@@ -142,6 +142,7 @@ def test_yaml_that_would_run_code_is_refused(asked, capsys, tmp_path):
     assert asked == [] and not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_report_writes_a_page_and_prints_where(tmp_path, capsys):
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "executed.ipynb")
     with pytest.raises(SystemExit) as stop:

@@ -264,6 +264,7 @@ def test_two_runs_of_one_name_at_once(notebook):
     assert printed("runs/night") == f"{facts('runs/night')['parameters']['n']}\n"
 
 
+@pytest.mark.slow
 def test_clock_going_back(notebook, monkeypatch, capsys):
     """Times taken come from a clock that nobody sets; the end is never before the start."""
     clock = iter([2e9, *[1e9] * 1000])

@@ -106,6 +106,7 @@ def test_names_tell_what_varies_unless_a_pattern_does(here):
     assert [spec.name for spec in read_sweep(write("notebook: small.ipynb")).specs] == ["demo"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -452,6 +453,7 @@ def test_one_run_is_recorded_with_its_identity_and_not_again(runs, quick):
     assert runs.facts("demo")["identity"] == "cd" and len(quick) == 2
 
 
+@pytest.mark.slow
 def test_a_failure_is_recorded_and_made_again_only_where_that_is_asked(runs, quick):
     came = worker.attempt(spec_on(runs, parameters={"fails": True}))
     assert (came["status"], came["error"]) == ("failed", "cell [2]: ValueError: boom")

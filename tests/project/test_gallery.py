@@ -50,6 +50,7 @@ def faults(project: Path) -> list[str]:
     return gallery.faults(project / "notebooks" / "rendered", project / "notebooks")
 
 
+@pytest.mark.slow
 def test_nothing_in_the_gallery_is_older_than_its_notebook_or_too_large():
     if not list((NOTEBOOKS / "rendered").glob("*.ipynb")):
         pytest.skip("the gallery holds no notebook yet: make demo, then make gallery")
@@ -76,6 +77,7 @@ def test_without_a_tagged_cell_there_is_no_image(project):
     assert [file.name for file in renewed(project)] == ["01_walk.ipynb", "01_walk.html"]
 
 
+@pytest.mark.slow
 def test_without_a_browser_the_notebook_and_its_page_are_renewed(project, monkeypatch):
     monkeypatch.setattr(image, "draw", lambda figures, *_: [None] * len(figures))
     files = renewed(project)
@@ -83,6 +85,7 @@ def test_without_a_browser_the_notebook_and_its_page_are_renewed(project, monkey
     assert "image/png" not in nbformat.read(files[0], 4).cells[1].outputs[0].data
 
 
+@pytest.mark.slow
 def test_a_changed_notebook_makes_all_three_stale(project):
     renewed(project)
     path = project / "notebooks" / "01_walk.ipynb"

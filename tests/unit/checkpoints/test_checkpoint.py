@@ -289,6 +289,7 @@ def test_what_is_no_live_model_is_refused(tiny):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair", "tiny_untied_pair", "tiny_adapter_pair"])
 def test_a_new_model_has_memory_of_its_own_and_the_same_ties(request, pair):
     loaded = Checkpoint.load(request.getfixturevalue(pair).minus)

@@ -111,6 +111,7 @@ def test_texts_that_end_with_other_tokens_are_refused(tiny, tiny_llama_pair, tmp
     assert refusal(tiny_llama_pair.minus, plus) == "eos_token_id: minus [1], plus [1, 7]"
 
 
+@pytest.mark.slow
 def test_a_saved_end_generates_as_that_end_does(tiny, tmp_path):
     words, ends = tiny.tokenizer(), []
     for name, settings in (("minus", {"temperature": 0.5}), ("plus", {"top_k": 7, "repetition_penalty": 1.5})):

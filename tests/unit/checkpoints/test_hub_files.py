@@ -83,6 +83,7 @@ def test_old_masks_and_frequencies_are_passed_over(tiny, tmp_path, place, dtype,
     assert loaded.stored_dtypes == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_what_wraps_the_names_is_taken_off(tiny, tmp_path, prefix):
     model = tiny.llama(tied=False)

@@ -57,6 +57,7 @@ def test_two_fine_tunes_of_one_base_can_be_mixed(request, pair):
     assert load_line(minus, plus)[2] is None
 
 
+@pytest.mark.slow
 def test_two_adapters_share_one_loaded_base(tiny_adapter_pair):
     base, minus, plus = tiny_adapter_pair
     for given in (None, base, str(base), Checkpoint.load(base), AutoModelForCausalLM.from_pretrained(base)):
@@ -357,6 +358,7 @@ def test_a_tied_and_an_untied_head_meet_untied(tiny_llama_pair, tiny_untied_pair
     assert (live.lm_head.weight - live.model.embed_tokens.weight).abs().max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_tied_base_is_untied_with_untied_ends(tiny_llama_pair, tiny_untied_pair):
     minus, plus, base = load_line(tiny_untied_pair.minus, tiny_untied_pair.plus, tiny_llama_pair.base)
     assert minus.tensors.keys() == plus.tensors.keys() == base.tensors.keys()

@@ -163,6 +163,7 @@ def test_a_checkpoint_of_an_adapter_keeps_no_dense_copy(tiny_adapter_pair):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -348,6 +349,7 @@ def test_a_live_model_with_an_adapter_that_is_not_merged_is_refused(llama, kind)
         Checkpoint.from_model(live)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["pissa", "olora"])
 def test_a_start_from_the_weight_itself_stays_low_rank_on_the_bases_own_tensor(tiny, llama, tmp_path, start):
     settings = {"init_lora_weights": start, "rank_pattern": {"layers.1.self_attn.q_proj": 2}}

@@ -50,6 +50,7 @@ def test_it_ends_within_the_tolerance():
     assert repr(place).startswith(f"{len(place.measured)} points, estimated error ")
 
 
+@pytest.mark.slow
 def test_all_quantities_count_and_a_nan_ends():
     place = AdaptiveSampler2D(WINDOW, max_points=50)
     while asked := place.ask():

@@ -64,6 +64,7 @@ def test_a_bfloat16_line_never_drifts(tiny_half_pair):
         assert torch.equal(live, want)
 
 
+@pytest.mark.slow
 def test_text_probes_share_texts_and_keep_them(line, tmp_path, monkeypatch):
     from lerpnb.evaluation import evaluator
 
@@ -120,6 +121,7 @@ def test_stored_texts_are_never_sampled_again_by_either_way(line, tmp_path, monk
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
     from lerpnb.evaluation import evaluator
 
@@ -141,6 +143,7 @@ def test_many_texts_are_sampled_in_passes_that_fit(line, tmp_path, monkeypatch):
     assert groups == [2, 2, 1]
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, capsys):
     monkeypatch.setattr(
         "lerpnb.generation.batched_line.unsupported_reason", lambda line: "Odd cannot be computed a row an alpha."
@@ -150,6 +153,7 @@ def test_rows_that_cannot_be_computed_fall_back_and_say_so(line, monkeypatch, ca
     assert curve.provenance["sampling"] == [told] and f"texts: {told}\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_other_samplings_stand_side_by_side(line, tmp_path):
     probes = [
         TextFunctionProbe("words", words, PROMPTS, cache_key="1"),
@@ -257,6 +261,7 @@ def test_ctrl_c_returns_what_is_done(line, tmp_path, capsys):
     assert "Interrupted: 3 of 7 points are done." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_shared_pass_returns_what_was_stored(line, tmp_path, monkeypatch):
     texts = TextFunctionProbe("words", words, PROMPTS, cache_key="1")
     evaluate(line, [0, 0.5, 1], [texts], store=tmp_path)
@@ -339,6 +344,7 @@ def test_the_callers_tokenizer_and_ends_stay(line, tiny_llama_pair):
     assert (line.minus.sha256, line.tokenizer.get_vocab()) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_said_and_computed_again(line, tmp_path):
     first = evaluate(line, [0, 1], [Loss(CORPUS)], store=tmp_path)
     for i, file in enumerate(sorted(tmp_path.glob("points/*/*.json"))):
@@ -399,6 +405,7 @@ def test_own_probes_are_stored_under_their_key_alone(line, tmp_path, capsys):
     assert values(scaled, Own()) == [3.0, 3.0]
 
 
+@pytest.mark.slow
 def test_fresh_measures_anew_and_says_what_differs(line, tmp_path, capsys):
     values = iter([1.0, 2.0, 3.0, 5.0, 5.0])
     probe = FunctionProbe("own", lambda model, tokenizer: next(values), cache_key="1")
@@ -441,6 +448,7 @@ def test_a_probe_that_moves_the_line_does_not_mislead_the_next(line):
     assert both.value("loss/all").tolist() == alone.value("loss/all").tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
 def test_a_probe_that_writes_to_the_weights_misleads_nobody(request, pair):
     base, minus, plus = request.getfixturevalue(pair)
@@ -527,6 +535,7 @@ def test_adaptive_sampling_places_its_own_alphas_and_estimates_its_error(line, t
     assert again.provenance["measured"] == 0 and again.to_frame().equals(curve.to_frame())
 
 
+@pytest.mark.slow
 def test_a_tolerance_that_is_not_reached_keeps_what_was_found(line, tmp_path, capsys):
     curve = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-1, 2), tol=1e-7, max_points=9), store=tmp_path)
     assert len(curve.alphas) == 9 and not curve.provenance["placement"]["reached"]

@@ -34,6 +34,7 @@ def bend(model, tokenizer):
 bend.cache_key = "1"
 
 
+@pytest.mark.slow
 def test_adaptive_sampling_places_its_points_and_knows_the_bowl(plane, tmp_path, capsys):
     surface = evaluate(plane, probes=[bend], adaptive=Adaptive(plane.window(), max_points=30), store=tmp_path)
     assert len(surface.points) == 30 and surface.marks == plane.marks
@@ -50,6 +51,7 @@ def test_adaptive_sampling_places_its_points_and_knows_the_bowl(plane, tmp_path,
     assert said.startswith("evaluate(adaptive): 30 points, estimated error ") and "(bend; by polyharmonic" in said
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_measured_again(plane, tmp_path):
     first = evaluate(plane, probes=[bend], adaptive=Adaptive(plane.window(), max_points=29), store=tmp_path)
     more = evaluate(plane, probes=[bend], adaptive=Adaptive(plane.window(), max_points=32), store=tmp_path)

@@ -51,6 +51,7 @@ def settle(explorer) -> None:
         job.wait()
 
 
+@pytest.mark.slow
 def test_it_writes_what_sampling_writes_at_every_alpha_and_leaves_the_line_where_it_stood(line, explorer):
     line.at(0.25)
     explorer.receive({"kind": "hello"})
@@ -158,6 +159,7 @@ def test_stop_stops_and_texts_can_be_had_all_the_same(explorer):
     assert explorer.texts()["n_tokens"].max() <= 60 and explorer.session.page.done
 
 
+@pytest.mark.slow
 def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
     two = [explore(line, prompt, alphas=GRID, max_new_tokens=10) for prompt in ("the film", "nobody in this")]
     alone = [explorer.texts()["text"].tolist() for explorer in two]
@@ -276,6 +278,7 @@ def test_saving_to_nowhere_is_refused(explorer):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change, text",
     [

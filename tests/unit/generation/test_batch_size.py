@@ -111,6 +111,7 @@ def test_texts_in_halves_are_the_same_and_the_size_is_kept(tiny_llama_pair):
         pd.testing.assert_frame_equal(sample(model, words, SPEC, batch_size), want)
 
 
+@pytest.mark.slow
 def test_texts_of_all_alphas_in_halves_are_the_same(tiny_llama_pair):
     line, alphas = Line(*tiny_llama_pair[1:], device="cpu"), [0.0, 0.5, 1.0]
     batched = BatchedLine(line)

@@ -66,6 +66,7 @@ def test_every_row_is_the_plain_model_at_its_alpha(tiny, kind):
         assert (logits - wanted[places, step]).abs().max() <= 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_adapter_pair", "tiny_gpt2_adapter_pair"])
 @pytest.mark.parametrize("ends", ["two adapters", "adapter and base"])
 def test_low_rank_ends_read_their_base_once(request, pair, ends):

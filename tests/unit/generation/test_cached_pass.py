@@ -46,6 +46,7 @@ def test_greedy_texts_of_models_with_a_state_are_those_of_generate(tiny, kind):
     assert_texts_are_those_of_generate(model, tiny.tokenizer())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["MiniMax", "RecurrentGemma"])
 def test_where_the_cache_cannot_be_continued_each_token_reads_the_whole_text(tiny, kind):
     model = network(tiny, kind)

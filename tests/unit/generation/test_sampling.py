@@ -264,6 +264,7 @@ def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llam
         pd.testing.assert_frame_equal(found[alpha], sample(line.at(alpha), line.tokenizer, spec))
 
 
+@pytest.mark.slow
 def test_batching_is_chosen_by_texts_per_alpha_with_the_reason(tiny_llama_pair, tiny_adapter_pair):
     dense, low = (Line(*trio, device="cpu") for trio in (tiny_llama_pair[1:], tiny_adapter_pair[1:]))
     half = Line(*tiny_llama_pair[1:], device="cpu", dtype="bfloat16")

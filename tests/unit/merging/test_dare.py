@@ -29,6 +29,7 @@ def test_dare_drops_by_its_seed_and_rescales(tiny_llama_pair, elect):
     assert not torch.equal(other.tau["model.norm.weight"], path.tau["model.norm.weight"])
 
 
+@pytest.mark.slow
 def test_what_dare_keeps_is_a_share_whose_mean_stays():
     ones = dropped_and_rescaled(torch.ones(2, 3 * 2**20), 0.9, key=7)  # several blocks
     kept = (ones > 0).double().mean().item()

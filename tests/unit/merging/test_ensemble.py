@@ -26,6 +26,7 @@ def logits(checkpoint: Checkpoint) -> torch.Tensor:
         return checkpoint.model(IDS).logits
 
 
+@pytest.mark.slow
 def test_dexperts_is_its_formula(tiny_llama_pair):
     path = DExperts(tiny_llama_pair.minus, tiny_llama_pair.plus, tiny_llama_pair.base, device="cpu")
     base, minus, plus = (logits(end) for end in path.checkpoints.values())

@@ -33,6 +33,7 @@ def test_each_number_is_one_ends_and_the_ratio_holds(tiny_llama_pair):
         assert abs(found.mean() - ratio) < 4 * (ratio * (1 - ratio) / len(found)) ** 0.5  # four standard errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair", "tiny_half_pair", "tiny_gpt2_pair"])
 def test_both_ends_are_met_bit_for_bit_and_again_after_a_mask(request, pair):
     path = masked(request.getfixturevalue(pair))
@@ -94,6 +95,7 @@ def test_the_head_that_was_lent_stays(tiny):
         assert torch.equal(path.at(ratio).classifier.weight, fine.tensors["classifier.weight"])
 
 
+@pytest.mark.slow
 def test_what_a_value_depends_on_and_what_is_said(tiny_llama_pair, tmp_path):
     one, other = (masked(tiny_llama_pair, seed=seed) for seed in (0, 1))
     assert one.identity() != other.identity() and one.identity()["path"] == "random mask"

@@ -25,6 +25,7 @@ def three(trio, **how) -> Sum:
     return Sum({"a": trio.minus, "b": trio.plus, "c": trio.base}, device="cpu", **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
 def test_three_checkpoints_add_up(request, pair):
     path = three(request.getfixturevalue(pair))
@@ -53,6 +54,7 @@ def test_what_it_is_said_to_be(tiny_llama_pair, tmp_path):
     assert "# theta([0.5, 0.75, -0.25])\n\n0.5 x a + 0.75 x b + -0.25 x c, mixed in float32" in card
 
 
+@pytest.mark.slow
 def test_the_base_of_all_adapters_is_theirs(tiny_adapter_pair, tiny_llama_pair):
     ends = {"a": tiny_adapter_pair.minus, "b": tiny_adapter_pair.plus}
     assert Sum(ends, device="cpu").base.folder == tiny_adapter_pair.base

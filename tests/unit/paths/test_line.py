@@ -118,6 +118,7 @@ def test_saving_never_overwrites_without_being_told(tiny_llama_pair, tmp_path):
     assert not torch.equal(AutoModelForCausalLM.from_pretrained(folder)(ids()).logits, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [math.nan, math.inf, "0.5", None, True, 1j])
 def test_an_alpha_is_a_finite_number(tiny_llama_pair, alpha):
     line = Line(*tiny_llama_pair[1:], device="cpu")
@@ -292,6 +293,7 @@ def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device_map", "text"),
     [

@@ -68,6 +68,7 @@ def test_a_name_on_the_hub_stays_a_name(tiny_llama_pair, monkeypatch):
     assert yaml.safe_load(line.recipe_yaml(0.5))["models"][0]["model"] == str(line.minus.folder)
 
 
+@pytest.mark.slow
 def test_what_is_no_such_sum_is_refused(tiny_llama_pair, tiny, tmp_path):
     base, minus, plus = tiny_llama_pair
     no_sum = [

@@ -88,6 +88,7 @@ def test_a_line_may_stand_for_its_ends_and_brings_its_base(adapters):
     assert product.base is base and far(product.at((1, 0)), dict(same.at((1, 0)).named_parameters())) == 0
 
 
+@pytest.mark.slow
 def test_another_weight_is_another_identity(adapters):
     one, other = two_lines(adapters), two_lines(adapters, weights=(0.25, 0.75))
     assert one.identity() != other.identity()

@@ -18,6 +18,7 @@ def run(request) -> Trajectory:
     return Trajectory([trio.base, trio.minus, trio.plus], device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [-0.7, 0.25, 0.999, 1.5, 2.4])
 def test_a_point_is_numpys_interpolation_of_two_checkpoints(run, alpha):
     i = 0 if alpha < 1 else 1

@@ -206,6 +206,7 @@ def test_a_lone_kind_stands_on_the_left(keep, names, title):
     assert "yaxis2" not in fig.to_dict()["layout"]
 
 
+@pytest.mark.slow
 def test_without_samples_there_is_no_table():
     fig = plot_curve(curve_of())
     assert {trace.type for trace in fig.data} == {"scatter"}

@@ -37,6 +37,7 @@ def test_cells_lie_across_for_the_first_line_and_up_for_the_second():
     assert ornate.hovertext[2][3] == "At mood 2 and style &lt;b&gt; 1:<br>strength/ornate 0.45 (0.45 to 0.45)"
 
 
+@pytest.mark.slow
 def test_the_frame_holds_what_lies_between_the_ends():
     frames = plot_heatmaps(crossing()).layout.shapes
     assert [(f.x0, f.x1, f.y0, f.y1, f.xref) for f in frames] == [(0.5, 2.5, -0.5, 2.5, x) for x in ("x", "x2")]

@@ -47,6 +47,7 @@ def test_bands_hold_the_middle_half_and_most():
     assert {trace.name for trace in lines(fig)} == {f"text {i}" for i in range(42, 102)}
 
 
+@pytest.mark.slow
 def test_names_come_from_the_caller_the_curve_or_the_prompts():
     assert [trace.name for trace in lines(plot_items(curve(), texts=list("abcd")))] == list("abcd")
     known = curve(provenance={"item_names": {"loss/x": ["one <b>", "two", "three", "w" * 90]}})

@@ -56,6 +56,7 @@ def test_the_base_is_marked_where_it_was_measured():
     assert marked.layout.meta["alt"].endswith("base 0.4 at 60.")
 
 
+@pytest.mark.slow
 def test_checkpoints_alone_are_labeled():
     path, base = plot_tradeoff(curve(), curve(alphas=(0.0,), steep=20)).data
     assert dict(zip(GRID, path.text, strict=True)) == dict.fromkeys(GRID, "") | {0: "<b>minus</b>", 1: "<b>plus</b>"}

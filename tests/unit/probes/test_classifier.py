@@ -56,6 +56,7 @@ def test_a_model_without_a_trained_head_is_refused(tiny, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_adapters_head_is_in_its_files_or_its_bases(tiny, tmp_path, scorer):
     from peft import LoraConfig, get_peft_model
 

@@ -77,6 +77,7 @@ def test_the_eigenvalues_and_trace_of_a_quadratic_are_its_own():
     assert draws.var() == pytest.approx(off, rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_product_is_that_of_the_whole_hessian(model):
     expected = whole_hessian(model)
     product = Hessian(model, [(IDS, LENGTHS)])

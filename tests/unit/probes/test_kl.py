@@ -41,6 +41,7 @@ def by_numpy(p_model, q_model, ids: list[int], places: slice) -> np.ndarray:
     return np.stack([(np.exp(a) * (a - b)).sum(1) for a, b in ((p, q), (q, p))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_tokens", [2, 4096])
 def test_it_is_the_divergence_of_transformers_logits(trio, batch_tokens, monkeypatch):
     monkeypatch.setattr(kl_module, "LOGITS", 1200)  # three tokens a chunk
@@ -87,6 +88,7 @@ def test_two_tokens_have_a_closed_form():
     assert found.weights.tolist() == [3]
 
 
+@pytest.mark.slow
 def test_a_line_is_measured_against_its_own_checkpoints(tiny_llama_pair):
     line = ln.Line(tiny_llama_pair.minus, tiny_llama_pair.plus, tiny_llama_pair.base, device="cpu")
     probes = [KL(CORPUS), KL(CORPUS, "minus", reverse=True), KL(SPEC, "plus")]

@@ -180,6 +180,7 @@ def test_the_end_of_a_text_is_predicted_where_it_is_appended(tiny, corpus):
         Loss(corpus, append_eos=True).measure(model, words)
 
 
+@pytest.mark.slow
 def test_what_a_model_does_to_its_logits_is_seen_where_they_are_small_too(corpus, tiny):
     """A cap shows in large logits only: whatever is measured first, each model's losses are transformers' own."""
     words, config = tiny.tokenizer(), dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, pad_token_id=2)

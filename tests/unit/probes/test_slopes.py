@@ -129,6 +129,7 @@ def test_a_line_from_a_model_to_itself_is_level(tiny_llama_pair, corpus):
     assert direction(line) == {} and all((measure.values == 0).all() for measure in found.values())
 
 
+@pytest.mark.slow
 def test_a_nan_stays_one(line, corpus):
     model = line.at(0.5)
     with torch.no_grad():
@@ -150,6 +151,7 @@ def test_a_straight_path_may_have_coefficients_a_tensor(tiny_llama_pair, corpus)
     assert torch.equal(along[name], ends[1] - ends[0])
 
 
+@pytest.mark.slow
 def test_what_has_no_slope_is_said(line, corpus, tiny_llama_pair):
     class Bent(BasePath):
         def coefficients(self, at):

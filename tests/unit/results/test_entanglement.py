@@ -108,6 +108,7 @@ def test_a_grid_tells_and_keeps_its_values(tmp_path):
 one = {(0.0, 0.0): Measurement([1.0, 2.0])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "said"),
     [

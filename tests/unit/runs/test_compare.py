@@ -45,6 +45,7 @@ def test_labels_are_what_the_runs_differ_in(two):
     assert compare_runs(["runs/a", "runs/b"]).labels == comparison.labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "best"),
     [
@@ -91,6 +92,7 @@ def test_a_quantity_of_some_runs_is_compared_and_without_the_default_fluency_too
     )
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_color_a_run_and_a_panel_a_kind(two):
     fig = compare_runs("runs").plot()
     drawn = [trace for trace in fig.data if trace.mode == "lines+markers"]
@@ -112,6 +114,7 @@ def test_the_figure_has_a_color_a_run_and_a_panel_a_kind(two):
     assert config["showSendToCloud"] is False
 
 
+@pytest.mark.slow
 def test_a_new_column_of_the_table_leaves_the_figure_as_it_is(two):
     comparison = compare_runs("runs")
     assert (comparison.attribute, comparison.fluency) == ("strength/good", "perplexity/continuations")
@@ -127,6 +130,7 @@ def test_texts_in_labels_cannot_run(two):
     assert "<script>" not in text and "&lt;script&gt;" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

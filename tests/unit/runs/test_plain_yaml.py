@@ -28,6 +28,7 @@ def test_a_scalar_is_what_yaml_1_2_and_python_say(text, value):
     assert math.isnan(read_yaml(".nan"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

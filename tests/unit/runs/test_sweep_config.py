@@ -18,6 +18,7 @@ PATTERN = "is no pattern.\nWrite it as 'seed{seed}' or 'lo{lo:g}'."
 MANY = "[" + "1, " * 3000 + "]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

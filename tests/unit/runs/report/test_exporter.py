@@ -59,6 +59,7 @@ def curve() -> Curve:
     return Curve.from_measures(points)
 
 
+@pytest.mark.slow
 def test_plotly_is_embedded_once_for_any_number_of_figures():
     page = page_of(cell(shown(figure=figure("one"))), cell(shown(figure=figure("two")), shown(figure=figure("three"))))
     assert page.count(PLOTLY_SIGN) == 1

@@ -75,6 +75,7 @@ def test_without_a_browser_figures_stay_and_one_message_says_how_to_get_one(no_b
     )
 
 
+@pytest.mark.slow
 def test_outputs_without_a_figure_or_with_an_image_stay(no_browser, capsys):
     drawn = {**bundles()[0], "image/png": "aGVsbG8="}
     node = notebook(drawn, {"text/plain": "7"})
