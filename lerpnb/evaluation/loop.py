@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 import pandas as pd
@@ -28,31 +28,23 @@ Points = Sequence[Any] | None
 Store = Cache | str | Path | bool | None
 
 
+class _Options(TypedDict, total=False):
+    adaptive: Adaptive | None
+    batched: bool | None
+    store: Store
+    fresh: bool
+    check: bool
+
+
 @overload
 def evaluate(
-    path: ScalarPath,
-    points: Points = None,
-    probes: Sequence[Any] = (),
-    *,
-    adaptive: Adaptive | None = None,
-    batched: bool | None = None,
-    store: Store = True,
-    fresh: bool = False,
-    check: bool = True,
+    path: ScalarPath, points: Points = None, probes: Sequence[Any] = (), **options: Unpack[_Options]
 ) -> Curve: ...
 
 
 @overload
 def evaluate(
-    path: BasePath,
-    points: Points = None,
-    probes: Sequence[Any] = (),
-    *,
-    adaptive: Adaptive | None = None,
-    batched: bool | None = None,
-    store: Store = True,
-    fresh: bool = False,
-    check: bool = True,
+    path: BasePath, points: Points = None, probes: Sequence[Any] = (), **options: Unpack[_Options]
 ) -> Curve | Surface: ...
 
 
