@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lerpnb.checkpoints.lora import base_of
+from lerpnb.checkpoints.low_rank import base_of
 from lerpnb.checkpoints.memory import same_storage
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batched_weights import Batch, Matrix, Vector, Weight

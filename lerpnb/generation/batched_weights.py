@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lerpnb.checkpoints.lora import LowRank, base_of
+from lerpnb.checkpoints.low_rank import LowRank, base_of
 from lerpnb.checkpoints.memory import same_storage
 from lerpnb.errors import ProbeError
 

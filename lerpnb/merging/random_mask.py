@@ -9,7 +9,7 @@ import torch
 
 from lerpnb.checkpoints.checkpoint import ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions, writable_tensors
-from lerpnb.checkpoints.lora import dense
+from lerpnb.checkpoints.low_rank import dense
 from lerpnb.errors import AlphaError
 from lerpnb.generation.noise import BITS, noise_key, random_bits
 from lerpnb.paths.base import ScalarPath

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lerpnb.checkpoints.lora import LowRank, Weight, dense
+from lerpnb.checkpoints.low_rank import LowRank, Weight, dense
 from lerpnb.checkpoints.saving import written
 from lerpnb.errors import CheckpointError
 from lerpnb.paths.combine import combined

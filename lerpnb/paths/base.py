@@ -14,7 +14,7 @@ from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions, checked_options, pick_device, pick_dtype, spread, writable_tensors
 from lerpnb.checkpoints.identity import UnstorableError, identity_of
 from lerpnb.checkpoints.loading import load_checkpoints
-from lerpnb.checkpoints.lora import base_of
+from lerpnb.checkpoints.low_rank import base_of
 from lerpnb.checkpoints.saving import write_folder
 from lerpnb.errors import AlphaError
 from lerpnb.paths.mixer import Mixer

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank, Weight, dense
+from lerpnb.checkpoints.low_rank import LowRank, Weight, dense
 from lerpnb.paths.base import BasePath
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions
-from lerpnb.checkpoints.lora import dense
+from lerpnb.checkpoints.low_rank import dense
 from lerpnb.checkpoints.memory import same_storage
 from lerpnb.paths.base import DTYPES, ScalarPath
 from lerpnb.utils.coordinates import number

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lerpnb.checkpoints.devices import writable_tensors
-from lerpnb.checkpoints.lora import LowRank, Weight
+from lerpnb.checkpoints.low_rank import LowRank, Weight
 from lerpnb.checkpoints.memory import same_storage
 from lerpnb.errors import MismatchError
 

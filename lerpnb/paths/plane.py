@@ -9,7 +9,7 @@ from torch import nn
 
 from lerpnb.checkpoints.checkpoint import Checkpoint, ModelSource
 from lerpnb.checkpoints.devices import DeviceOptions
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.checkpoints.vectors import dot
 from lerpnb.errors import MismatchError
 from lerpnb.paths.base import BasePath

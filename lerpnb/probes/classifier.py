@@ -13,11 +13,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from lerpnb import assets
+from lerpnb.checkpoints.adapters import add_adapter
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.gguf import model_folder
 from lerpnb.checkpoints.identity import identity_of, tensors_sha256
 from lerpnb.checkpoints.limits import check_vocabulary, position_limit
-from lerpnb.checkpoints.lora import add_adapter
 from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.data.batching import attention_mask, pad

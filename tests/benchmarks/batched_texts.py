@@ -20,7 +20,7 @@ import common
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.generation.batched_line import BatchedLine
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample_batched

@@ -18,7 +18,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.checkpoints.memory import shared_copy
 from lerpnb.generation.batched_line import BatchedLine, prefer_batched
 from lerpnb.generation.continuations import Continuations

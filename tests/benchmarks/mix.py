@@ -14,7 +14,7 @@ import common
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.checkpoints.memory import shared_copy
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import AssetError

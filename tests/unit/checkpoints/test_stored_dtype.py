@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.generation.batched_line import prefer_batched
 from lerpnb.generation.continuations import Continuations
 from lerpnb.paths.line import Line

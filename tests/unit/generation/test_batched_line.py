@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batched_line import BatchedLine, reads_per_pass, unsupported_reason
 from lerpnb.generation.batched_weights import Batch, Matrix, UnsupportedOperation, Vector

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import lerpnb as ln
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.errors import CheckpointError
 from lerpnb.paths.trajectory import Trajectory
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.devices import pick_dtype, writable_tensors
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import AlphaError, CheckpointError, LerpError
 from lerpnb.paths.line import Line, _rounded

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.errors import CheckpointError, MismatchError
 from lerpnb.paths.mixer import Mixer
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.errors import AlphaError
 from lerpnb.generation.batched_line import BatchedLine
 from lerpnb.paths.combine import checkpoint_at, combined

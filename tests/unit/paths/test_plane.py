@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import LowRank
+from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.errors import AlphaError, MismatchError
 from lerpnb.paths.line import Line
 from lerpnb.paths.plane import Plane

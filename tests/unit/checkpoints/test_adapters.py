@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.checkpoints.lora import DenseView, LowRank
+from lerpnb.checkpoints.low_rank import DenseView, LowRank
 from lerpnb.errors import CheckpointError
 from lerpnb.paths.line import Line
 
