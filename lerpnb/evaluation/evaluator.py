@@ -107,6 +107,8 @@ class Evaluator:
                 if spec and spec not in unusable and spec not in texts:
                     texts[spec] = self._texts(spec, alpha)
             except NotFiniteError as error:
+                if self.path.dtype == "float16":
+                    raise self._overflow(alpha, probe) from error
                 unusable |= {spec} if spec else set()
                 warnings.warn(f"{self.path.coordinate} {show(alpha)}: {error}", stacklevel=4)
             if spec in unusable:
@@ -144,11 +146,21 @@ class Evaluator:
             point = checked(probe, measures), pd.DataFrame(columns)
         else:
             point = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
+            # Each is a mean of log-probabilities: finite where the logits are.
+            nats = [m.value() for m in point[0].values() if m.unit == "nats/token"]
+            if self.path.dtype == "float16" and not np.isfinite(nats).all():
+                raise self._overflow(alpha, probe)
         if self.store is not None and key:
             if self.fresh and (before := self.store.get(key)):
                 self._compare(alpha, before[0], point[0])
             self.store.put(key, *point)
         return point
+
+    def _overflow(self, alpha: float, probe: Any) -> NotFiniteError:
+        return NotFiniteError(
+            f"evaluate(): at {self.path.coordinate} {show(alpha)} the float16 model's logits are not finite, seen by "
+            f"{probe.name!r}.\nfloat16 holds nothing beyond 65,504. Take dtype='bfloat16' or 'float32'."
+        )
 
     def _compare(self, alpha: float, before: dict[str, Measurement], now: dict[str, Measurement]) -> None:
         self.compared += 1

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.corpus import Corpus
-from lerpnb.errors import AlphaError, LerpError, ProbeError
+from lerpnb.errors import AlphaError, LerpError, NotFiniteError, ProbeError
 from lerpnb.evaluation.adaptive import INTERPOLATION, Adaptive
 from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.loop import evaluate
@@ -602,3 +602,17 @@ def test_what_cannot_be_placed_is_said_before_any_work(line, arguments, said):
     with pytest.raises(AlphaError) as error:
         evaluate(line, probes=[never], store=False, **arguments)
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize("probe", [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)])
+def test_float16_that_overflows_is_refused(tiny_untied_pair, probe):
+    def line(dtype):
+        ends = [Checkpoint.load(folder) for folder in tiny_untied_pair[1:]]
+        for end in ends:
+            end.weights["lm_head.weight"].mul_(0).add_(1.0)
+            end.weights["model.norm.weight"].mul_(0).add_(60_000.0)  # the logits lie beyond 65,504
+        return Line(*(end.with_weights(end.weights, "large") for end in ends), device="cpu", dtype=dtype)
+
+    assert np.isfinite(evaluate(line("float32"), [0, 1], [probe], store=False).value(probe.name)).all()
+    with pytest.raises(NotFiniteError, match="at alpha 0 the float16 model's logits are not finite"):
+        evaluate(line("float16"), [0, 1], [probe], store=False, check=False)
