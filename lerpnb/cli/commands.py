@@ -3,22 +3,21 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from lerpnb.cli import parameters, results
+from lerpnb.cli.help import WELCOME, Commands, WithParameters
 from lerpnb.errors import LerpError, RunError
 
-HELP = "What lies between two fine-tuned language models."
-app = typer.Typer(name="lerpnb", help=HELP, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(name="lerpnb", cls=Commands, add_completion=False, pretty_exceptions_enable=False)
 
 MORE = "A parameter of the notebook; give it again for more."
 Pairs = Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME VALUE", help=MORE)]
 NOTEBOOK = "A path, or the name of one of the project's; with --help: its parameters."
 NotebookName = Annotated[str, typer.Argument(metavar="NOTEBOOK", help=NOTEBOOK)]
-Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: 'alphas: [0, 0.5, 1]'.")]
+Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: '{seed: 1, device: cpu}'.")]
 Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
 Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
 To = Annotated[Path, typer.Option(help="The folder of runs.")]
@@ -36,11 +35,30 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app([*parameters.paired(sys.argv[1:] if arguments is None else arguments)], prog_name="lerpnb")
     except LerpError as error:
-        print(f"error: {error}", file=sys.stderr)
+        results.say(f" {error}", label="error:")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+@app.callback(invoke_without_command=True)
+def lerpnb(ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print it.")] = False) -> None:
+    """What lies between two fine-tuned language models."""
+    if version:
+        from lerpnb import __version__
+
+        print(f"lerpnb {__version__}")
+    elif ctx.invoked_subcommand is None:
+        print(WELCOME)
+
+
+@app.command()
+def doctor() -> None:
+    """Print what an issue should say of this machine: versions, device, Chrome, folders, hub."""
+    from lerpnb.cli.doctor import diagnosis
+
+    print("\n".join(diagnosis()))
 
 
 @app.command()
@@ -60,20 +78,6 @@ def assets() -> None:
     assets.fetch()
     for name in assets.BUILT_IN:
         model_folder(name)  # the demo's model is a GGUF file, converted once
-
-
-class WithParameters(TyperCommand):
-    """`lerpnb run NOTEBOOK --help` lists the notebook's own parameters below the command's options."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if "--help" in args and len(args) > 1:
-            ctx.meta["notebook"] = parameters.first_positional([arg for arg in args if arg != "--help"], self, ctx)
-        return super().parse_args(ctx, args)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        super().format_help(ctx, formatter)
-        if notebook := ctx.meta.get("notebook"):
-            print(parameters.parameters_help(notebook))
 
 
 @app.command(cls=WithParameters)
@@ -108,7 +112,11 @@ def report(
     """Write a run's page: one HTML file that needs no network."""
     from lerpnb.runs.report.exporter import write_report
 
-    print(write_report(source, output, code))
+    page = write_report(source, output, code)
+    executed = source / "executed.ipynb" if source.is_dir() else source
+    if not results.has_outputs(executed):
+        results.say(f"{executed.name} holds no outputs, and so the page holds none: execute it first.")
+    print(page)
 
 
 @app.command()
@@ -195,14 +203,12 @@ def ls(
     """List the runs of a folder: status, when, how long, and the parameters in which they differ."""
     import warnings
 
-    from lerpnb.runs.table import differing, read_runs
+    from lerpnb.runs.table import read_runs
 
     with warnings.catch_warnings(action="ignore"):
         frame = read_runs(to, where)
     if len(frame):
-        table = frame[["status", "notebook", "started", "seconds", *differing(frame)]].copy()
-        table["started"] = table["started"].dt.strftime("%Y-%m-%d %H:%M")
-        print(table.to_string(max_colwidth=40))
+        print(results.run_table(frame))
     print(f"{len(frame)} runs in {to}")
     for name, why in frame.attrs["unreadable"].items():
         print(f"no whole run: {name} ({why})")

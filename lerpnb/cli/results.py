@@ -1,6 +1,8 @@
 """What a command prints of runs: one run's numbers, a sweep's plan and its counts."""
 
+import html
 import json
+import re
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -8,20 +10,83 @@ from typing import Any
 
 from lerpnb.errors import CurveError
 
-ROWS = 20  # of a curve, in the terminal
-QUANTITIES = 6  # columns at most, where a curve has neither losses nor strengths
+WIDTH = 100  # letters of a line of `lerpnb ls`
+
+
+def say(text: str, label: str = "") -> None:
+    """Print a line on stderr; the label before it is red where that is a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble((label, "bold red"), text))
 
 
 def run_result(folder: Path) -> str:
-    """A run in a few lines, from its folder: the curve, its barriers, the rise of the attribute, the time, the page."""
+    """A run in a few lines, from its folder: what it found, the time, the page."""
     from lerpnb.results.curve import Curve
     from lerpnb.utils.progress import time_text
 
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    lines = _curve_lines(Curve.load(folder)) if (folder / "curve.parquet").exists() else []
+    found = headline(folder / "executed.ipynb")
+    lines = [found] if found else []
+    if not found and (folder / "curve.parquet").exists():
+        lines = _findings(Curve.load(folder))
     peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
     lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
-    return "\n".join([*lines, f"page: {folder / 'report.html'}"])
+    return "\n".join([*lines, f"page: {(folder / 'report.html').absolute().as_uri()} (opens in any browser)"])
+
+
+def headline(executed: Path) -> str:
+    """The title of the figure that the cell tagged `headline` shows; "" where there is none."""
+    with suppress(OSError, ValueError, AttributeError):
+        for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
+            if "headline" in cell.get("metadata", {}).get("tags", []):
+                for output in cell.get("outputs", []):
+                    figure = output.get("data", {}).get("application/vnd.plotly.v1+json", {})
+                    title = figure.get("layout", {}).get("title", {}).get("text", "")
+                    if text := html.unescape(re.sub(r"<[^>]+>", " ", title)):
+                        return " ".join(text.split())
+    return ""
+
+
+def has_outputs(notebook: Path) -> bool:
+    """Whether any cell of a notebook shows anything."""
+    return any(cell.get("outputs") for cell in json.loads(notebook.read_text(encoding="utf-8-sig"))["cells"])
+
+
+def run_table(frame: Any) -> str:
+    """The runs of `read_runs` as a table of at most `WIDTH` letters; the parameters without room are named below it."""
+    from lerpnb.runs.sweeps.display import text_table
+    from lerpnb.runs.table import differing
+    from lerpnb.utils.progress import time_text
+
+    columns = {
+        "run": [shortened(name, 32) for name in frame.index],
+        "status": list(frame["status"]),
+        "notebook": [shortened(str(name or "").removesuffix(".ipynb"), 20) for name in frame["notebook"]],
+        "started": list(frame["started"].dt.strftime("%Y-%m-%d %H:%M").fillna("")),
+        "time": [time_text(seconds) if seconds == seconds else "" for seconds in frame["seconds"]],
+    }
+    left_out = []
+    for name in differing(frame):
+        values = ["" if value is None or value != value else shortened(str(value), 16) for value in frame[name]]
+        wide = sum(max(map(len, [key, *column])) + 2 for key, column in (columns | {name: values}).items()) - 2
+        if wide <= WIDTH:
+            columns[name] = values
+        else:
+            left_out.append(name)
+    table = text_table([*columns], zip(*columns.values(), strict=True))
+    return table + (f"\nalso different: {', '.join(left_out)}; `lerpnb show RUN` has all" if left_out else "")
+
+
+def shortened(text: str, letters: int) -> str:
+    """A text on one line, its middle cut where it is long: of a path both ends say most.
+
+    >>> shortened("models/a-long-name/positive", 16)
+    'models/…positive'
+    """
+    text, half = " ".join(text.split()), letters // 2
+    return text if len(text) <= letters else f"{text[: letters - half - 1]}…{text[-half:]}"
 
 
 def sweep_plan(config: Any, rows: list[Any]) -> str:
@@ -45,18 +110,14 @@ def sweep_counts(rows: list[Any]) -> str:
     return text + ("; --retry-failed runs again what failed before" if counts["failed before"] else "")
 
 
-def _curve_lines(curve: Any) -> list[str]:
+def _findings(curve: Any) -> list[str]:
+    """A sentence a loss or strength of the curve."""
     kinds = {name: curve.quantity(name).kind for name in curve.quantities}
-    chief = [name for name in kinds if kinds[name] in ("loss", "strength")] or curve.quantities[:QUANTITIES]
-    table = curve.to_frame()[chief].reset_index()
-    table = table[(table.index % -(-len(table) // ROWS) == 0) | table["alpha"].isin([0, 1])]
-    formats = {name: "{:.3f}".format for name in chief} | {"alpha": "{:.4g}".format}
-    numbers = []
-    for name in chief:
+    lines = []
+    for name in (name for name in kinds if kinds[name] in ("loss", "strength")):
         with suppress(CurveError):
-            numbers.append((_barrier if kinds[name] == "loss" else _rise)(curve, name))
-    numbers = numbers or ["no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."]
-    return ["", table.to_string(index=False, formatters=formats), "", *numbers]
+            lines.append((_barrier if kinds[name] == "loss" else _rise)(curve, name))
+    return lines or ["no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."]
 
 
 def _barrier(curve: Any, quantity: str) -> str:
@@ -64,21 +125,21 @@ def _barrier(curve: Any, quantity: str) -> str:
 
     barrier = curve.barrier(quantity)
     if barrier.nan_alphas:
-        return f"barrier of {quantity}: unknown, NaN at alpha {listed(map(show, barrier.nan_alphas))}"
-    text = f"barrier of {quantity}: {_interval('.4f', barrier.value, barrier.low, barrier.high)} {barrier.unit}"
-    gaps = barrier.gaps.dropna()
-    if not len(gaps):
-        return text.rstrip()
-    top = gaps.loc[gaps["high"].idxmax()]
-    return f"{text.rstrip()}; gap to the chord at most {_interval('+.4f', top['gap'], top['low'], top['high'])}"
+        return f"{quantity}: barrier unknown, NaN at alpha {listed(map(show, barrier.nan_alphas))}"
+    if barrier.gaps.empty:
+        return f"{quantity}: nothing was measured between the ends, so whether there is a barrier is unknown"
+    gap, at = barrier.largest_gap
+    interval = f"{_interval('+.3f', gap.value, gap.low, gap.high)} {barrier.unit}".replace("-", "\u2212").rstrip()
+    if (barrier.gaps["high"] < 0).all():
+        return f"{quantity} stays below the chord at every inner alpha measured (largest gap {interval}): no barrier"
+    if gap.low > 0:
+        return f"{quantity} rises above the chord (gap {interval} at alpha {show(at)}): a barrier"
+    return f"{quantity}: undecided, the largest gap to the chord is {interval} at alpha {show(at)}"
 
 
 def _rise(curve: Any, quantity: str) -> str:
-    rise, rho = curve.difference(quantity), curve.spearman(quantity)
-    return (
-        f"rise of {quantity} from alpha 0 to 1: {_interval('+.3f', rise.value, rise.low, rise.high)}; "
-        f"Spearman's rho with alpha {_interval('.3f', rho.value, rho.low, rho.high)}"
-    )
+    rise = curve.difference(quantity)
+    return f"{quantity} changes from alpha 0 to 1 by {_interval('+.3f', rise.value, rise.low, rise.high)}"
 
 
 def _interval(shape: str, *values: float) -> str:

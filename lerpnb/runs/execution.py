@@ -30,6 +30,7 @@ from lerpnb.runs.staging import Staging, say
 from lerpnb.utils.atomic import replace_folder, write_whole
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
+NEXT = "`lerpnb report {}` makes a page of it. Run it again to go on: finished points are stored."
 FROM_CURVE = ("device", "dtype", "seeds", "hashes", "ends", "settings")  # of a curve's provenance, for run.json
 
 
@@ -142,7 +143,7 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
         say(f"{call}: {error['why']}\n{done} {failed}.")
         raise KeyboardInterrupt if "signal" not in error else SystemExit(128 + signal.Signals[error["signal"]])
     where = f"cell [{error['cell']}] failed: " if error["cell"] else ""
-    raise RunError(f"{call}: {where}{error['why'].splitlines()[0]}\n{done} {failed}.")
+    raise RunError(f"{call}: {where}{error['why'].rstrip()}\n{done} {failed}.\n{NEXT.format(failed)}")
 
 
 def _recover(folder: Path, environment: dict[str, str]) -> None:

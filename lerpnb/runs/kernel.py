@@ -24,7 +24,7 @@ from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
 KERNEL = "python3"
 TRIES = 3  # to start a kernel: another run may have taken its ports
 SYNCED = 50_000  # characters that go back to the kernel's Output; at some 100,000 the kernel's sockets get stuck
-WHY = 300  # characters of an error's first line
+WHY = 2_000  # characters of an error
 
 
 def run_cells(
@@ -69,8 +69,8 @@ def _run_cells(
                 monitor=monitor,
             )
     except PapermillExecutionError as error:
-        first = next((line for line in str(error.evalue).splitlines() if line.strip()), "no message")
-        return {"cell": error.exec_count, "kind": error.ename, "why": f"{error.ename}: {first}"[:WHY]}
+        message = str(error.evalue).strip() or "no message"
+        return {"cell": error.exec_count, "kind": error.ename, "why": f"{error.ename}: {message}"[:WHY]}
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nbclient leaves a task behind that complains later
         return {"cell": monitor.cell or None, **_fault(error, monitor, work)}

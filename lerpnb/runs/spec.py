@@ -1,5 +1,6 @@
 """What a run is to do, checked once: a notebook, its parameters, and what these name."""
 
+import difflib
 import hashlib
 import json
 import math
@@ -118,14 +119,19 @@ def check_name(name: str, meant: str, call: str) -> None:
 
 
 def find_notebook(notebook: str | Path) -> Path:
-    """The .ipynb that is meant: a path, with or without its ending, or a name in the project's notebooks folder."""
+    """The .ipynb that is meant: a path, with or without its ending, or a project's notebook by name or number (02)."""
     path, folder = Path(notebook), project_root() / "notebooks"
     for candidate in (path, folder / path, folder / path.name, folder / "studies" / path.name):
         for file in (candidate, Path(f"{candidate}.ipynb")):
             if file.is_file() and file.suffix == ".ipynb":
                 return file.resolve()
-    known = sorted(found.stem for found in [*folder.glob("*.ipynb"), *folder.glob("studies/*.ipynb")])
-    hint = f"The project's notebooks: {', '.join(known)}." if known else "`lerpnb init` lays out a project with some."
+    found = {file.stem: file for file in sorted([*folder.glob("*.ipynb"), *folder.glob("studies/*.ipynb")])}
+    if numbered := [name for name in found if name.startswith(f"{notebook}_")]:
+        return found[numbered[0]].resolve()
+    known = sorted(found)
+    near = difflib.get_close_matches(path.stem, known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    hint += f"The project's notebooks: {', '.join(known)}." if known else "`lerpnb init` lays out a project with some."
     raise RunError(f'run("{notebook}"): no such notebook.\n{hint}')
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import torch
 
+import lerpnb
 from lerpnb import assets, cli
-from lerpnb.cli import commands
+from lerpnb.cli import commands, doctor
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import AssetError, RunError
 from lerpnb.evaluation.cache import Cache
@@ -72,24 +74,45 @@ def test_run_without_options_takes_the_notebooks_own_values(asked):
     assert asked == [("notebooks/02.ipynb", {}, None, Path("runs"), {"time_limit": None, "memory_limit": None})]
 
 
-def test_run_prints_the_result_in_a_few_lines(asked, folder, capsys):
+def test_run_ends_with_what_it_found_and_where_the_page_is(asked, folder, capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "02"])
-    assert (
-        capsys.readouterr().out
-        == f"""
-alpha loss/x strength/good
- -0.5  5.000         0.125
-    0  4.500         0.250
-  0.5  4.750         0.500
-    1  4.500         0.750
+    ended = [
+        "demo: done in 8 min 12 s, peak memory 2.00 GiB",
+        f"page: file://{folder}/report.html (opens in any browser)",
+    ]
+    found = [
+        "loss/x rises above the chord (gap +0.250 [+0.250, +0.250] nats/token at alpha 0.5): a barrier",
+        "strength/good changes from alpha 0 to 1 by +0.500 [+0.500, +0.500]",
+    ]
+    assert capsys.readouterr().out.splitlines() == [*found, *ended]
+    figure = {
+        "application/vnd.plotly.v1+json": {"layout": {"title": {"text": "<b>Loss stays</b><br>below &amp; so on"}}}
+    }
+    cell = nbformat.v4.new_code_cell("curve", metadata={"tags": ["headline"]})
+    cell.outputs = [nbformat.v4.new_output("display_data", figure)]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "executed.ipynb")
+    with pytest.raises(SystemExit):
+        cli.main(["run", "02"])
+    assert capsys.readouterr().out.splitlines() == ["Loss stays below & so on", *ended]
 
-barrier of loss/x: 0.2500 [0.2500, 0.2500] nats/token; gap to the chord at most +0.2500 [+0.2500, +0.2500]
-rise of strength/good from alpha 0 to 1: +0.500 [+0.500, +0.500]; Spearman's rho with alpha 1.000 [1.000, 1.000]
-demo: done in 8 min 12 s, peak memory 2.00 GiB
-page: {folder}/report.html
-"""
-    )
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ([3.0, 3.0], "stays below the chord at every inner alpha measured (largest gap \u22121.000 "),
+        ([3.0, 9.0], "undecided, the largest gap to the chord is +"),
+        (None, "nothing was measured between the ends"),
+        ([float("nan")] * 2, "barrier unknown, NaN at alpha 0.5"),
+    ],
+)
+def test_a_loss_is_judged_by_its_intervals(asked, folder, capsys, inner, said):
+    points = {0.0: [4.0, 4.0], 0.5: inner, 1.0: [4.0, 4.0]}
+    measured = {alpha: {"loss/x": Measurement(values)} for alpha, values in points.items() if values}
+    Curve.from_measures(measured).save(folder)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "02"])
+    assert said in capsys.readouterr().out.splitlines()[0]
 
 
 def test_a_walk_without_its_ends_is_told_and_no_curve_is_no_error(asked, folder, capsys):
@@ -101,7 +124,49 @@ def test_a_walk_without_its_ends_is_told_and_no_curve_is_no_error(asked, folder,
     (folder / "curve.parquet").unlink()
     with pytest.raises(SystemExit):
         cli.main(["run", "02"])
-    assert capsys.readouterr().out == (f"demo: done in 8 min 12 s, peak memory 2.00 GiB\npage: {folder}/report.html\n")
+    assert capsys.readouterr().out.startswith("demo: done in 8 min 12 s, peak memory 2.00 GiB\npage: file://")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("rum", "run"), ("lss", "ls"), ("remov", None), ("rmm", None), ("swep", "sweep")]
+)
+def test_a_mistyped_command_is_never_answered_with_one_that_deletes(capsys, typed, meant):
+    err = fails([typed], capsys, code=2)
+    assert (f"Did you mean `lerpnb {meant}`?" in err) if meant else ("Did you mean" not in err)
+
+
+def test_alone_it_shows_what_to_do_first_and_its_version(capsys):
+    for arguments, said in ([], "lerpnb run 02_interpolate"), (["--version"], f"lerpnb {lerpnb.__version__}"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 0 and said in capsys.readouterr().out
+
+
+def test_doctor_says_all_in_15_lines(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(assets, "hub_answers", lambda: False)
+    with pytest.raises(SystemExit):
+        cli.main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    facts = dict(line.split(maxsplit=1) for line in lines)
+    assert len(lines) <= 15 and "does not answer" in facts["hub"] and torch.__version__ in facts["torch"]
+    pins = tmp_path / "constraints.txt"
+    pins.write_text(f"# all\ntorch=={torch.__version__.partition('+')[0]}\npandas==1.0\nnot-there==3\n")
+    assert doctor.against(pins) == f"3 pins; pandas {pd.__version__}, not 1.0"
+
+
+def test_ls_fits_100_columns_and_names_what_has_no_room(tmp_path, capsys):
+    for i in range(3):
+        folder = tmp_path / f"{'a-very-long-name-of-a-run' * 2}-{i}"
+        folder.mkdir()
+        parameters = {f"parameter_{j}": f"models/some/long/path/{'x' * 300}{i}" for j in range(6)}
+        facts = {"status": "done", "notebook": {"name": "02_interpolate.ipynb"}, "parameters": parameters}
+        facts |= {"started": "2026-11-27T20:00:00+00:00", "seconds": 61.0}
+        (folder / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(SystemExit):
+        cli.main(["ls", "--to", str(tmp_path)])
+    *table, more, count = capsys.readouterr().out.splitlines()
+    assert max(map(len, table)) <= 100 and count == f"3 runs in {tmp_path}"
+    assert more.startswith("also different: parameter_") and "1 min 1 s" in table[1] and "…" in table[1]
 
 
 def test_an_error_is_one_message_without_a_traceback(monkeypatch, capsys):
@@ -262,40 +327,3 @@ print([name for name in ("torch", "transformers", "papermill", "nbconvert", "pan
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage: lerpnb" in done.stdout and done.stdout.endswith("[]\n")
-
-
-def test_of_a_long_walk_some_rows_are_shown_both_ends_among_them(asked, folder, capsys):
-    Curve.from_measures({i / 40: {"loss/x": Measurement([1.0, 2.0])} for i in range(-1, 42)}).save(folder)
-    with pd.option_context("display.max_rows", 5), pytest.raises(SystemExit):
-        cli.main(["run", "02"])
-    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:18]]
-    assert rows[:3] == ["-0.025", "0", "0.05"] and rows[-2:] == ["0.95", "1"] and len(rows) == 16
-
-
-def test_a_walk_without_an_end_says_so_once_and_many_quantities_are_not_all_told(asked, folder, capsys):
-    measures = {f"own/{i}": Measurement([1.0, 2.0]) for i in range(9)}
-    Curve.from_measures({0.5: measures, 1.0: measures}).save(folder)
-    with pytest.raises(SystemExit):
-        cli.main(["run", "02"])
-    told = capsys.readouterr().out
-    assert told.count("no barrier and no rise: they need alpha 0 and 1, which the curve leaves out.") == 1
-    assert "own/5" in told and "own/6" not in told
-
-
-def test_a_nan_stays_a_nan_in_the_terminal(asked, folder, capsys):
-    nan = float("nan")
-    points = {
-        a: {"loss/x": Measurement([v]), "strength/y": Measurement([v])} for a, v in [(0.0, 1.0), (0.5, nan), (1.0, nan)]
-    }
-    Curve.from_measures(points).save(folder)
-    with pytest.raises(SystemExit):
-        cli.main(["run", "02"])
-    assert capsys.readouterr().out.splitlines()[1:8] == [
-        "alpha loss/x strength/y",
-        "    0  1.000      1.000",
-        "  0.5    NaN        NaN",
-        "    1    NaN        NaN",
-        "",
-        "barrier of loss/x: unknown, NaN at alpha 0.5, 1",
-        "rise of strength/y from alpha 0 to 1: NaN [NaN, NaN]; Spearman's rho with alpha NaN [NaN, NaN]",
-    ]

@@ -411,19 +411,20 @@ def test_a_notebook_in_another_language_is_refused(written, no_kernel):
 
 
 @pytest.mark.slow
-def test_a_failed_cell_is_told_in_one_line_and_never_costs_the_last_good_run(written):
+def test_a_failed_cell_is_told_in_full_and_never_costs_the_last_good_run(written):
     notebook = written("print('until here')", "if n:\n    raise ValueError('boom\\nand more')", parameters="n: int = 0")
     good = execution.run(notebook)
     before = {p.name: p.read_bytes() for p in good.iterdir()}
     assert refused(notebook, {"n": 1}) == (
-        'run("small"): cell [4] failed: ValueError: boom\nWhat was done until then is in runs/small.failed.'
+        'run("small"): cell [4] failed: ValueError: boom\nand more\n'
+        f"What was done until then is in runs/small.failed.\n{execution.NEXT.format('runs/small.failed')}"
     )
     assert {p.name: p.read_bytes() for p in good.iterdir()} == before
     failed = Path("runs/small.failed")
     assert sorted(p.name for p in failed.iterdir()) == ["executed.ipynb", "run.json"]
     facts = facts_of(failed)
     assert facts["status"] == "failed"
-    assert facts["error"] == {"cell": 4, "kind": "ValueError", "why": "ValueError: boom"}
+    assert facts["error"] == {"cell": 4, "kind": "ValueError", "why": "ValueError: boom\nand more"}
     outputs = [o for c in nbformat.read(failed / "executed.ipynb", 4).cells for o in c.get("outputs", [])]
     assert outputs[0].text == "until here\n" and outputs[1].evalue == "boom\nand more"
 
@@ -447,7 +448,7 @@ def test_a_failed_cell_is_told_in_one_line_and_never_costs_the_last_good_run(wri
 def test_a_dead_kernel_is_reported_as_what_it_was(written, cell, kind, why):
     message = refused(written("x = 1", cell, "y = 1"))
     assert re.fullmatch(
-        rf'run\("small"\): cell \[2\] failed: {why}\nWhat was done until then is in runs/small\.failed\.', message
+        rf'run\("small"\): cell \[2\] failed: {why}\nWhat was done until then is in runs/small\.failed\.\n.*', message
     )
     error = facts_of(Path("runs/small.failed"))["error"]
     assert (error["cell"], error["kind"]) == (2, kind)
@@ -461,7 +462,8 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_keeps_what_was_recorded(wr
 
     monkeypatch.setattr(exporter, "render", broken)
     assert refused(written(RECORD)) == (
-        'run("small"): ValueError: no page\nWhat was done until then is in runs/small.failed.'
+        'run("small"): ValueError: no page\nWhat was done until then is in runs/small.failed.\n'
+        + execution.NEXT.format("runs/small.failed")
     )
     assert [p.name for p in Path("runs").iterdir()] == ["small.failed"]
     assert Curve.load("runs/small.failed").quantities == ["loss/x"]

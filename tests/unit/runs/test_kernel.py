@@ -70,7 +70,7 @@ def test_a_kernel_that_does_not_start_says_why(notebook, monkeypatch, tmp_path):
         execution.run(notebook("x = 1"), environment={"PYTHONPATH": str(tmp_path / "site")})
     assert str(error.value) == (
         'run("small"): the kernel did not start: ImportError: half an ipykernel\n'
-        "What was done until then is in runs/small.failed."
+        f"What was done until then is in runs/small.failed.\n{execution.NEXT.format('runs/small.failed')}"
     )
 
 

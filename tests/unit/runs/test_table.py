@@ -159,9 +159,9 @@ def test_ls_lists_runs_with_what_they_differ_in(runs, capsys):
     (runs / "d5").mkdir()
     out, _ = done(["ls", "--where", "status == 'done'"], capsys)
     lines = out.splitlines()
-    assert lines[0].split() == ["status", "notebook", "started", "seconds", "seed"]
-    assert lines[2].split() == ["a", "done", "02.ipynb", "2026-11-23", "00:19", "7.5", "0"]
-    assert lines[4:] == ["2 runs in runs", "no whole run: d5 (no run.json)"]
+    assert lines[0].split() == ["run", "status", "notebook", "started", "time", "seed"]
+    assert lines[1].split() == ["a", "done", "02", "2026-11-23", "00:19", "7.5", "s", "0"]
+    assert lines[3:] == ["2 runs in runs", "no whole run: d5 (no run.json)"]
 
 
 def test_show_prints_what_is_recorded(runs, capsys):
