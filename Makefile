@@ -16,7 +16,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: assets ## Measure the demo line and write runs/demo/, with report.html (10 minutes at most)
-	$(BIN)/lerpnb run notebooks/02_interpolate.ipynb --name demo
+	$(BIN)/lerpnb run notebooks/02_interpolate.ipynb --name demo --force
 
 assets: $(READY) ## Fetch the demo's model, reviews and encoder, once
 	$(BIN)/lerpnb assets

@@ -14,7 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from lerpnb.errors import AssetError
-from lerpnb.project import project_root, template
+from lerpnb.project import output_path, project_root, template
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -42,8 +42,8 @@ def is_adapter(folder: str | Path) -> bool:
 def resolve(name: str | Path) -> Path:
     """The folder or file that a name means: `"smollm2-135m-instruct"`, `"data/adapters/positive"`, `"gpt2"`, a `Path`.
 
-    Tried in this order: a built-in, a path as it stands, `data/...` under the project's root whatever the working
-    folder, the same as the package brings it, a hub id already in the local cache, a hub id to download. For a
+    Tried in this order: a built-in, a path as it stands, the same under the project's root whatever the working
+    folder, `data/...` as the package brings it, a hub id already in the local cache, a hub id to download. For a
     model's name see `checkpoints.gguf.model_folder`, which makes a folder of a GGUF file.
 
     Raises:
@@ -68,9 +68,9 @@ def resolve(name: str | Path) -> Path:
 
 
 def place(name: str | Path) -> Path:
-    """Where a result goes: `data/...` under the project's root, anything else from the working folder."""
+    """Where a result goes: `data/...` under `project_root()`, anything else as `output_path` says."""
     path = Path(name).expanduser()
-    return project_root() / path if path.parts[:1] == ("data",) else path
+    return project_root() / path if path.parts[:1] == ("data",) else output_path(name)
 
 
 def fetch() -> None:

@@ -1,5 +1,6 @@
 """The project's folder: notebooks/, data/ and what they produce. `lerpnb init` lays out a new one."""
 
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,6 +34,28 @@ What lies between two fine-tuned language models, with [lerpnb](https://pypi.org
 
 `notebooks/` is a course, and `notebooks/README.md` its guide; `data/` holds the demo's adapters, prompts and sweeps.
 """
+
+
+def output_path(name: str | Path, start: Path | None = None) -> Path:
+    """Where a relative name of an output leads: from the project's folder, wherever in the project one stands.
+
+    A name that begins with ./ or ../ is taken from `start`, by default the working folder, and so is every name outside
+    a project.
+    """
+    path, here = Path(name).expanduser(), start or Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / MARK).is_file()), None)
+    if project and not str(name).startswith("."):
+        return project / path
+    return start / path if start else path
+
+
+def timed_name(notebook: str, seconds: float) -> str:
+    """What a run of a notebook is called by default: the notebook and a time, in seconds since 1970.
+
+    >>> len(timed_name("02_interpolate", 0))
+    30
+    """
+    return f"{notebook}-{datetime.fromtimestamp(seconds):%Y%m%d-%H%M%S}"
 
 
 def project_root() -> Path:

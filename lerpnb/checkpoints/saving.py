@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from lerpnb import assets
 from lerpnb.checkpoints.memory import HALVES, admit_untied, named_tensors, shared_copy
 from lerpnb.checkpoints.metadata import OLD_BUFFERS, WRAPPED, CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
@@ -169,7 +170,7 @@ def write_folder(
     Raises:
         CheckpointError: the folder holds something else or `overwrite` is not given, no such dtype, a full disk.
     """
-    to = Path(to).expanduser()
+    to = assets.place(to)
     call = f"write_folder(to={str(to)!r})"
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):

@@ -2,8 +2,9 @@
 
 import signal
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +20,8 @@ NOTEBOOK = "A path, or the name of one of the project's; with --help: its parame
 NotebookName = Annotated[str, typer.Argument(metavar="NOTEBOOK", help=NOTEBOOK)]
 Yaml = Annotated[str | None, typer.Option("--yaml", "-y", help="Parameters as YAML: '{seed: 1, device: cpu}'.")]
 Values = Annotated[Path | None, typer.Option("--file", "-f", help="A YAML file of parameters; -y and -p go before it.")]
-Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's.")]
+Name = Annotated[str | None, typer.Option(help="The run's name; by default the notebook's, and the time.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a run of the same name.")]
 To = Annotated[Path, typer.Option(help="The folder of runs.")]
 TimeLimit = Annotated[str | None, typer.Option(metavar="TIME", help="End it after 2h, 90m, 1h30m, or seconds.")]
 MemoryLimit = Annotated[float | None, typer.Option(metavar="GIB", help="End it when it holds more than this many GiB.")]
@@ -90,9 +92,12 @@ def run(
     to: To = Path("runs"),
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
+    force: Force = False,
 ) -> None:
     """Execute a notebook into a run folder and print its result."""
+    from lerpnb.project import timed_name
     from lerpnb.runs import execution
+    from lerpnb.runs.spec import find_notebook
     from lerpnb.utils.progress import seconds_of
 
     try:
@@ -100,7 +105,9 @@ def run(
     except ValueError as error:
         raise RunError(f"lerpnb run --time-limit: {error}") from error
     given = parameters.given_parameters(parameter or [], yaml, file)
-    print(results.run_result(execution.run(notebook, given, name, to, time_limit=seconds, memory_limit=memory_limit)))
+    name = name or timed_name(find_notebook(notebook).stem, time.time())
+    limits: dict[str, Any] = {"time_limit": seconds, "memory_limit": memory_limit}
+    print(results.run_result(execution.run(notebook, given, name, to, force=force, **limits)))
 
 
 @app.command()

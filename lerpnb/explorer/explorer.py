@@ -1,6 +1,5 @@
 """The explorer: what `ln.explore` returns, and how it answers the widget in the browser."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from lerpnb.generation.continuations import Continuations
 from lerpnb.paths.line import Line
 from lerpnb.paths.multiline import MultiLine
 from lerpnb.results.curve import Curve
+from lerpnb.runs.recording import recording_folder
 from lerpnb.utils.coordinates import alpha_grid, number
-from lerpnb.utils.environment import RUN_DIR
 from lerpnb.utils.text import show
 
 
@@ -34,7 +33,7 @@ def explore(
     temperature: float = 1.0,
     top_p: float = 0.9,
     seed: int = 0,
-    out: str | Path = "runs/live",
+    out: str | Path = "",
 ) -> "Explorer":
     """Explore a line by hand: move alpha and see what the model there writes after a prompt of yours.
 
@@ -53,7 +52,7 @@ def explore(
         alphas: the slider's steps, without unit; by default the curve's, else `alpha_grid(-1, 2, 13)`.
         curve: a `Curve` of this line, drawn with a marker at the slider's alpha.
         max_new_tokens, temperature, top_p, seed: the first settings, as of `Continuations`.
-        out: the folder of `kept.csv`; a run uses its run folder instead.
+        out: the folder of `kept.csv`, empty for that of `record`; a run uses its run folder instead.
 
     Returns:
         The explorer: the last line of a cell shows it.
@@ -87,7 +86,7 @@ class Explorer:
         self.index = min(range(len(alphas)), key=lambda i: abs(alphas[i] - 0.5))
         self.send: Callable[[dict], None] = lambda message: None  # until there is a widget
         self.session = Session(self.axes, alphas, spec, lambda message: self.send(message))
-        self._kept = KeptTexts(Path(os.environ.get(RUN_DIR) or out), self.axes)
+        self._kept = KeptTexts(recording_folder(out), self.axes)
         self._widget: ExplorerWidget | None = None
 
     @property

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lerpnb.errors import CurveError
+from lerpnb.project import output_path
 from lerpnb.results import bootstrap, parquet
 from lerpnb.results import samples as samples_
 from lerpnb.results.bootstrap import Estimate
@@ -156,6 +157,7 @@ class Result(Displayed):
         Raises:
             CurveError: a file is missing, damaged, not lerpnb's, or the two were not saved together.
         """
+        folder = folder if Path(folder).exists() else output_path(folder)
         values, texts = (Path(folder) / name for name in cls._files)
         call = f"{cls.__name__}.load(folder)", f"{cls.__name__}.save"
         frame, metadata = parquet.read_frame(values, MEASURED, *call)

@@ -15,10 +15,11 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from lerpnb.errors import RunError
+from lerpnb.project import output_path
 
 
 class RunDirectory:
-    """Where runs lie: a folder, or a URL such as s3://bucket/runs (whose fsspec driver must be installed).
+    """Where runs lie: a folder (as `output_path` finds it), or a URL such as s3://bucket/runs, with its fsspec driver.
 
     >>> runs = RunDirectory("memory://doctest")
     >>> runs.names(), runs.facts("demo")
@@ -27,7 +28,7 @@ class RunDirectory:
 
     def __init__(self, to: str | Path):
         try:
-            self.fs, self.root = url_to_fs(str(to))
+            self.fs, self.root = url_to_fs(str(to) if "://" in str(to) else str(output_path(to)))
         except (ImportError, ValueError) as error:
             raise RunError(f"RunDirectory({str(to)!r}): {error}") from error
         self.local = isinstance(self.fs, LocalFileSystem)
@@ -156,6 +157,13 @@ class RunDirectory:
     def remove(self, name: str) -> None:
         """Delete a run; raises what `removable` raises."""
         self.fs.rm(self.removable(name), recursive=True)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder of this machine holds a whole run."""
+    with suppress(RunError):
+        return RunDirectory(folder.parent.absolute()).facts(folder.name) is not None
+    return False
 
 
 def current(facts: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import nbformat
 from lerpnb.errors import RunError
 from lerpnb.results.curve import Curve
 from lerpnb.runs import staging as stages
+from lerpnb.runs.directory import is_whole
 from lerpnb.runs.kernel import run_cells
 from lerpnb.runs.monitor import KernelMonitor
 from lerpnb.runs.redaction import Redactor, hidden, secrets_in
@@ -43,22 +44,24 @@ def run(
     time_limit: float | None = None,
     memory_limit: float | None = None,
     environment: dict[str, str] | None = None,
+    force: bool = False,
 ) -> Path:
     """Execute a notebook with papermill and return its run folder, `to`/`name`.
 
     Parameters are checked against the notebook's own parameters cell before a kernel starts. The kernel is this very
     Python and stands in the notebook's folder; an `InputPath` that is relative, leads to a file from where you stand
-    and to none from there, is made absolute. A run of the same name is replaced when this one has succeeded, not
-    before. The kernel and its children end with the run, whatever ends it.
+    and to none from there, is made absolute. A run of the same name is refused; with `force` it is replaced when this
+    one has succeeded, not before. The kernel and its children end with the run, whatever ends it.
 
     Args:
         notebook: a path, or the name of one of the project's notebooks.
         parameters: name -> value; a text is converted to the declared type where nothing is lost, else refused.
         name: of the run; by default the notebook's.
-        to: the folder of runs.
+        to: the folder of runs; a relative one is the project's, wherever in it you stand.
         time_limit: seconds that the notebook may take in all.
         memory_limit: GiB that the kernel and its children may hold together.
         environment: variables of the kernel's environment, beside those of this process.
+        force: replace a run of the same name.
 
     Raises:
         RunError: no such notebook, an unknown parameter or a wrong type, a name that would leave `to`, a cell that
@@ -71,6 +74,8 @@ def run(
     """
     options = {"time_limit": time_limit, "memory_limit": memory_limit, "environment": environment or {}}
     spec = prepare(notebook, parameters, name, to, **options)
+    if not force and is_whole(there := Path(spec.to) / spec.name):
+        raise RunError(f"{spec.call}: there is a run at {there}.\nGive another name (--name), or replace it (--force).")
     staging = stage(spec)
     execute(spec, staging)
     return publish(staging)

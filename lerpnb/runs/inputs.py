@@ -19,6 +19,7 @@ from pydantic import StrictStr
 from lerpnb.assets import BUILT_IN, place
 from lerpnb.data.demo import DEMO
 from lerpnb.errors import RunError
+from lerpnb.project import output_path
 
 SUFFIXES = set(".csv .tsv .txt .json .jsonl .yaml .yml .parquet .npy .npz .gguf .safetensors .ipynb".split())
 ALWAYS_FILES = set(".csv .json .jsonl .parquet .gguf".split())  # what lerpnb opens as a file even as org/name.csv
@@ -89,7 +90,7 @@ def is_path(text: str) -> bool:
 
 def _locate(name: str, folder: Path, call: str, text: str) -> str:
     certain, path = is_path(text), Path(text).expanduser() if text.startswith("~") else Path(text)
-    if not (certain or "/" in text) or text in BUILT_IN or _find(text, folder):
+    if not text or text in BUILT_IN or text in DEMO or _find(text, folder):
         return text
     with suppress(OSError, ValueError):
         if not path.is_absolute() and path.exists():
@@ -106,7 +107,7 @@ def _locate(name: str, folder: Path, call: str, text: str) -> str:
 def _find(text: str, folder: Path) -> Path | None:
     with suppress(OSError, ValueError, RuntimeError):  # too long, a null byte, nobody's home
         beside = folder / Path(text).expanduser()
-        for path in (beside, place(text) if text.startswith("data/") else beside):
+        for path in (beside, place(text) if text.startswith("data/") else output_path(text, folder)):
             if path.exists():
                 return path
     return None

@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from lerpnb.errors import RunError
-from lerpnb.project import project_root
+from lerpnb.project import output_path, project_root
 from lerpnb.runs.inputs import contents, fingerprint, located
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 
@@ -106,7 +106,7 @@ def prepare(
     given = source.checked(parameters or {}, call)
     name = source.path.stem if name is None else name
     check_name(name, name, call)
-    return source.spec(name, given, str(to), call, **options)
+    return source.spec(name, given, str(output_path(to)), call, **options)
 
 
 def check_name(name: str, meant: str, call: str) -> None:

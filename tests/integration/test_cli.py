@@ -1,6 +1,7 @@
 """The command line: what it hands on, what it prints, how it fails, and that its help is quick."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,13 +66,16 @@ def test_run_hands_on_every_parameter_and_p_goes_before_y_before_f(asked, tmp_pa
         )
     assert stop.value.code == 0
     given = {"n": 2, "lo": "-3", "alphas": [0, 1], "base": None, "text": "a=b", "minus": "-p"}
-    assert asked == [("02", given, "a", Path("x"), {"time_limit": 5400.0, "memory_limit": 7.5})]
+    options = {"time_limit": 5400.0, "memory_limit": 7.5, "force": False}
+    assert asked == [("02", given, "a", Path("x"), options)]
 
 
 def test_run_without_options_takes_the_notebooks_own_values(asked):
     with pytest.raises(SystemExit):
-        cli.main(["run", "notebooks/02.ipynb"])
-    assert asked == [("notebooks/02.ipynb", {}, None, Path("runs"), {"time_limit": None, "memory_limit": None})]
+        cli.main(["run", "02", "--force"])
+    (notebook, given, name, to, options), *_ = asked
+    assert (notebook, given, to) == ("02", {}, Path("runs")) and re.fullmatch(r"02_interpolate-\d{8}-\d{6}", name)
+    assert options == {"time_limit": None, "memory_limit": None, "force": True}
 
 
 def test_run_ends_with_what_it_found_and_where_the_page_is(asked, folder, capsys):

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lerpnb.runs import execution, recording, spec, staging
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 from lerpnb.runs.progress_line import ProgressLine
 from lerpnb.runs.report import exporter
+from lerpnb.runs.table import read_runs
 from lerpnb.utils import progress
 from lerpnb.utils.atomic import replace_folder
 from lerpnb.utils.environment import FILE, RUN_DIR
@@ -78,7 +80,7 @@ def facts_of(folder: Path) -> dict:
 
 def refused(*args, **kwargs) -> str:
     with pytest.raises(RunError) as error:
-        execution.run(*args, **kwargs)
+        execution.run(*args, **{"force": True} | kwargs)
     return str(error.value)
 
 
@@ -383,23 +385,23 @@ def test_a_run_is_a_whole_folder(written, tmp_path, capsys):
 def test_a_run_tells_commit_files_seeds_and_limits(written, tmp_path):
     notebook = written("x = 1", parameters=INPUTS)
     Path("texts.csv").write_text("text")
-    assert "commit" not in facts_of(execution.run(notebook))["notebook"]  # git does not know it
+    assert "commit" not in facts_of(execution.run(notebook, force=True))["notebook"]  # git does not know it
 
     def git(*words: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
         return subprocess.run(["git", *who, *words], check=True, capture_output=True, text=True).stdout.strip()
 
     git("init")
-    assert "commit" not in facts_of(execution.run(notebook))["notebook"]
+    assert "commit" not in facts_of(execution.run(notebook, force=True))["notebook"]
     git("add", "small.ipynb")
     git("commit", "-m", "first")
-    facts = facts_of(execution.run(notebook, {"seed": 7}, time_limit=100, memory_limit=50))
+    facts = facts_of(execution.run(notebook, {"seed": 7}, force=True, time_limit=100, memory_limit=50))
     assert (facts["notebook"]["commit"], facts["notebook"]["dirty"]) == (git("rev-parse", "HEAD"), False)
     assert facts["files"] == {"data": hashlib.sha256(b"text").hexdigest()}
     assert facts["seeds"] == {"seed": 7} and facts["limits"] == {"seconds": 100, "memory_gib": 50}
     assert facts["parameters"] == {"data": "texts.csv", "seed": 7, "out": "texts.csv", "odd": "{1}"}
     written("x = 2", parameters="data: str = 'texts.csv'")
-    assert facts_of(execution.run(notebook))["notebook"]["dirty"] is True
+    assert facts_of(execution.run(notebook, force=True))["notebook"]["dirty"] is True
 
 
 def test_a_notebook_in_another_language_is_refused(written, no_kernel):
@@ -428,7 +430,9 @@ def test_a_failed_cell_is_told_in_full_and_never_costs_the_last_good_run(written
     outputs = [o for c in nbformat.read(failed / "executed.ipynb", 4).cells for o in c.get("outputs", [])]
     assert outputs[0].text == "until here\n" and outputs[1].evalue == "boom\nand more"
 
-    again = execution.run(notebook, {"n": 0})  # a rerun that succeeds replaces the run and clears the failed attempt
+    again = execution.run(
+        notebook, {"n": 0}, force=True
+    )  # a rerun that succeeds replaces the run and clears the failed attempt
     assert [p.name for p in Path("runs").iterdir()] == ["small"]
     assert facts_of(again)["started"] > json.loads(before["run.json"])["started"]
 
@@ -522,6 +526,17 @@ def test_a_run_keeps_no_secret_and_its_page_does_not_say_whose_machine_it_was(wr
     assert "it will end 100000000 ~ *** *** a word" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+def test_a_run_is_replaced_only_when_that_is_asked_for(written):
+    notebook = written("print(n)", parameters="n: int = 0")
+    first = execution.run(notebook)
+    with pytest.raises(RunError, match=r"there is a run at runs/small\.\nGive another name .*--force"):
+        execution.run(notebook, {"n": 1})
+    (first / "run.json").write_text("{")  # no whole run any more
+    assert facts_of(execution.run(notebook, {"n": 1}))["parameters"] == {"n": 1}
+    assert facts_of(execution.run(notebook, {"n": 2}, force=True))["parameters"] == {"n": 2}
+
+
 # ---------------------------------------------------------------- progress
 
 
@@ -529,7 +544,20 @@ def test_outside_a_run_a_curve_is_recorded_where_it_is_told(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(RUN_DIR, raising=False)
     curve = Curve.from_measures({0.0: {"x": Measurement([1.0])}})
-    assert recording.record(curve) == Path("runs/live") and recording.record(curve, "here") == Path("here")
+    assert recording.record(curve, "here") == tmp_path / "here" and not (tmp_path / "here" / "run.json").exists()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "wheels.txt").touch()  # from here on this is a project
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/srv/notebooks/02_mine.ipynb")
+    monkeypatch.setattr(sys.modules["__main__"], "__annotations__", {"seed": int}, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "seed", 3, raising=False)
+    folder = recording.record(curve)
+    assert folder.parent == tmp_path / "runs" and re.fullmatch(r"02_mine-\d{8}-\d{6}", folder.name)
+    assert recording.record(curve) == folder  # one kernel, one folder
+    row = read_runs("runs").iloc[0]
+    assert (row["status"], row["notebook"], row["seed"]) == ("live", "02_mine.ipynb", 3)
+    assert recording.record(curve, "./here") == tmp_path / "notebooks" / "here"
     monkeypatch.setenv(RUN_DIR, str(tmp_path / "work"))
     assert recording.record(curve, "here") == tmp_path / "work"
     assert (tmp_path / "work" / "curve.parquet").exists()

@@ -80,7 +80,7 @@ def facts(folder: str) -> dict:
 
 def told(path: Path | str, *given, **options) -> str:
     with pytest.raises(RunError) as error:
-        execution.run(path, *given, **options)
+        execution.run(path, *given, **{"force": True} | options)
     return str(error.value)
 
 
@@ -220,7 +220,7 @@ def test_offline_hub(notebook, monkeypatch):
 def test_parent_killed(notebook):
     """SIGKILL of the runner: kernel and children end by themselves; the next run keeps what was done."""
     path = notebook(FIRST, CHILD, FOREVER)
-    runner = lerpnb("run", str(path))
+    runner = lerpnb("run", str(path), "--name", "night")
     child, kernel = number_in("child", runner), number_in("pid")
     runner.kill()
     runner.communicate()
@@ -239,7 +239,7 @@ def test_parent_killed(notebook):
 @pytest.mark.parametrize(("number", "code", "kind"), [("SIGINT", 130, "Interrupted"), ("SIGTERM", 143, "Terminated")])
 def test_parent_stopped(notebook, number, code, kind):
     """Ctrl-C, or SIGTERM as from a cluster: the kernel ends too, and the part that is done is kept."""
-    runner = lerpnb("run", str(notebook(FIRST, CHILD, FOREVER)))
+    runner = lerpnb("run", str(notebook(FIRST, CHILD, FOREVER)), "--name", "night")
     child, kernel = number_in("child", runner), number_in("pid")
     runner.send_signal(getattr(signal, number))
     out, err = runner.communicate(timeout=60)
@@ -254,8 +254,8 @@ def test_parent_stopped(notebook, number, code, kind):
 def test_two_runs_of_one_name_at_once(notebook):
     """Both finish whole, the later one stays, and nothing of either is left lying about."""
     path = notebook("import time\nprint(n)\ntime.sleep(1)", parameters="n: int = 0")
-    threads = [threading.Thread(target=execution.run, args=(path, {"n": n})) for n in (1, 2)]
-    runner = lerpnb("run", str(path), "-p", "n", "3")
+    threads = [threading.Thread(target=execution.run, args=(path, {"n": n}), kwargs={"force": True}) for n in (1, 2)]
+    runner = lerpnb("run", str(path), "-p", "n", "3", "--name", "night", "--force")
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -71,7 +71,15 @@ def test_a_new_project_runs_a_notebook_outside_the_checkout(environment, tmp_pat
     called(lerpnb, "init", "mine", cwd=tmp_path)
     mine = tmp_path / "mine"
     parameters = [f"{name}={value}" for name, value in tiny_parameters["02_interpolate"].items()]
-    shown = called(lerpnb, "run", "02_interpolate", *(x for p in parameters for x in ("-p", p)), cwd=mine)
+    shown = called(
+        lerpnb,
+        "run",
+        "02_interpolate",
+        "--name",
+        "02_interpolate",
+        *(x for p in parameters for x in ("-p", p)),
+        cwd=mine,
+    )
     run = mine / "runs" / "02_interpolate"
     assert "02_interpolate: done in " in shown and (run / "report.html").is_file()
     where = "import lerpnb as ln; print(ln.__file__, ln.__version__); print(ln.load_prompts(2))"
