@@ -33,8 +33,9 @@ class AttributeStrength:
 
     For each prompt `n_samples` continuations are sampled (`Continuations`); the classifier reads prompt + continuation.
 
-    - `strength/<label>`: mean probability of the label, over continuations (unit: probability);
-    - `share/<label>`: share of continuations whose probability is over 0.5;
+    - `strength/<label>`: mean probability of the label, over continuations (unit: probability); or, where the
+      classifier's `activation` is "none", `score/<label>`: its mean raw score (unit: score), a reward say;
+    - `share/<label>`: share of continuations whose probability is over 0.5; of raw scores there is none;
     - `dist-1`, `dist-2`, `dist-3`: different n-grams over all words among a prompt's continuations, averaged over
       prompts (Li et al. arXiv 1510.03055, over words as in DExperts, arXiv 2105.03023);
     - `perplexity/continuations`: exp(mean negative log-likelihood of the continuation given its prompt) under
@@ -42,10 +43,16 @@ class AttributeStrength:
 
     An item is a prompt, so intervals are over prompts. Every sample is kept, with its strength and perplexity.
 
+    A reward model, which has one output and a chat template, reads prompt and response as two turns of a dialogue. What
+    is read is cut at its end to the positions that the classifier has (`classifier.max_length`).
+
     Args:
-        classifier: a sequence classifier: a folder, an adapter folder, a hub id.
+        classifier: a sequence classifier, a reward or a regression model: a folder, an adapter folder, a hub id.
         prompts: texts to continue.
-        label: which of the classifier's labels is the attribute; it may be left out where one is called "positive".
+        label: which of the classifier's outputs is the attribute, by its label or its index; it may be left out where
+            there is one output, or one is called "positive".
+        activation, dialogue: how the classifier makes scores and reads texts, see `Classifier`; by default as its
+            configuration says.
         perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the path's
             base. False leaves perplexity out.
         n_samples, max_new_tokens, top_p, temperature, seed: see `Continuations`.
@@ -70,7 +77,9 @@ class AttributeStrength:
         classifier: str | Path,
         prompts: Sequence[str],
         *,
-        label: str | None = None,
+        label: str | int | None = None,
+        activation: str | None = None,
+        dialogue: bool | None = None,
         perplexity_model: str | Path | Checkpoint | bool | None = None,
         n_samples: int = 4,
         max_new_tokens: int = 20,
@@ -89,13 +98,17 @@ class AttributeStrength:
                 "Give a name, a Checkpoint with a tokenizer, False for no perplexity, or leave it out."
             )
         self.continuations = Continuations(tuple(prompts), n_samples, max_new_tokens, top_p, temperature, seed)
-        self.classifier = Classifier.load(classifier, device)
-        self.label = self.classifier.check_label(label or "positive")
+        self.classifier = Classifier.load(classifier, device, activation=activation, dialogue=dialogue)
+        self._index = self.classifier.label_index(label)
+        self.label = self.classifier.labels[self._index]
+        if self.label == "LABEL_0" and len(self.classifier.labels) == 1:
+            self.label = Path(classifier).name  # more than transformers' default says
         self.perplexity_model = perplexity_model
         self._called = f" ({name})" if name else ""
-        self.name = f"strength/{self.label}{self._called}"
+        self.kind = "score" if self.classifier.activation == "none" else "strength"
+        self.name = f"{self.kind}/{self.label}{self._called}"
         self._halving = ExecutableBatchSize("perplexity/continuations")
-        self._strength: dict[str, float] = {}
+        self._strength: dict[tuple[str, str], float] = {}
         self._perplexity: dict[tuple[str, str], float] = {}
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
@@ -115,7 +128,8 @@ class AttributeStrength:
     def _check_prompts(self) -> None:
         """Refuse, before any text is written, prompts that the classifier or the perplexity model cannot read."""
         spec, classifier = self.continuations, self.classifier
-        read = classifier.tokenizer(list(spec.prompts))["input_ids"]
+        whole = replace(classifier, max_length=10**9)
+        read = [row["input_ids"] for row in whole.tokenized([(prompt, "") for prompt in spec.prompts])]
         for prompt, ids in zip(spec.prompts, read, strict=True):
             if len(ids) >= classifier.max_length:
                 raise ProbeError(
@@ -141,36 +155,37 @@ class AttributeStrength:
 
     def identity(self) -> dict:
         perplexity_model = self.perplexity_model.identity if isinstance(self.perplexity_model, Checkpoint) else None
-        settings = {"label": self.label, "name": self.name, "perplexity_model": perplexity_model}
+        how = {name: getattr(self.classifier, name) for name in ("activation", "dialogue", "max_length")}
+        settings = how | {"label": self.label, "name": self.name, "perplexity_model": perplexity_model}
         return {"probe": "attribute", "classifier": self.classifier.identity} | settings
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
-        strength = self._strengths(list(samples["prompt"] + samples["continuation"]))
-        measured = {
-            self.name: by_prompt(samples, strength, "probability", kind="strength"),
-            f"share/{self.label}{self._called}": by_prompt(
+        texts = list(zip(samples["prompt"], samples["continuation"], strict=True))
+        strength = self._strengths(texts)
+        unit = "score" if self.kind == "score" else "probability"
+        measured = {self.name: by_prompt(samples, strength, unit, kind=self.kind)}
+        if self.kind == "strength":
+            measured[f"share/{self.label}{self._called}"] = by_prompt(
                 samples, np.where(np.isnan(strength), np.nan, strength > 0.5), "share", kind="share"
-            ),
-        }
+            )
         for n in (1, 2, 3):
             kind = f"dist-{n}{self._called}"
             measured[kind] = distinct(samples, n, kind)
         columns: dict[str, Sequence[float]] = {self.name: strength.tolist()}
         if isinstance(self.perplexity_model, Checkpoint):
-            pairs = list(zip(samples["prompt"], samples["continuation"], strict=True))
-            perplexity = self._perplexities(self.perplexity_model, pairs)
+            perplexity = self._perplexities(self.perplexity_model, texts)
             # Where nothing was written, nothing can be measured; a NaN is kept.
-            keep = [not p >= DEGENERATE and bool(text.strip()) for p, (_, text) in zip(perplexity, pairs, strict=True)]
+            keep = [not p >= DEGENERATE and bool(text.strip()) for p, (_, text) in zip(perplexity, texts, strict=True)]
             measured[f"perplexity/continuations{self._called}"] = by_prompt(
                 samples, perplexity, "perplexity", keep, "perplexity"
             )
             columns[f"perplexity{self._called}"] = perplexity
         return measured, columns
 
-    def _strengths(self, texts: list[str]) -> np.ndarray:
-        new = sorted({text for text in texts if text not in self._strength}, key=len)
+    def _strengths(self, texts: list[tuple[str, str]]) -> np.ndarray:
+        new = sorted({text for text in texts if text not in self._strength}, key=lambda text: len("".join(text)))
         if new:
-            self._strength |= zip(new, self.classifier.probability(new, self.label), strict=True)
+            self._strength |= zip(new, self.classifier.scores(new, self._index), strict=True)
         return np.array([self._strength[text] for text in texts])
 
     def _perplexities(self, checkpoint: Checkpoint, pairs: list[tuple[str, str]]) -> list[float]:

@@ -1,143 +1,188 @@
 """The independent classifier that measures texts."""
 
 import inspect
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from lerpnb import assets
-from lerpnb.checkpoints.adapters import add_adapter
+from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.devices import pick_device
-from lerpnb.checkpoints.gguf import model_folder
 from lerpnb.checkpoints.identity import identity_of, tensors_sha256
 from lerpnb.checkpoints.limits import check_vocabulary, position_limit
 from lerpnb.checkpoints.memory import named_tensors
-from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.data.batching import attention_mask, pad
-from lerpnb.errors import LerpError, ProbeError
+from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.utils.progress import track
-from lerpnb.utils.text import few, first_line
+
+Text = str | tuple[str, str]  # (prompt, response) of a dialogue
+
+
+ACTIVATIONS = ("softmax", "sigmoid", "none")
+LONGEST = 4096  # tokens, where neither the model nor its tokenizer names a limit
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A Hugging Face sequence classifier with named labels.
+    """A Hugging Face sequence classifier, or a model with one output or several that are no classes.
 
     Args:
         name: what the user called it.
         model: in eval mode, float32.
         tokenizer: its tokenizer.
-        max_length: tokens a text is cut to.
+        activation: what makes a score of the logits: "softmax", "sigmoid", or "none" for the logit itself. By default
+            as transformers' text-classification pipeline chooses it: none where `problem_type` is "regression", sigmoid
+            where it is "multi_label_classification" or there is one output, else softmax.
+        dialogue: whether it reads prompt and response as two turns, through its own chat template.
+        max_length: tokens a text is cut to, at its end: as many as the model has positions for by default.
         halving: what halves its batches where memory runs out.
 
     Example:
         >>> classifier = Classifier("mine", tiny_classifier(), tiny_tokenizer())
-        >>> classifier.labels, len(classifier.probability(["film", "film film"], "glad"))
-        (['sad', 'glad'], 2)
+        >>> classifier.labels, classifier.activation, len(classifier.scores(["film", "film film"], 1))
+        (['sad', 'glad'], 'softmax', 2)
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: Tokenizer
-    max_length: int = 256
+    activation: str = ""
+    dialogue: bool = False
+    max_length: int = 0
     halving: ExecutableBatchSize = field(
-        default_factory=lambda: ExecutableBatchSize("Classifier.probability()"), repr=False, compare=False
+        default_factory=lambda: ExecutableBatchSize("Classifier.scores()"), repr=False, compare=False
     )
 
+    def __post_init__(self):
+        config: Any = self.model.config
+        several = config.problem_type == "multi_label_classification" or config.num_labels == 1
+        own = "none" if config.problem_type == "regression" else "sigmoid" if several else "softmax"
+        limits = [position_limit(self.model) or LONGEST, self.tokenizer.model_max_length]
+        object.__setattr__(self, "activation", self.activation or own)
+        object.__setattr__(self, "max_length", self.max_length or min(limits))
+
     @classmethod
-    def load(cls, name: str | Path, device: str = "auto") -> "Classifier":
-        """Load a classifier from a folder, a PEFT adapter folder (merged into its base) or a hub id.
+    def load(
+        cls,
+        name: str | Path,
+        device: str = "auto",
+        *,
+        base: str | Path | None = None,
+        activation: str | None = None,
+        dialogue: bool | None = None,
+    ) -> "Classifier":
+        """Load a classifier from whatever `Checkpoint.load` takes: a folder, a PEFT adapter folder, a hub id.
+
+        Args:
+            base: of an adapter; None takes the one that it names.
+            activation: one of "softmax", "sigmoid" and "none"; None takes the model's own, see `Classifier`, and "none"
+                for a dialogue's one output: a reward.
+            dialogue: read prompt and response as two turns; None does so where the model has one output, and its
+                tokenizer a chat template.
 
         Raises:
             AssetError: the name, or an adapter's base, leads nowhere.
-            CheckpointError: an adapter that does not fit its base.
-            ProbeError: pickles, damaged files, no trained classification head, one label.
+            CheckpointError: pickles, damaged files, an adapter that does not fit its base, tensors that are missing.
+            ProbeError: no sequence classifier, no tokenizer, an unknown activation, softmax over one output, a dialogue
+                without a chat template.
         """
-        folder, call = model_folder(name), f"Classifier.load({str(name)!r})"
-        try:
-            load = _load_adapter if assets.is_adapter(folder) else _load_whole
-            model, tokenizer, missing = load(folder, call)
-        except LerpError:
-            raise
-        except Exception as error:
+        call = f"Classifier.load({str(name)!r})"
+        checkpoint = Checkpoint.load(name, base, pick_device(device))
+        model, tokenizer, n = checkpoint.model, checkpoint.tokenizer, checkpoint.config.num_labels
+        if not checkpoint.labels:
             raise ProbeError(
-                f"{call}: transformers cannot load it as a sequence classifier.\n  {first_line(error)}\n"
-                "A classifier is what save_pretrained of such a model writes, in safetensors, with its tokenizer."
-            ) from error
-        if missing:
-            raise ProbeError(
-                f"{call}: tensors that would be made up at random, as they are not in its files.\n"
-                f"{few(missing)}\nFine-tune it with notebook 01 first."
+                f"{call}: a {checkpoint.architecture}, expected a sequence classifier with its head.\n"
+                "Fine-tune it with notebook 01 first: task=classifier."
             )
-        config: Any = model.config
+        if tokenizer is None:
+            raise ProbeError(f"{call}: no tokenizer in the folder.\nSave it there: tokenizer.save_pretrained(folder).")
+        if activation not in (None, *ACTIVATIONS) or activation == "softmax" and n == 1:
+            what = "softmax over one output is 1 for every text" if n == 1 and activation == "softmax" else "unknown"
+            raise ProbeError(f"{call}: activation={activation!r}: {what}.\nIt is one of: {', '.join(ACTIVATIONS)}.")
+        dialogue = n == 1 and bool(tokenizer.chat_template) if dialogue is None else dialogue
+        if dialogue and not tokenizer.chat_template:
+            raise ProbeError(f"{call}: dialogue=True, but its tokenizer has no chat template.\nLeave dialogue out.")
         check_vocabulary(model, max(_words(tokenizer), default=0), call)
-        if config.num_labels < 2 or config.problem_type == "regression":
-            what = f"{config.num_labels} label" if config.num_labels < 2 else "numbers for labels (regression)"
-            raise ProbeError(f"{call}: it has {what}.\nGive a sequence classifier with two labels or more.")
-        length = min(cls.max_length, position_limit(model) or cls.max_length)
-        return cls(str(name), model.eval().requires_grad_(False).to(pick_device(device)), tokenizer, length)
+        if activation is None and dialogue and n == 1:
+            activation = "none"
+        return cls(str(name), model, tokenizer, activation or "", dialogue)
 
     @property
     def labels(self) -> list[str]:
         config: Any = self.model.config
-        return [config.id2label[i] for i in range(config.num_labels)]
+        return [str(config.id2label.get(i, f"LABEL_{i}")) for i in range(config.num_labels)]
 
     @property
     def identity(self) -> str:
-        """Hash of all that a probability depends on: weights, device, and the present state of model and tokenizer.
+        """Hash of all that a score depends on: weights, device, and the present state of model and tokenizer.
 
         Raises:
             UnstorableError: of a part that cannot be told, such as a hook.
         """
         weights = tensors_sha256(named_tensors(self.model).items())
-        return identity_of(weights, self.model.device.type, self.model, self.tokenizer, self.max_length)
+        how = (self.activation, self.dialogue, self.max_length)
+        return identity_of(weights, self.model.device.type, self.model, self.tokenizer, how)
 
-    def check_label(self, label: str) -> str:
-        """The classifier's own spelling of a label.
+    def label_index(self, label: str | int | None) -> int:
+        """The index of an output: by its label as it is written, else where one alone differs in case; or the index
+        itself. None takes the only output, or the label "positive".
 
         Raises:
-            ProbeError: it has no such label.
+            ProbeError: no such label, or several that differ in case.
         """
-        for own in self.labels:
-            if own.lower() == label.lower():
-                return own
+        labels = self.labels
+        if isinstance(label, int) and not isinstance(label, bool):
+            if 0 <= label < len(labels):
+                return label
+        elif label is None and len(labels) == 1:
+            return 0
+        elif (wanted := "positive" if label is None else str(label)) in labels:
+            return labels.index(wanted)
+        elif len(near := [i for i, own in enumerate(labels) if own.lower() == wanted.lower()]) == 1:
+            return near[0]
         raise ProbeError(
             f"AttributeStrength(label={label!r}): the classifier {self.name!r} has no such label.\n"
-            f"It has: {', '.join(self.labels)}."
+            f"It has: {', '.join(labels)}. Name one as it is written, or give its index, 0 to {len(labels) - 1}."
         )
 
     @torch.inference_mode()
-    def probability(self, texts: Sequence[str], label: str, batch: int = 64) -> list[float]:
-        """The label's probability for each text: softmax over the labels.
+    def scores(self, texts: Sequence[Text], index: int, batch: int = 64) -> list[float]:
+        """One output's score of each text: see `activation`.
 
-        Where the configuration's `problem_type` is "multi_label_classification" labels do not exclude each other, and
-        each is the sigmoid of its own logit. A text's value does not depend on its batch: texts are read one by one
-        where padding could change it (`passes_padding`). Where memory runs out the batches are halved, which is said.
+        A text is a text, or (prompt, response) where the classifier reads dialogues. Its value does not depend on its
+        batch: texts are read one by one where padding could change it (`passes_padding`). Where memory runs out the
+        batches are halved, which is said.
         """
-        column, several = self.labels.index(label), self.model.config.problem_type == "multi_label_classification"
 
         def score(part: Sequence[dict[str, list[int]]]) -> list[float]:
-            logits = class_logits(self.model, part)
-            return (logits.sigmoid() if several else logits.softmax(-1))[:, column].tolist()
+            logits = class_logits(self.model, part).float()
+            logits = logits.softmax(-1) if self.activation == "softmax" else logits
+            return (logits.sigmoid() if self.activation == "sigmoid" else logits)[:, index].tolist()
 
-        rows = tokenized(self.model, self.tokenizer, texts, self.max_length)
+        rows = self.tokenized(texts)
         batch = batch if len(rows) > 1 and passes_padding(self.model, rows) else 1
         parts = (rows[start : start + batch] for start in range(0, len(rows), batch))
         return [value for part in parts for value in self.halving(score, part)]
+
+    def tokenized(self, texts: Sequence[Text]) -> list[dict[str, list[int]]]:
+        """What the model is given of each text, cut to max_length."""
+        if not self.dialogue:
+            joined = [text if isinstance(text, str) else "".join(text) for text in texts]
+            return tokenized(self.model, self.tokenizer, joined, self.max_length)
+        turns = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in texts]
+        found = [self.tokenizer.apply_chat_template(both, tokenize=True, return_dict=True) for both in turns]
+        return [{"input_ids": list(one["input_ids"])[: self.max_length]} for one in found]
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:
         """Share of texts whose likeliest label is the given one; for two labels."""
         second, right, batch = self.labels[1], 0, 64
         for start in track(range(0, len(texts), batch), label=f"classify with {self.name}"):
-            values = self.probability(texts[start : start + batch], second)
+            values = self.scores(texts[start : start + batch], 1)
             own = labels[start : start + batch]
             right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(values, own, strict=True))
         return right / len(texts)
@@ -181,34 +226,3 @@ def class_logits(model: PreTrainedModel, rows: Sequence[dict[str, list[int]]]) -
 def _words(tokenizer: Tokenizer) -> set[int]:
     """The ids that a text can get: not those of special tokens, of which a model may lack some that are never used."""
     return set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)
-
-
-def _load_whole(folder: Path, call: str, config: Any = None) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
-    """A model, its tokenizer and the names of the tensors that its files lack."""
-    settings: dict[str, Any] = dict(config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    model, info = load_pretrained(AutoModelForSequenceClassification, folder, call, **settings)
-    tokenizer = load_pretrained(AutoTokenizer, folder, call)
-    return model, tokenizer, sorted(info["missing_keys"])
-
-
-def _load_adapter(folder: Path, call: str) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
-    """The same of an adapter merged into its base: a head may be in the files of either."""
-    from peft import PeftConfig
-
-    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        shapes = {name.removeprefix("base_model.model."): file.get_slice(name).get_shape() for name in file.keys()}
-    base = model_folder(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
-    labeled = folder if (folder / "config.json").is_file() else base
-    config = load_pretrained(AutoConfig, labeled, call)
-    heads = [
-        shape[0] for name, shape in shapes.items() if re.search(r"(^|\.)(classifier|score|out_proj)\.weight$", name)
-    ]
-    if labeled is base and heads and heads[-1] != config.num_labels:
-        config.num_labels = heads[-1]  # peft keeps no names of labels
-    bare, tokenizer, missing = _load_whole(base, call, config)
-    if (folder / "tokenizer_config.json").is_file():
-        tokenizer = load_pretrained(AutoTokenizer, folder, call)
-    model, low_rank = add_adapter(bare, folder, call)
-    for name, weight in low_rank.items():
-        model.get_parameter(name).data = weight.tensor()
-    return cast(PreTrainedModel, model), tokenizer, [name for name in missing if name not in shapes]

@@ -6,7 +6,8 @@ import pandas as pd
 
 FLUENCY = "perplexity/continuations"  # of the texts whose strength was measured
 LOWER_IS_BETTER = {"loss": True, "perplexity": True, "errors": True, "strength": False, "accuracy": False}
-LOWER_IS_BETTER |= {"preference": False, "margin": False}
+LOWER_IS_BETTER |= {"preference": False, "margin": False, "score": False}
+ATTRIBUTES = ("strength", "score")  # of generated texts: a probability, and a raw score such as a reward
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,8 @@ def test_a_decoder_without_a_padding_token_becomes_a_classifier(tiny, tmp_path):
     classifier = Classifier.load(tmp_path / "out", "cpu")
     assert classifier.tokenizer.pad_token == "<eos>" and classifier.model.config.pad_token_id == 1
     together, alone = (
-        classifier.probability(GOOD, "positive"),
-        [classifier.probability([t], "positive")[0] for t in GOOD],
+        classifier.scores(GOOD, 1),
+        [classifier.scores([t], 1)[0] for t in GOOD],
     )
     assert together == pytest.approx(alone, abs=1e-6)
 

@@ -82,10 +82,10 @@ def test_the_perplexity_model_halves_its_batches(tiny):
 def test_the_classifier_halves_its_batches(tiny):
     scorer = Classifier("tiny", tiny.classifier(), tiny.tokenizer())
     scorer.model.config.pad_token_id = scorer.tokenizer.pad_token_id  # else texts are read one by one
-    want = scorer.probability(tiny.TEXTS, "positive")
+    want = scorer.scores(tiny.TEXTS, 1)
     full_above(scorer.model, 4)
     with pytest.warns(UserWarning, match=r"^Classifier.probability\(\): out of memory; batches of 4 from here on\.$"):
-        assert np.allclose(scorer.probability(tiny.TEXTS, "positive"), want, atol=1e-6)
+        assert np.allclose(scorer.scores(tiny.TEXTS, 1), want, atol=1e-6)
 
 
 def test_another_error_is_another_error():

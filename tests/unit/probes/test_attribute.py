@@ -94,9 +94,9 @@ def test_equal_texts_are_scored_once(scorer, monkeypatch):
     probe = AttributeStrength(scorer, PROMPTS, perplexity_model=False)
     frame = samples({0: [" was", " was"], 1: [" ends", " ends"]})
     asked = []
-    real = Classifier.probability
+    real = Classifier.scores
     monkeypatch.setattr(
-        Classifier, "probability", lambda self, texts, label: asked.append(len(texts)) or real(self, texts, label)
+        Classifier, "scores", lambda self, texts, label: asked.append(len(texts)) or real(self, texts, label)
     )
     first, again = probe.score(frame)[0], probe.score(frame)[0]
     assert asked == [2] and first["strength/POSITIVE"].values.tolist() == again["strength/POSITIVE"].values.tolist()
@@ -131,7 +131,7 @@ def test_wrong_scorers_are_said(scorer, tiny, tmp_path, tiny_llama_pair):
         AttributeStrength(scorer, PROMPTS, label="happy")
     assert str(error.value) == (
         f"AttributeStrength(label='happy'): the classifier {str(scorer)!r} has no such label.\n"
-        "It has: NEGATIVE, POSITIVE."
+        "It has: NEGATIVE, POSITIVE. Name one as it is written, or give its index, 0 to 1."
     )
     with pytest.raises(AssetError, match="no such file or folder"):
         AttributeStrength(tmp_path / "none", PROMPTS)
