@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from peft import LoraConfig, TaskType, get_peft_model
@@ -22,10 +23,11 @@ from lerpnb.checkpoints.identity import environment
 from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
-from lerpnb.data.batching import collate, training_rows
+from lerpnb.data.batching import collate, reward_targets, training_rows
 from lerpnb.data.corpus import Corpus
 from lerpnb.errors import CheckpointError
 from lerpnb.probes.accuracy import Accuracy
+from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
 from lerpnb.probes.seq2seq import Seq2SeqLoss
 from lerpnb.utils.atomic import atomic_folder
@@ -36,17 +38,19 @@ TASKS: dict[str, tuple[Any, TaskType, Any]] = {
     "causal": (transformers.AutoModelForCausalLM, TaskType.CAUSAL_LM, partial(Loss, append_eos=True)),
     "seq2seq": (transformers.AutoModelForSeq2SeqLM, TaskType.SEQ_2_SEQ_LM, Seq2SeqLoss),
     "classifier": (transformers.AutoModelForSequenceClassification, TaskType.SEQ_CLS, Accuracy),
+    "reward": (transformers.AutoModelForSequenceClassification, TaskType.SEQ_CLS, None),
 }
 
 
 @dataclass(frozen=True)
 class FineTuneConfig:
-    """How to fine-tune. `task` is "causal" (a language model of the texts), "classifier" (of their labels) or "seq2seq"
-    (the second half of a text from its first).
+    """How to fine-tune. `task` is "causal" (a language model of the texts), "classifier" (of their labels), "reward"
+    (one number for a text, from -1 for the first label to 1 for the last) or "seq2seq" (the second half of a text from
+    its first).
 
     Args:
         base: the pre-trained model: a built-in, a folder, a GGUF file or a hub id.
-        task: "causal", "classifier" or "seq2seq".
+        task: "causal", "classifier", "reward" or "seq2seq".
         rank: LoRA rank on every linear layer; 0 fine-tunes all weights.
         epochs, steps: passes over the texts, or optimizer steps instead; 0 steps go by `epochs`.
         batch_size: texts a step.
@@ -81,7 +85,8 @@ def fine_tune(
     """Fine-tune `config.base` on `corpus`, save it to a folder, and return its record.
 
     A causal language model learns each text followed by the end-of-text token: the loss is the mean negative
-    log-likelihood in nats a token. A classifier learns the labels: the loss is the cross-entropy in nats a text.
+    log-likelihood in nats a token. A classifier learns the labels: the loss is the cross-entropy in nats a text. A
+    reward model learns `data.batching.reward_targets`: the loss is the mean squared error.
     With `rank` > 0 the result is a PEFT adapter in bfloat16, otherwise a whole float32 model with its tokenizer.
     The file `training.json` beside it holds the record.
 
@@ -99,7 +104,8 @@ def fine_tune(
         and after (held-out loss, and a classifier's held-out accuracy), seconds.
 
     Raises:
-        CheckpointError: the folder is not empty, the task is unknown, or the tokenizer has no end-of-text token.
+        CheckpointError: the folder is not empty, the task is unknown, the tokenizer has no end-of-text token, or a
+            reward's texts have fewer than two labels.
         AssetError: the base leads nowhere.
 
     Example:
@@ -117,7 +123,9 @@ def fine_tune(
     if to is None or None not in (out, cache_dir):
         raise CheckpointError("fine_tune(out, cache_dir): expected one of the two.\nName the folder to write to.")
     if config.task not in TASKS:
-        raise CheckpointError(f"fine_tune(task={config.task!r}): no such task.\nIt is causal, classifier or seq2seq.")
+        raise CheckpointError(f"fine_tune(task={config.task!r}): no such task.\nIt is one of: {', '.join(TASKS)}.")
+    if config.task == "reward" and len(set(corpus.labels)) < 2:
+        raise CheckpointError("fine_tune(task='reward'): texts of one label.\nGive texts of two labels or more.")
     folder = assets.place(to)
     if cache_dir is not None:
         folder /= f"{config.task}-{_digest(config, corpus, held_out)[:16]}"
@@ -155,7 +163,7 @@ def _fine_tune(config: FineTuneConfig, corpus: Corpus, out: Path, held_out: Corp
         model.save_pretrained(out)
     if not config.rank:  # an adapter's tokenizer is its base's
         tokenizer.save_pretrained(out)
-    elif config.task == "classifier":
+    elif config.task in ("classifier", "reward"):
         model.config.save_pretrained(out)  # the labels' names, which peft leaves out
     kind = f"LoRA adapter (rank {config.rank}) for" if config.rank else "Full fine-tune of"
     (out / "README.md").write_text(
@@ -216,7 +224,7 @@ def train(
 
 def _load(config: FineTuneConfig, corpus: Corpus) -> tuple[Any, PreTrainedTokenizerBase]:
     folder, call = model_folder(config.base), f"fine_tune(base={config.base!r})"
-    classifier = config.task == "classifier"
+    classifier = config.task in ("classifier", "reward")
     tokenizer = load_pretrained(transformers.AutoTokenizer, folder, call)
     if tokenizer.eos_token_id is None and not (classifier and tokenizer.pad_token_id is not None):
         purpose = "texts would be padded with" if classifier else "every text is to end with"
@@ -225,8 +233,10 @@ def _load(config: FineTuneConfig, corpus: Corpus) -> tuple[Any, PreTrainedTokeni
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     loader, kind, _ = TASKS[config.task]
-    names = dict(enumerate(corpus.label_names))
+    names = {0: "reward"} if config.task == "reward" else dict(enumerate(corpus.label_names))
     labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}} if classifier else {}
+    if config.task == "reward":
+        labels["problem_type"] = "regression"
     model = load_pretrained(loader, folder, call, dtype=torch.float32, **labels)
     if classifier:  # decoders read a text's label at the last token that is not this one
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
@@ -240,7 +250,14 @@ def _load(config: FineTuneConfig, corpus: Corpus) -> tuple[Any, PreTrainedTokeni
 
 
 def _measure(model: Any, tokenizer: PreTrainedTokenizerBase, config: FineTuneConfig, corpus: Corpus) -> dict:
-    """The loss as it is trained, nats a token (a classifier's: nats a text), and a classifier's accuracy."""
+    """The loss as it is trained, nats a token (a classifier's: nats a text), and a classifier's accuracy; a reward's
+    mean squared error, and the share of texts whose reward is on their target's side of 0."""
+    if config.task == "reward":
+        bare = (model.get_base_model() if config.rank else model).eval()
+        reader = Classifier("x", bare, tokenizer, max_length=config.max_length)
+        found, wanted = np.array(reader.scores(corpus.texts, 0)), np.array(reward_targets(corpus))
+        right = np.sign(found) == np.sign(wanted)
+        return {"loss": round(float(((found - wanted) ** 2).mean()), 4), "accuracy": round(float(right.mean()), 4)}
     probe = TASKS[config.task][2](corpus, name="x", max_length=config.max_length)
     values = probe.measure(model.get_base_model().eval() if config.rank else model.eval(), tokenizer)
     names = {"loss": "loss/x", "accuracy": "accuracy/x"}

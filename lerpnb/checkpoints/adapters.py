@@ -85,7 +85,7 @@ def _is_classifier(metadata: CheckpointMetadata) -> bool:
 
 def _stored(metadata: CheckpointMetadata | None, names: Collection[str]) -> dict[str, torch.Tensor]:
     """Those of the tensors that a checkpoint's files have, in float32."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for file in metadata.files.glob("*.safetensors") if metadata and metadata.folder else ():
         with safe_open(file, "pt") as opened:
             found |= {name: opened.get_tensor(name).float() for name in opened.keys() if name in names}

@@ -114,7 +114,7 @@ def _findings(curve: Any) -> list[str]:
     """A sentence a loss or strength of the curve."""
     kinds = {name: curve.quantity(name).kind for name in curve.quantities}
     lines = []
-    for name in (name for name in kinds if kinds[name] in ("loss", "strength")):
+    for name in (name for name in kinds if kinds[name] in ("loss", "strength", "score")):
         with suppress(CurveError):
             lines.append((_barrier if kinds[name] == "loss" else _rise)(curve, name))
     return lines or ["no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."]

@@ -128,7 +128,7 @@ def ended(tokenizer, texts: Iterable[str], max_length: int, side: str = "text") 
 
 
 def training_rows(task: str, tokenizer, corpus: Corpus, max_length: int) -> list[dict[str, Any]]:
-    """What each text trains: `input_ids` and `labels`, the latter a label's index where the task is "classifier"."""
+    """What each text trains: `input_ids`, and `labels`: a "classifier" its index, a "reward" its `reward_targets`."""
     labels: Any = corpus.labels
     if task == "seq2seq":
         sources, targets = zip(*map(halves, corpus.texts), strict=True)
@@ -137,7 +137,19 @@ def training_rows(task: str, tokenizer, corpus: Corpus, max_length: int) -> list
         ids = token_ids(tokenizer, corpus.texts, max_length, append_eos=task == "causal")
     if task == "causal":
         labels = ids
+    if task == "reward":
+        labels = reward_targets(corpus)
     return [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]
+
+
+def reward_targets(corpus: Corpus) -> list[float]:
+    """What a reward model learns of each text: its label's place among all, from -1 for the first to 1 for the last.
+
+    >>> reward_targets(Corpus(("dull", "fair", "fine"), (0, 1, 2), ("bad", "so-so", "good"), "stars"))
+    [-1.0, 0.0, 1.0]
+    """
+    last = len(corpus.label_names) - 1
+    return [2 * label / last - 1 for label in corpus.labels]
 
 
 def collate(rows: list[dict[str, Any]], fill: int) -> dict[str, torch.Tensor]:

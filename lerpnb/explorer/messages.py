@@ -13,6 +13,7 @@ from lerpnb.explorer.engine import Bars, Page
 from lerpnb.generation.continuations import Continuations
 from lerpnb.plots.theme import ends
 from lerpnb.results.curve import Curve
+from lerpnb.results.quantity import ATTRIBUTES
 from lerpnb.utils.text import show
 
 MAX_LINES = 6  # of a curve, that are drawn
@@ -89,7 +90,7 @@ def curve_lines(curve: Curve | None) -> list[dict[str, Any]]:
     """Strengths and losses of a curve, else its first quantity and those that share its unit; None for NaN."""
     if curve is None:
         return []
-    names = curve.of_kind("strength", "loss")
+    names = curve.of_kind(*ATTRIBUTES, "loss")
     names = names or [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
     lines = []
     for name in names[:MAX_LINES]:

@@ -13,7 +13,7 @@ from lerpnb.plots.text_table import TextTable
 from lerpnb.plots.theme import escaped, faint, number, rounded
 from lerpnb.results.best import Best
 from lerpnb.results.curve import Curve
-from lerpnb.results.quantity import Quantity
+from lerpnb.results.quantity import ATTRIBUTES, Quantity
 from lerpnb.utils.text import listed
 
 READOUT = 66  # letters: so many have room beside 'alpha = −0.25' on a sheet of paper
@@ -100,7 +100,8 @@ def plot_curve(curve: Curve, best: Best | None = None) -> Figure:
 
 def _lines(curve: Curve) -> list[_Line]:
     """What is drawn, on which axis, in which color."""
-    left, right = (curve.of_kind(kind) for kind in ("loss", "strength"))
+    left, right = curve.of_kind("loss"), curve.of_kind(*ATTRIBUTES)
+    right = [q for q in right if curve.unit(q) == curve.unit(right[0])]  # an axis has one unit
     if not (left or right):
         left = [q for q in curve.quantities if curve.unit(q) == curve.unit(curve.quantities[0])]
     rows = dict(iter(curve.frame.groupby("quantity")))

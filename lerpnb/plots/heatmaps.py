@@ -9,6 +9,7 @@ from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import escaped, number, rounded
+from lerpnb.results.quantity import ATTRIBUTES
 from lerpnb.results.surface import Surface
 
 
@@ -36,7 +37,7 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
     """
     if len(surface.axes) != 2:
         raise CurveError(f"plot_heatmaps(surface): it is over {', '.join(surface.axes)}, expected two coordinates.")
-    shown = tuple(surface.of_kind("strength")[:2] if quantities is None else quantities)
+    shown = tuple(surface.of_kind(*ATTRIBUTES)[:2] if quantities is None else quantities)
     if len(shown) != 2 or any(q not in surface.quantities for q in shown):
         raise CurveError(
             f"plot_heatmaps(quantities): got {', '.join(shown) or 'none'}, expected two that were measured.\n"

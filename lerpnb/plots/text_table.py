@@ -41,7 +41,7 @@ class TextTable:
 
     def header(self, alpha: float) -> list[str]:
         texts = f"what the model at alpha {number(alpha)} writes after <b>a prompt</b>"
-        return [texts, "<b>strength</b>"][: len(self.columns[alpha])]
+        return [texts, "<b>score</b>"][: len(self.columns[alpha])]
 
     def height(self) -> int:
         """Pixels that hold the header and the longest texts; 0 without texts."""

@@ -12,7 +12,7 @@ from lerpnb.errors import CurveError
 from lerpnb.plots.theme import BLUE, FAINT, VERMILION, faint, number
 from lerpnb.results import samples as samples_
 from lerpnb.results.curve import Curve
-from lerpnb.results.quantity import Quantity
+from lerpnb.results.quantity import ATTRIBUTES, Quantity
 from lerpnb.utils.text import plain
 
 LETTERS = 400  # of a text
@@ -34,12 +34,20 @@ class Texts:
     def __repr__(self) -> str:
         return self.texts.to_string()
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """What the colors go from and to: 0 and 1 of a probability, the least and the most of a raw score."""
+        if self.score is None or Quantity.named(self.score).kind == "strength":
+            return 0.0, 1.0
+        return float(np.nanmin(self.strength)), float(np.nanmax(self.strength))
+
     def _repr_html_(self) -> str:
         head = "".join(f"<th style='{CELL}'>α = {number(alpha)}</th>" for alpha in self.texts)
         rows = "".join(self._row(i) for i in range(len(self.texts)))
         note = "One prompt a row, one alpha a column, the same noise in all. <b>Bold</b>: not so on the left."
         if self.score:
-            note += f" Number and color: {_safe(self.score)}, from orange at 0 to blue at 1."
+            low, high = map(number, self.span)
+            note += f" Number and color: {_safe(self.score)}, from orange at {low} to blue at {high}."
         style = "border-collapse: collapse; font-size: 13px; line-height: 1.45; width: 100%"
         head = f"<thead><tr><th style='{CELL}'>prompt</th>{head}</tr></thead>"
         table = f"<table style='{style}'>{head}<tbody>{rows}</tbody></table>"
@@ -54,7 +62,7 @@ class Texts:
             words = plain(text, LETTERS).split()
             body = _marked(words, before) or "<i>nothing</i>"
             value = "" if np.isnan(strength) else f" <small>({strength:.2f})</small>"
-            cells.append(f"<td style='{CELL}{_ground(strength)}'>{body}{value}</td>")
+            cells.append(f"<td style='{CELL}{_ground(strength, *self.span)}'>{body}{value}</td>")
             before = words
         return f"<tr><td style='{CELL}'><i>{_safe(plain(self.texts.index[i], 150))}</i></td>{''.join(cells)}</tr>"
 
@@ -85,7 +93,7 @@ def plot_texts(curve: Curve, n: int = 5, alphas: Iterable[float] | None = None) 
         raise CurveError(f"plot_texts(n): got {n}. Pass 1 or more.")
     call = "plot_texts(alphas)"
     texts = samples_.side_by_side(curve.samples, n, alphas, call)
-    score = next((name for name in curve.samples if Quantity.named(str(name)).kind == "strength"), None)
+    score = next((name for name in curve.samples if Quantity.named(str(name)).kind in ATTRIBUTES), None)
     columns = {}
     for alpha in texts:
         first = samples_.at(curve.samples, alpha, call).drop_duplicates("prompt_id").set_index("prompt_id")
@@ -108,9 +116,9 @@ def _safe(text: str) -> str:
     return html.escape(text).replace("$", "<span>$</span>")
 
 
-def _ground(strength: float) -> str:
-    """A background: orange below one half, blue above it, none at one half; the text's own color stays readable."""
-    if np.isnan(strength):
+def _ground(strength: float, low: float, high: float) -> str:
+    """A background: orange below the middle, blue above it, none there; the text's own color stays readable."""
+    if np.isnan(strength) or low == high:
         return ""
-    away = 2 * min(max(strength, 0.0), 1.0) - 1
+    away = 2 * (min(max(strength, low), high) - low) / (high - low) - 1
     return f"; background-color: {faint(BLUE if away > 0 else VERMILION, round(0.4 * abs(away), 3))}"

@@ -38,6 +38,7 @@ UNITS = {
     "nats/text": "nats per text",
     "probability": "probability 0 to 1",
     "share": "share 0 to 1",
+    "score": "raw score",
     "errors": "share of errors",
     "difference": "−1 to 1",
 }

@@ -10,7 +10,7 @@ from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import escaped
 from lerpnb.results.curve import Curve
-from lerpnb.results.quantity import FLUENCY, Quantity, fluency_of
+from lerpnb.results.quantity import ATTRIBUTES, FLUENCY, Quantity, fluency_of
 
 DISTANCE = "distance/base"
 Points = dict[str, pd.DataFrame]  # of strength, fluency and distance: alpha, value, low and high
@@ -18,7 +18,7 @@ Points = dict[str, pd.DataFrame]  # of strength, fluency and distance: alpha, va
 
 def quantities(curve: Curve, call: str, x: str | None = None, y: str | None = None) -> tuple[str, str]:
     """What goes up and what goes across: by default the first strength, and the perplexity of the same texts."""
-    for strength in [y] if y else curve.of_kind("strength"):
+    for strength in [y] if y else curve.of_kind(*ATTRIBUTES):
         fluency = x or fluency_of(strength)
         if x or y or fluency in curve.quantities:
             for name in (strength, fluency):
@@ -32,7 +32,7 @@ def quantities(curve: Curve, call: str, x: str | None = None, y: str | None = No
 
 def word(quantity: str) -> str:
     """What hover and alt texts call a quantity."""
-    usual = quantity.startswith(("strength/", FLUENCY))
+    usual = quantity.startswith(("strength/", "score/", FLUENCY))
     return Quantity.named(quantity).kind if usual else escaped(quantity)
 
 

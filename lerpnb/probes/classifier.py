@@ -58,7 +58,7 @@ class Classifier:
         default_factory=lambda: ExecutableBatchSize("Classifier.scores()"), repr=False, compare=False
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         config: Any = self.model.config
         several = config.problem_type == "multi_label_classification" or config.num_labels == 1
         own = "none" if config.problem_type == "regression" else "sigmoid" if several else "softmax"
@@ -174,8 +174,9 @@ class Classifier:
         if not self.dialogue:
             joined = [text if isinstance(text, str) else "".join(text) for text in texts]
             return tokenized(self.model, self.tokenizer, joined, self.max_length)
-        turns = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in texts]
-        found = [self.tokenizer.apply_chat_template(both, tokenize=True, return_dict=True) for both in turns]
+        pairs = [(text, "") if isinstance(text, str) else text for text in texts]
+        turns = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in pairs]
+        found: list[Any] = [self.tokenizer.apply_chat_template(both, tokenize=True, return_dict=True) for both in turns]
         return [{"input_ids": list(one["input_ids"])[: self.max_length]} for one in found]
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:

@@ -16,6 +16,7 @@ from lerpnb.results.barrier import Barrier
 from lerpnb.results.best import Best, Limits, best
 from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.measurement import resampled
+from lerpnb.results.quantity import ATTRIBUTES
 from lerpnb.results.result import Result
 from lerpnb.utils.coordinates import nearest
 from lerpnb.utils.text import listed, show
@@ -164,7 +165,7 @@ class Curve(Result):
                     numbers[f"barrier/{quantity}"] = Estimate(barrier.value, barrier.low, barrier.high), unit
                     if barrier.largest_gap:
                         numbers[f"gap/{quantity}"] = barrier.largest_gap[0], unit
-                elif kind == "strength":
+                elif kind in ATTRIBUTES:
                     numbers[f"rise/{quantity}"] = self.difference(quantity), unit
                     numbers[f"spearman/{quantity}"] = self.spearman(quantity), ""
         return {

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lerpnb.errors import CurveError
 from lerpnb.results.bootstrap import Estimate, estimate
+from lerpnb.results.quantity import ATTRIBUTES
 from lerpnb.results.surface import Surface
 
 
@@ -54,7 +55,7 @@ class Entanglement:
         Raises:
             CurveError: `quantities` are not two that were measured, on as many items, or neither alpha moves its own.
         """
-        own = tuple(surface.of_kind("strength") if quantities is None else quantities)
+        own = tuple(surface.of_kind(*ATTRIBUTES) if quantities is None else quantities)
         if len(surface.axes) != 2:
             raise CurveError(f"Entanglement.of(surface): it is over {', '.join(surface.axes)}, expected two alphas.")
         (first, second), call = surface.axes, "Entanglement.of(quantities)"

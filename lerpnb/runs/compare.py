@@ -10,7 +10,7 @@ import pandas as pd
 from lerpnb.errors import RunError
 from lerpnb.results.best import pick
 from lerpnb.results.comparisons import RunComparison
-from lerpnb.results.quantity import FLUENCY
+from lerpnb.results.quantity import ATTRIBUTES, FLUENCY
 from lerpnb.runs.table import differing, read_curves, read_runs
 from lerpnb.utils.text import show
 
@@ -68,7 +68,7 @@ def compare_runs(
     for key, quantity in {"attribute": attribute, "fluency": fluency}.items():
         if quantity and quantity not in {FLUENCY, *measured}:  # the default need not have been measured
             raise RunError(f"compare_runs({key}={quantity!r}): no run has it.\nMeasured were: {', '.join(measured)}.")
-    attribute = attribute or next(iter(curves.loc[curves["kind"] == "strength", "quantity"]), "strength")
+    attribute = attribute or next(iter(curves.loc[curves["kind"].isin(ATTRIBUTES), "quantity"]), "strength")
     rows = {}
     for name, curve in curves.groupby("run", sort=False):
         best = _best(curve, rule, slack, attribute, fluency)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification
@@ -81,7 +82,9 @@ def test_what_cannot_be_trained_is_said_first(tiny_llama_pair, tmp_path):
     )
     with pytest.raises(CheckpointError) as error:
         fine_tune(FineTuneConfig("none", task="translation"), CORPUS, tmp_path / "new")
-    assert str(error.value) == "fine_tune(task='translation'): no such task.\nIt is causal, classifier or seq2seq."
+    assert str(error.value) == (
+        "fine_tune(task='translation'): no such task.\nIt is one of: causal, seq2seq, classifier, reward."
+    )
     for folders in ({}, {"out": tmp_path / "new", "cache_dir": tmp_path}):
         with pytest.raises(CheckpointError) as error:
             fine_tune(FineTuneConfig("none"), CORPUS, **folders)
@@ -156,3 +159,21 @@ def test_one_that_is_stopped_leaves_nothing(config, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fine_tune(config, TWO, cache_dir=tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_reward_model_has_one_output_from_the_first_label_to_the_last(tiny, tmp_path):
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4
+    )
+    base = tiny.save(BertForSequenceClassification(config).bert, tmp_path / "base", tiny.tokenizer())
+    config = FineTuneConfig(str(base), task="reward", rank=8, steps=60, batch_size=8, learning_rate=0.02)
+    record = fine_tune(config, CORPUS, tmp_path / "out", CORPUS)
+    assert record["after"]["accuracy"] == 1.0 and record["after"]["loss"] < record["before"]["loss"]
+    reward = Classifier.load(tmp_path / "out", "cpu")
+    assert (reward.labels, reward.activation, reward.dialogue) == (["reward"], "none", False)
+    low, high = (np.array(reward.scores(CORPUS.only(name).texts, 0)) for name in CORPUS.label_names)
+    assert low.max() < 0 < high.min()
+    with pytest.raises(CheckpointError, match="texts of one label"):
+        fine_tune(config, CORPUS.only("positive"), tmp_path / "other")

@@ -2,7 +2,7 @@
 // Texts from models are set as text, never as HTML.
 const SVG = "http://www.w3.org/2000/svg";
 const TOKENS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"];
-const LINES = { strength: ["#D55E00", "#E69F00"], loss: ["#0072B2", "#009E73", "#56B4E9", "#CC79A7"] };
+const LINES = { strength: ["#D55E00", "#E69F00"], score: ["#D55E00", "#E69F00"], loss: ["#0072B2", "#009E73", "#56B4E9", "#CC79A7"] };
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const LEFT = 44, RIGHT = 8, THUMB = 9; // pixels: the axis beside a chart, and half of the slider's knob
 const BEFORE = 1, AFTER = 2, MINUS = 4, PLUS = 8; // as diff.py has them
@@ -190,7 +190,7 @@ function render({ model, el }) {
   }
 
   function drawPanel(lines, unit) {
-    const height = 84, svg = document.createElementNS(SVG, "svg"), count = { strength: 0, loss: 0, other: 0 };
+    const height = 84, svg = document.createElementNS(SVG, "svg"), count = { strength: 0, score: 0, loss: 0, other: 0 };
     sized(svg, height + 8);
     const all = lines.flatMap((line) => [...line.value, ...line.low, ...line.high]).filter((v) => v != null);
     const low = Math.min(...all), span = Math.max(...all) - low || 1, y = (v) => 4 + height * (1 - (v - low) / span);

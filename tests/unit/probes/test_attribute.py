@@ -10,9 +10,13 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.errors import AssetError, ProbeError
+from lerpnb.evaluation.loop import evaluate
+from lerpnb.paths.line import Line
+from lerpnb.plots.texts import plot_texts
 from lerpnb.probes.attribute import AttributeStrength, continuation_perplexity, distinct
 from lerpnb.probes.base import by_prompt
 from lerpnb.probes.classifier import Classifier
+from lerpnb.results.curve import Curve
 
 PROMPTS = ["the film", "a warm and funny story", "nobody in this picture"]
 
@@ -213,3 +217,24 @@ def test_prompts_that_a_model_cannot_read_are_refused_before_a_text_is_written(s
     base = Checkpoint.load(tiny_llama_pair.base)
     with pytest.raises(ProbeError, match="tokens and 500 new ones, but the model has 128 positions"):
         AttributeStrength(scorer, ["the film"], max_new_tokens=500, device="cpu").prepare(base)
+
+
+def test_a_raw_score_has_its_own_quantity_unit_and_axis(tiny, tmp_path, tiny_llama_pair):
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, num_labels=1
+    )
+    config.problem_type = "regression"
+    reward = tiny.save(tiny.moved(BertForSequenceClassification(config), 1, 1.0), tmp_path / "reward", tiny.tokenizer())
+    settings = dict(perplexity_model=False, n_samples=2, max_new_tokens=5, device="cpu")
+    probe = AttributeStrength(reward, PROMPTS, **settings)
+    squeezed = AttributeStrength(reward, PROMPTS, activation="sigmoid", name="squeezed", **settings)
+    assert (probe.name, squeezed.name) == ("score/reward", "strength/reward (squeezed)")
+    assert probe.identity() != squeezed.identity()
+    curve = evaluate(Line(*tiny_llama_pair[1:], device="cpu"), [0, 0.5, 1], [probe, squeezed], store=tmp_path / "store")
+    raw, probability = (curve.samples[name].to_numpy() for name in (probe.name, squeezed.name))
+    assert np.allclose(1 / (1 + np.exp(-raw)), probability, atol=1e-6) and np.abs(raw).max() > 1
+    assert curve.unit("score/reward") == "score" and not curve.quantity("score/reward").lower_is_better
+    assert "share/reward" not in curve.quantities and "rise/score/reward" in curve.summary()
+    alone = Curve(curve.frame, curve.samples.drop(columns=squeezed.name))
+    assert "from orange at −" in plot_texts(alone)._repr_html_()
