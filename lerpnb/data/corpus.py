@@ -133,7 +133,7 @@ class Corpus:
             if n_labels > max(2, n_texts) or n_labels > max(9, len(texts) / 2):
                 raise CorpusError(
                     f"{call}: column {label!r} has {n_labels} different labels, {text!r} {n_texts} different texts.\n"
-                    f"Swapped ones are text={label!r}, label={text!r}; where all are labels, give label_names."
+                    f"They look swapped: give text={label!r}, label={text!r}. Where all are labels, give label_names."
                 )
         if values.isin(label_names).all():
             codes = pd.Categorical(values, categories=list(label_names)).codes

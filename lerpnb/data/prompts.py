@@ -12,10 +12,11 @@ from lerpnb.errors import CorpusError
 def load_prompts(n: int | None = None, source: str | Path = "data/prompts.txt") -> list[str]:
     """The first `n` prompts of a text file, one a line; by default the project's own, neutral in sentiment.
 
-    Every line that is not blank is a prompt, without the spaces at its end. Tables and JSON are not read.
+    Where it has fewer, it takes all and says so. A line that is not blank is a prompt, without the spaces at its end.
+    Tables and JSON are not read.
 
     Raises:
-        CorpusError: the file is a table or JSON, has fewer, or is not in UTF-8 (or UTF-16 with a byte-order mark).
+        CorpusError: the file is a table or JSON, has none, or is not in UTF-8 (or UTF-16 with a byte-order mark).
 
     Example:
         >>> len(load_prompts(25))
@@ -36,10 +37,7 @@ def load_prompts(n: int | None = None, source: str | Path = "data/prompts.txt") 
         raise CorpusError(
             f"load_prompts(source={str(source)!r}): {file.name} cannot be read: {error}.\nSave it as UTF-8."
         ) from error
-    if not prompts or n is not None and not 0 < n <= len(prompts):
-        given = "" if n is None else n
-        raise CorpusError(f"load_prompts({given}): {file.name} has {len(prompts)} prompts.\n{_range(len(prompts))}")
-    return prompts[:n]
+    return _first(prompts, n, f"load_prompts({'' if n is None else n})", file.name)
 
 
 def prompts_from(corpus: Corpus, n: int, words: int = 4) -> list[str]:
@@ -51,7 +49,7 @@ def prompts_from(corpus: Corpus, n: int, words: int = 4) -> list[str]:
         words: of each prompt.
 
     Raises:
-        CorpusError: the texts have fewer different prompts.
+        CorpusError: the texts have none so long. Fewer different ones than `n` are all taken, which is said.
 
     Example:
         >>> prompts_from(Corpus(("a film that ends well", "dull"), (0, 0), ("x",), "two"), 1, words=2)
@@ -59,13 +57,14 @@ def prompts_from(corpus: Corpus, n: int, words: int = 4) -> list[str]:
     """
     longer = [text.split() for text in sorted(corpus.texts, key=fold) if len(text.split()) > words]
     prompts = list(dict.fromkeys(" ".join(text[:words]) for text in longer))
-    if not 0 < n <= len(prompts):
-        raise CorpusError(
-            f"prompts_from({corpus.name!r}, {n}): its texts have {len(prompts)} prompts of {words} words.\n"
-            f"{_range(len(prompts))}"
-        )
+    return _first(prompts, n, f"prompts_from({corpus.name!r}, {n})", f"the first {words} words of its texts")
+
+
+def _first(prompts: list[str], n: int | None, call: str, where: str) -> list[str]:
+    if not prompts:
+        raise CorpusError(f"{call}: no prompts in {where}.\nGive a file with a prompt a line, or longer texts.")
+    if n is not None and n < 1:
+        raise CorpusError(f"{call}: expected 1 or more prompts.\nThere are {len(prompts)} in {where}.")
+    if n is not None and n > len(prompts):
+        print(f"{call}: {where} has {len(prompts)} prompts, all of which are taken")
     return prompts[:n]
-
-
-def _range(available: int) -> str:
-    return f"Ask for 1 to {available}." if available else "Give a file or texts with more of them."

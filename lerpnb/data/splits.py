@@ -2,7 +2,8 @@
 
 from lerpnb.data import demo
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.folds import SPLITS, split_range
+from lerpnb.data.folds import SPLITS, fold, split_range
+from lerpnb.errors import CorpusError
 
 
 def train_held_out(
@@ -69,6 +70,8 @@ def held_out(
 ) -> Corpus:
     """At most `n` texts of each label to evaluate on, of the split that `train_held_out` never trains on.
 
+    Where a label has fewer, all that it has are taken, and one line says how many that are.
+
     Args:
         data, text_column, label_column, seed: as in `train_held_out`.
         n: texts of each label at most.
@@ -91,4 +94,21 @@ def held_out(
         parts = [demo.load(source, "held-out").at_most(n, seed) for source in demo.DEMO[data]]
         return sum(parts[1:], parts[0])
     own = Corpus.load(data, text=text_column, label=label_column)
-    return (own if whole else own.within(*SPLITS["held-out"])).at_most(n, seed)
+    part = own if whole else _sixth(own, data)
+    counts = {label: part.labels.count(code) for code, label in enumerate(own.label_names)}
+    if min(counts.values()) < n:
+        shares = "all" if whole else f"{len(part)} held out"
+        found = ", ".join(f"{count} {label}" for label, count in counts.items())
+        hint = "" if whole else "; whole=True takes all, where nothing was trained on them"
+        print(f"held_out({data!r}, {n}): {shares} of its {len(own)} texts are used: {found}{hint}")
+    return part.at_most(n, seed)
+
+
+def _sixth(corpus: Corpus, data: str) -> Corpus:
+    low, high = SPLITS["held-out"]
+    if not any(low <= fold(text) < high for text in corpus.texts):
+        raise CorpusError(
+            f"held_out({data!r}): none of its {len(corpus)} texts is in the held-out sixth.\n"
+            "Give more texts, or whole=True (-p whole true) where nothing was trained on them."
+        )
+    return corpus.within(low, high)

@@ -25,6 +25,7 @@ from lerpnb.runs import staging as stages
 from lerpnb.runs.directory import is_whole
 from lerpnb.runs.kernel import run_cells
 from lerpnb.runs.monitor import KernelMonitor
+from lerpnb.runs.preflight import check
 from lerpnb.runs.redaction import Redactor, hidden, secrets_in
 from lerpnb.runs.spec import RunSpec, prepare, read_notebook, source_hash
 from lerpnb.runs.staging import Staging, say
@@ -82,7 +83,8 @@ def run(
 
 
 def stage(spec: RunSpec, **facts: Any) -> Staging:
-    """The temporary folder of a run, and what is known of it before a kernel starts; `facts` go into run.json too."""
+    """The temporary folder of a run that passes `preflight`, and what is known of it; `facts` go into run.json too."""
+    check(spec.values, spec.kinds, Path(spec.notebook).parent, spec.call, Path(spec.to))
     limits = {"seconds": spec.time_limit, "memory_gib": spec.memory_limit}
     known = {
         "status": "failed",

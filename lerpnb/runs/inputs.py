@@ -90,7 +90,7 @@ def is_path(text: str) -> bool:
 
 def _locate(name: str, folder: Path, call: str, text: str) -> str:
     certain, path = is_path(text), Path(text).expanduser() if text.startswith("~") else Path(text)
-    if not text or text in BUILT_IN or text in DEMO or _find(text, folder):
+    if not text or text in BUILT_IN or text in DEMO or find(text, folder):
         return text
     with suppress(OSError, ValueError):
         if not path.is_absolute() and path.exists():
@@ -104,7 +104,8 @@ def _locate(name: str, folder: Path, call: str, text: str) -> str:
     )
 
 
-def _find(text: str, folder: Path) -> Path | None:
+def find(text: str, folder: Path) -> Path | None:
+    """The file or folder that a text names where the kernel stands, in `folder`; None where there is none."""
     with suppress(OSError, ValueError, RuntimeError):  # too long, a null byte, nobody's home
         beside = folder / Path(text).expanduser()
         for path in (beside, place(text) if text.startswith("data/") else output_path(text, folder)):
@@ -129,7 +130,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _digest_of(text: str, folder: Path) -> str | None:
     with suppress(OSError):
-        path = _built_in(text) or (_find(text, folder) if text else None)
+        path = _built_in(text) or (find(text, folder) if text else None)
         return _digest(path) if path else None
     return None
 

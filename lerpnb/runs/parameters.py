@@ -20,6 +20,9 @@ from lerpnb.errors import RunError
 from lerpnb.runs.inputs import InputPath, OutputPath
 from lerpnb.runs.plain_yaml import read_yaml
 
+# An InputPath is what a run reads: a file, folder, built-in, data set or hub id. `preflight.py` checks the others more.
+INPUTS = ("InputPath", "ModelPath", "ClassifierPath", "JudgePath", "CorpusPath", "PromptsPath")
+
 WAY_OUT = {
     "bool": "Pass true or false.",
     "int": "Pass a whole number.",
@@ -27,7 +30,7 @@ WAY_OUT = {
     "str": "Pass a text; in YAML, put it in quotes.",
     "list": "Pass a list, in YAML as [1, 2].",
     "dict": "Pass a mapping, in YAML as {a: 1}.",
-    "InputPath": "Pass a path or name as text.",
+    **dict.fromkeys(INPUTS, "Pass a path or name as text."),
     "OutputPath": "Pass a path as text.",
 }
 
@@ -48,7 +51,7 @@ class Parameter:
     @property
     def is_input(self) -> bool:
         """Whether its texts name files and folders that the run reads."""
-        return re.search(r"\bInputPath\b", self.type) is not None
+        return re.search(rf"\b({'|'.join(INPUTS)})\b", self.type) is not None
 
 
 def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)") -> dict[str, Parameter]:
@@ -165,7 +168,7 @@ TYPES: dict[str, Any] = {name: getattr(typing, name) for name in ("Any", "Litera
     "str": StrictStr,
     "list": list,
     "dict": dict,
-    "InputPath": InputPath,
+    **dict.fromkeys(INPUTS, InputPath),
     "OutputPath": OutputPath,
 }
 

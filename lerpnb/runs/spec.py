@@ -36,6 +36,7 @@ class RunSpec:
     memory_limit: float | None = None  # GiB
     environment: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)  # all parameters, the defaults too, as JSON knows them
+    kinds: dict[str, str] = field(default_factory=dict)  # the parameters' annotations
     files: dict[str, str] = field(default_factory=dict)  # sha256 of what they name
     source: dict[str, Any] = field(default_factory=dict)  # the notebook's name, sha256, commit and whether it differs
     cells: int = 0  # that the kernel gets
@@ -89,7 +90,8 @@ class Notebook:
         files = contents({key: values[key] for key in values if self.takes[key].is_input}, self.path.parent)
         identity = fingerprint(self.source["sha256"], values, files)
         cells = self.cells + bool(given)  # papermill adds a cell for what is given
-        known = {"values": values, "files": files, "source": self.source, "cells": cells}
+        kinds = {key: self.takes[key].type for key in values}
+        known = {"values": values, "kinds": kinds, "files": files, "source": self.source, "cells": cells}
         return RunSpec(name, to, str(self.path), given, identity, **known, **options)
 
 

@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import os
+import shutil
 import socket
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,3 +43,13 @@ def _born(pid: int) -> float | None:
     with suppress(psutil.Error, ValueError, TypeError):
         return psutil.Process(pid).create_time()
     return None
+
+
+def graphics_cards() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without torch."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name and name != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    asked = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
+    return asked.stdout.split() if asked.returncode == 0 else []

@@ -27,6 +27,7 @@ from lerpnb.runs.sweeps import lock, scheduler, worker
 from lerpnb.runs.sweeps.config import read_sweep
 from lerpnb.runs.sweeps.display import Row, SweepView, summary
 from lerpnb.runs.sweeps.lock import RunLock
+from lerpnb.utils import process
 
 CELL = """\
 seed: int = 0  # a seed
@@ -312,14 +313,14 @@ def test_a_terminal_gets_a_table_with_what_runs_first(here):
 
 def test_graphics_cards_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-ab")
-    assert scheduler.graphics_cards() == ["2", "GPU-ab"]
+    assert process.graphics_cards() == ["2", "GPU-ab"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert scheduler.graphics_cards() == []
+    assert process.graphics_cards() == []
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(scheduler.shutil, "which", lambda name: name)
+    monkeypatch.setattr(process.shutil, "which", lambda name: name)
     answer = subprocess.CompletedProcess([], 0, stdout="0\n1\n")
-    monkeypatch.setattr(scheduler.subprocess, "run", lambda *_, **__: answer)
-    assert scheduler.graphics_cards() == ["0", "1"]
+    monkeypatch.setattr(process.subprocess, "run", lambda *_, **__: answer)
+    assert process.graphics_cards() == ["0", "1"]
 
 
 @pytest.mark.parametrize(

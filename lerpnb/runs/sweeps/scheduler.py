@@ -5,10 +5,7 @@ The run folders are all the state there is: what is finished is skipped, whoever
 """
 
 import contextlib
-import os
 import queue
-import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,6 +21,7 @@ from lerpnb.runs.spec import RunSpec
 from lerpnb.runs.sweeps.config import SweepConfig, read_sweep
 from lerpnb.runs.sweeps.display import Row, SweepView
 from lerpnb.runs.sweeps.worker import FAR, failed, outcome, recorded, run_one, take_lane
+from lerpnb.utils.process import graphics_cards
 
 PATIENCE = 30.0  # seconds without a scheduler before a sweep gives up
 Place = tuple[Executor, int, Callable[[], bool]]  # where runs go, how many at a time, and whether it is still there
@@ -103,16 +101,6 @@ def frame(rows: list[Row]) -> pd.DataFrame:
 def passed(rows: list[Row]) -> bool:
     """Whether every run is done, now or before."""
     return all(row.status in ("done", "skipped") for row in rows)
-
-
-def graphics_cards() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without torch."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name and name != "-1"]
-    if not shutil.which("nvidia-smi"):
-        return []
-    asked = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
-    return asked.stdout.split() if asked.returncode == 0 else []
 
 
 def _row(spec: RunSpec, runs: RunDirectory, retry_failed: bool) -> Row:

@@ -21,13 +21,14 @@ def test_what_cannot_be_read_or_is_too_little_is_said(tmp_path):
     (empty := tmp_path / "empty.txt").write_text("\n")
     two = Corpus(("a film that ends well", "dull"), (0, 0), ("x",), "two")
     cases = {
-        "load_prompts(99): prompts.txt has 32 prompts.\nAsk for 1 to 32.": lambda: load_prompts(99),
-        "load_prompts(): empty.txt has 0 prompts.\nGive a file or texts with more of them.": (
+        "load_prompts(0): expected 1 or more prompts.\nThere are 32 in prompts.txt.": lambda: load_prompts(0),
+        "load_prompts(): no prompts in empty.txt.\nGive a file with a prompt a line, or longer texts.": (
             lambda: load_prompts(source=empty)
         ),
         f"load_prompts(source={str(latin)!r}): latin.txt cannot be read: line 2: byte 0xe9 is no UTF-8.\n"
         "Save it as UTF-8.": lambda: load_prompts(source=latin),
-        "prompts_from('two', 2): its texts have 1 prompts of 4 words.\nAsk for 1 to 1.": lambda: prompts_from(two, 2),
+        "prompts_from('two', 2): no prompts in the first 9 words of its texts.\n"
+        "Give a file with a prompt a line, or longer texts.": lambda: prompts_from(two, 2, words=9),
     }
     for message, call in cases.items():
         with pytest.raises(CorpusError) as error:
@@ -51,3 +52,10 @@ def test_prompts_of_texts_are_drawn_by_their_letters_each_once():
     corpus = Corpus(texts, (0,) * 4, ("x",), "four")
     assert sorted(prompts_from(corpus, 3)) == ["ONE two three four", "a b c d", "one two three four"]
     assert prompts_from(corpus, 3) == prompts_from(Corpus(texts[::-1], (0,) * 4, ("x",), "four"), 3)
+
+
+def test_fewer_prompts_than_asked_for_are_all_taken_and_that_is_said(tmp_path, capsys):
+    (file := tmp_path / "four.txt").write_text("a\nb\nc\nd\n")
+    assert load_prompts(25, file) == ["a", "b", "c", "d"]
+    assert capsys.readouterr().out == "load_prompts(25): four.txt has 4 prompts, all of which are taken\n"
+    assert load_prompts(3, file) == ["a", "b", "c"] and not capsys.readouterr().out
