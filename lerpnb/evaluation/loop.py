@@ -14,6 +14,7 @@ from lerpnb.errors import AlphaError, ProbeError
 from lerpnb.evaluation.adaptive import Adaptive, Sampler
 from lerpnb.evaluation.cache import Cache
 from lerpnb.evaluation.evaluator import Evaluator, Point
+from lerpnb.evaluation.scorer_check import check_scorers
 from lerpnb.paths.base import BasePath, ScalarPath
 from lerpnb.probes.base import as_probe, prepared
 from lerpnb.results.curve import Curve
@@ -142,7 +143,9 @@ def evaluate(
     placed = [frame.assign(**dict(zip(path.axes, at, strict=True))) for at, frame in texts.items()]
     samples = pd.concat(placed, ignore_index=True) if placed else None
     if one:
-        return Curve.from_measures(measures, samples, provenance)
+        curve = Curve.from_measures(measures, samples, provenance)
+        check_scorers(curve, probes)
+        return curve
     return Surface.from_measures(measures, samples, provenance, path.axes)
 
 

@@ -1,6 +1,7 @@
 """The straight line between two fine-tunes, and what lies between its ends in numbers."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -42,6 +43,24 @@ class Line(ScalarPath):
         self, minus: ModelSource, plus: ModelSource, base: ModelSource | None = None, **options: Unpack[DeviceOptions]
     ):
         super().__init__({"minus": minus, "plus": plus}, base, **options)
+        if isinstance(minus, str | Path) and isinstance(plus, str | Path):
+            for doubt in self._doubts():
+                warnings.warn(f"Line({str(minus)!r}, {str(plus)!r}): {doubt}", stacklevel=2)
+
+    def _doubts(self) -> Iterator[str]:
+        """What a person who names two models should know before measuring between them."""
+        heads = ("score.", "classifier.", "qa_outputs.")
+        moved = next((name for name, a, b, _ in self.blocks() if a is not b and not torch.equal(a, b)), None)
+        if moved is None:
+            yield "both ends hold the same weights, so every alpha is the same model.\nName two different fine-tunes."
+        elif self.base is None and any(
+            name.startswith(heads) and not torch.equal(dense(self.minus.weights[name]), dense(self.plus.weights[name]))
+            for name in self.minus.weights
+        ):
+            yield (
+                "each end has a classification head of its own. Heads that began at different random numbers need not "
+                "be connected by a line.\nStart both fine-tunes from one head: Checkpoint.with_head."
+            )
 
     @property
     def minus(self) -> Checkpoint:
@@ -132,6 +151,8 @@ class Line(ScalarPath):
         facts.append(f"{self.resolution:.4%} of the delta survives rounding to {self.dtype}")
         total = self.summary().loc["all"]
         facts.append(f"{int(total['tensors'])} tensors, {int(total['parameters']):,} parameters")
+        if not total["distance"]:
+            return [*facts, "both ends hold the same weights"]
         moved = f"distance {total['distance']:.4g}, {total['relative']:.2%} of the weights' norm"
         facts.append(moved + (f"; cosine of the two deltas {total['cosine']:.3f}" if self.base else ""))
         return facts

@@ -1,6 +1,7 @@
 """Attribute strength: how much of an attribute the texts have that a model writes, and how fluent they are."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,13 +55,13 @@ class AttributeStrength:
         activation, dialogue: how the classifier makes scores and reads texts, see `Classifier`; by default as its
             configuration says.
         perplexity_model: the model whose perplexity measures fluency: a name or a Checkpoint; by default the path's
-            base. False leaves perplexity out.
+            base. False leaves perplexity out, and so does a path without a base.
         n_samples, max_new_tokens, top_p, temperature, seed: see `Continuations`.
         device: of the classifier and of a named perplexity model; "auto" takes cuda, then mps, then cpu.
         name: put in brackets after the quantities' names, to tell two attributes of one curve apart.
 
     Raises:
-        ProbeError: no such label; when measured, no perplexity model where the path has no base.
+        ProbeError: no such label.
         AssetError: no such classifier.
 
     Example:
@@ -112,16 +113,21 @@ class AttributeStrength:
         self._perplexity: dict[tuple[str, str], float] = {}
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
-        """This probe, or where no perplexity model was named a copy that takes the path's base; `evaluate` calls it."""
+        """This probe, or where no perplexity model was named a copy that takes the path's base; `evaluate` calls it.
+
+        Without a base either, perplexity is left out, with a warning.
+        """
         ready = self
         if self.perplexity_model is None:
-            if base is None or base.tokenizer is None:
-                raise ProbeError(
-                    "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
-                    "Name a model for the perplexity, or give perplexity_model=False to leave it out."
-                )
             ready = copy.copy(self)
             ready.perplexity_model, ready._perplexity = base, {}
+            if base is None or base.tokenizer is None:
+                ready.perplexity_model = False
+                warnings.warn(
+                    "AttributeStrength(perplexity_model): none was named, and the path has no base, so fluency is not "
+                    "measured.\nName a model for it; perplexity_model=False says that none is wanted.",
+                    stacklevel=2,
+                )
         ready._check_prompts()
         return ready
 

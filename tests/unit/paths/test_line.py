@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -326,3 +327,18 @@ def test_a_device_map_that_cannot_be_walked_is_refused(tiny_untied_pair, device_
 def test_a_device_map_to_a_device_that_is_not_there_is_refused(tiny_untied_pair):
     with pytest.raises(LerpError, match="'cuda:99'.: no such device on this machine"):
         Line(*tiny_untied_pair[1:], device_map={"": 99})
+
+
+def test_one_model_twice_and_heads_that_began_apart_are_said(tiny, tmp_path, tiny_llama_pair):
+    base, minus, plus = map(str, tiny_llama_pair)
+    with warnings.catch_warnings(action="error"):
+        line = Line(minus, plus, base, device="cpu")
+        assert "same weights" not in repr(line)
+        Line(line.minus, line.minus, device="cpu")  # a checkpoint given twice is meant
+    with pytest.warns(UserWarning, match="both ends hold the same weights, so every alpha is the same model"):
+        assert "both ends hold the same weights" in repr(Line(minus, minus, base, device="cpu"))
+    first, second = tiny.classifier(), tiny.classifier()
+    torch.nn.init.normal_(second.classifier.weight)
+    ends = [str(tiny.save(model, tmp_path / name, tiny.tokenizer())) for model, name in ((first, "a"), (second, "b"))]
+    with pytest.warns(UserWarning, match=r"each end has a classification head of its own(.|\n)*with_head"):
+        Line(*ends, device="cpu")

@@ -109,12 +109,9 @@ def test_equal_texts_are_scored_once(scorer, monkeypatch):
 def test_the_perplexity_model_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
     base = Checkpoint.load(tiny_llama_pair[0])
     probe = AttributeStrength(scorer, PROMPTS)
-    with pytest.raises(ProbeError) as error:
-        probe.prepare(None)
-    assert str(error.value) == (
-        "AttributeStrength(perplexity_model): none was named, and the path has no base.\n"
-        "Name a model for the perplexity, or give perplexity_model=False to leave it out."
-    )
+    with pytest.warns(UserWarning, match="none was named, and the path has no base, so fluency is not measured"):
+        without = probe.prepare(None)
+    assert without.perplexity_model is False and probe.perplexity_model is None
     ready = probe.prepare(base)
     assert ready.perplexity_model is base and probe.perplexity_model is None
     assert ready.identity()["perplexity_model"] == base.identity
