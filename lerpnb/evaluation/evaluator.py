@@ -80,7 +80,7 @@ class Evaluator:
             if batched is not False:
                 pays, why = prefer_batched(self.path, spec, len(new))
             if not pays and not batched:
-                self._say(why)
+                self._say(why, aloud=False)  # as every path does it, unless told otherwise
                 continue
             self._batched_line = self._batched_line or BatchedLine(self.path)
             each = max(1, spec.batch_size // (len(spec.prompts) * spec.n_samples))
@@ -204,10 +204,11 @@ class Evaluator:
         stored = self.store.get(self._key(alpha, None, spec))
         return stored and stored[1]
 
-    def _say(self, mode: str) -> None:
+    def _say(self, mode: str, aloud: bool = True) -> None:
         if mode not in self.sampling_modes:
             self.sampling_modes.append(mode)
-            print(f"texts: {mode}")
+            if aloud:
+                print(f"texts: {mode}")
 
     def _keep_texts(self, spec: Continuations, alpha: float, samples: pd.DataFrame) -> None:
         """In the store; in memory where none is read."""

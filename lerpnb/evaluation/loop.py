@@ -79,7 +79,7 @@ def evaluate(
         probes: `Loss`, `AttributeStrength`, `TextFunctionProbe`, functions of (model, tokenizer), or objects like them.
         adaptive: places the points instead, over one or two coordinates.
         batched: whether all points' texts share each decoding step (`sample_batched`); None decides as `prefer_batched`
-            says. The choice and its reason are printed and kept in the provenance, under "sampling".
+            says, and a shared step is printed. The choice and its reason are in the provenance, under "sampling".
         store: where finished points are kept: a `Cache`, a folder, True for the default folder, False for nowhere.
         fresh: measure all anew, also what the store has, and print what differs from it. Without it, what came from the
             store, and of when that is, is printed.

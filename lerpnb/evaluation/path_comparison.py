@@ -10,6 +10,7 @@ from lerpnb.evaluation.loop import evaluate
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.distance import WeightDistance
 from lerpnb.results.comparisons import PathComparison
+from lerpnb.utils.progress import track
 
 EVEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -71,7 +72,7 @@ def compare_paths(
             base = _check(name, path, grids[name], base)
     curves: dict[str, Any] = {}
     recipes: dict[str, dict[float, str]] = {}
-    for name, path in paths.items():
+    for name, path in track(paths.items(), len(paths), label="path"):
         path = path if isinstance(path, BasePath) else path()
         base = _check(name, path, grids[name], base)
         recipes[name] = {where: path.recipe(where) for where in grids[name]}

@@ -28,6 +28,10 @@ def wise_ft(zero_shot: ModelSource, fine_tuned: ModelSource, **options: Unpack[D
         >>> line = wise_ft(tiny_llama(), tiny_llama(), device="cpu")
         >>> line.coefficients(0.25), line.base is line.minus
         ((0.75, 0.25), True)
+        >>> line.recipe(0.25)
+        '0.75 x zero-shot + 0.25 x fine-tuned'
     """
     zero_shot = Checkpoint.from_model(zero_shot) if isinstance(zero_shot, nn.Module) else zero_shot
-    return Line(zero_shot, fine_tuned, zero_shot, **options)
+    line = Line(zero_shot, fine_tuned, zero_shot, **options)
+    line.role_names = {"minus": "zero-shot", "plus": "fine-tuned"}
+    return line

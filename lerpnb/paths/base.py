@@ -61,6 +61,7 @@ class BasePath:
     kind: ClassVar[str] = ""  # the formula's name in the store; a path without one is not stored
     coordinate: str = "x"  # what an error calls it
     axes: tuple[str, ...] = ("alpha",)  # what the numbers of a coordinate are called
+    role_names: Mapping[str, str] = {}  # what a recipe calls a role, where another word is the field's
     start: Any = 0.0  # where a probe is measured twice before anything else
 
     def __init__(
@@ -276,9 +277,10 @@ class BasePath:
     def _recipe(self, point: Any) -> str:
         """How theta(point) is made, in words."""
         coefficients = self.coefficients(point)
+        roles = [self.role_names.get(role, role) for role in self.checkpoints]
         if callable(coefficients):
-            return f"{', '.join(self.checkpoints)}, each tensor at coefficients of its own ({type(self).__name__})"
-        return " + ".join(f"{c:.10g} x {role}" for c, role in zip(coefficients, self.checkpoints, strict=True))
+            return f"{', '.join(roles)}, each tensor at coefficients of its own ({type(self).__name__})"
+        return " + ".join(f"{c:.10g} x {role}" for c, role in zip(coefficients, roles, strict=True))
 
 
 class ScalarPath(BasePath):

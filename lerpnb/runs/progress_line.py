@@ -1,4 +1,4 @@
-"""How far a batch run is, on stderr: a bar in a terminal, in a log one line a change."""
+"""How far a batch run is, on stderr: one live line in a terminal, in a log a line a minute."""
 
 import json
 import sys
@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from lerpnb.utils.progress import time_text
 
-EVERY = 15.0  # seconds between two lines of the same work in a log
+EVERY = 60.0  # seconds between two lines in a log
+FOLLOWED = 15.0  # the same of one work, where a sweep follows the run's lines
 
 
 class ProgressLine:
@@ -30,15 +31,21 @@ class ProgressLine:
         done, total = (state["done"], state["total"]) if state else (max(cell - 1, 0), self.cells)
         place = text = f"{self.name}: cell {max(cell, 1)} of {self.cells}"
         if state:
-            text += f", {state['label'] or 'work'} {done}" + (f" of {total}" if total else "")
+            count = done if float(done).is_integer() else int(done) + 1  # the item that is under way
+            text += f", {state['label'] or 'work'} {count}" + (f" of {total}" if total else "")
             if done and total:
                 left = (total / done - 1) * (state["now"] - state["started"]) - self.age(state["now"])
                 text += f", about {time_text(max(left, 0))} left"
         if sys.stderr.isatty():
             self._draw(f"{text}, {time_text(seconds)}", done, total)
-        elif cell and (place != self._last[0] or done != self._last[1] and seconds - self._last[2] >= EVERY):
+        elif cell and self._is_due(place, done, seconds):
             self._last = (place, done, seconds)
             print(text, file=sys.stderr, flush=True)
+
+    def _is_due(self, place: str, done: int, seconds: float) -> bool:
+        if getattr(sys.stderr, "follows", False):
+            return place != self._last[0] or done != self._last[1] and seconds - self._last[2] >= FOLLOWED
+        return not self._last[0] or seconds - self._last[2] >= EVERY
 
     def stop(self) -> None:
         if self._bar:

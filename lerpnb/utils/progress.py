@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,8 @@ from lerpnb.utils.environment import FILE
 Item = TypeVar("Item")
 EVERY = 0.5  # seconds between two writes of that file
 DELAY = 3.0  # seconds before a live bar shows
-_outermost_is_running = False
+_depth = 0  # of a `track` inside another
+_within: Callable[[float], None] | None = None  # reports what share of the outermost's present item is done
 
 
 def is_batch() -> bool:
@@ -31,22 +32,28 @@ def track(iterable: Iterable[Item], total: int | None = None, label: str = "") -
 
     At a live kernel or terminal: a plain bar with the time left, for work of over three seconds. In a batch run: no bar
     in the notebook; the file that `LERPNB_PROGRESS` names holds {label, done, total, started, now} (times in seconds
-    since 1970), replaced at most twice a second and removed at the end, when one line is printed. Inside another
-    `track` nothing is shown. `total` is the number of items, where the iterable has no length.
+    since 1970), replaced at most twice a second and removed at the end, when one line is printed. A `track` inside
+    another shows nothing itself, and moves that file on by shares of an item. `total` is the number of items, where the
+    iterable has no length.
 
     >>> [n * n for n in track(range(3), label="squares")]
     [0, 1, 4]
     """
-    global _outermost_is_running
-    if _outermost_is_running:  # what a person waits for
-        yield from iterable
-        return
+    global _depth
     total = len(iterable) if total is None and isinstance(iterable, Sized) else total
-    _outermost_is_running = True
+    _depth += 1
     try:
-        yield from _reported(iterable, total, label) if is_batch() else _drawn(iterable, total, label)
+        if _depth == 1:  # what a person waits for
+            yield from _reported(iterable, total, label) if is_batch() else _drawn(iterable, total, label)
+        elif _depth == 2:
+            for done, item in enumerate(iterable):
+                if _within and total:
+                    _within(min(done / total, 1.0))
+                yield item
+        else:
+            yield from iterable
     finally:
-        _outermost_is_running = False
+        _depth -= 1
 
 
 def time_text(seconds: float) -> str:
@@ -88,18 +95,27 @@ def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[
 
 
 def _reported(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
+    global _within
     path, started = Path(os.environ[FILE]), time.time()
     start, written, done, finished = time.monotonic(), -EVERY, 0, False  # the wall clock may be set while we work
+
+    def write(share: float = 0.0) -> None:
+        nonlocal written
+        spent = time.monotonic() - start
+        if spent - written >= EVERY:
+            written = spent
+            state = {"label": label, "done": done + share, "total": total, "started": started, "now": started + spent}
+            _write(path, state)
+
     try:
+        _within = write
         for item in iterable:
-            spent = time.monotonic() - start
-            if spent - written >= EVERY:
-                written = spent
-                _write(path, {"label": label, "done": done, "total": total, "started": started, "now": started + spent})
+            write()
             yield item
             done += 1
         finished = True
     finally:
+        _within = None
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         count = f"{done} of {total}" if total is not None else str(done)

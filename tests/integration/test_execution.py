@@ -606,6 +606,27 @@ def test_only_the_outermost_work_is_shown(batch, capsys):
     assert re.fullmatch(r"outer: 2 of 2 in 0\.\d s\n", capsys.readouterr().out)
 
 
+def test_work_within_work_moves_the_whole_on(batch, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    done = []
+    for _ in progress.track(range(2), label="path"):
+        for _ in progress.track(range(4), label="evaluate"):
+            done.append(json.loads(batch.read_text(encoding="utf-8"))["done"])
+            assert [*progress.track(range(2), label="deltas")] == [0, 1]
+    assert done == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+
+
+def test_a_log_gets_a_line_a_minute_and_a_sweep_a_line_a_change(tmp_path, capsys, monkeypatch):
+    line = ProgressLine("demo", 9, tmp_path / "none.json")
+    for cell, second in enumerate((0, 5, 59, 60, 100, 121), start=1):
+        line.show(cell, second)
+    assert capsys.readouterr().err == "".join(f"demo: cell {cell} of 9\n" for cell in (1, 4, 6))
+    line = ProgressLine("demo", 9, tmp_path / "none.json")
+    monkeypatch.setattr(sys.stderr, "follows", True, raising=False)
+    line.show(1, 0), line.show(2, 1)
+    assert capsys.readouterr().err == "demo: cell 1 of 9\ndemo: cell 2 of 9\n"
+
+
 def test_a_folder_that_is_gone_does_not_stop_the_work(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv(FILE, str(tmp_path / "gone" / "progress.json"))
     assert [*progress.track("ab", label="walk")] == ["a", "b"]
@@ -634,6 +655,7 @@ def test_at_a_live_kernel_short_work_shows_nothing_and_long_work_a_bar(monkeypat
     [
         (None, "demo: cell 2 of 4\n"),
         ({"label": "walk", "done": 0, "total": 13}, "demo: cell 2 of 4, walk 0 of 13\n"),
+        ({"label": "path", "done": 1.25, "total": 5}, "demo: cell 2 of 4, path 2 of 5, about 1 min 0 s left\n"),
         ({"label": "walk", "done": 4, "total": 13}, "demo: cell 2 of 4, walk 4 of 13, about 45 s left\n"),
         ({"label": "walk", "done": 4, "total": None}, "demo: cell 2 of 4, walk 4\n"),
     ],

@@ -125,6 +125,8 @@ _lane = threading.local()
 class Echo:
     """A stderr whose last line the lock passes on to whoever watches the sweep."""
 
+    follows = True  # so that a run writes a line a change, not a line a minute
+
     def __init__(self, file: Any, lock: RunLock):
         self.file, self.lock = file, lock
 
