@@ -49,8 +49,9 @@ agree: assets ## Compare values with other packages' on the same work, and print
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/architectures.py
 	$(BIN)/python tests/benchmarks/peft_options.py
 
-gallery: $(READY) ## Renew notebooks/rendered/ from runs/demo, after `make demo`
-	$(BIN)/python notebooks/rendered/build.py runs/demo
+gallery: assets ## Run the notebooks whose runs in runs/gallery/ are not up to date, and renew notebooks/rendered/ (an hour)
+	rm -rf out/gallery
+	$(BIN)/python notebooks/rendered/build.py runs/gallery --run
 
 lab: $(READY) ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/notebooks

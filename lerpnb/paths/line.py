@@ -148,7 +148,8 @@ class Line(ScalarPath):
         if self.base:
             facts.append(f"base {self.base.name}")
         facts.append(f"stored in {', '.join(kinds)}; mixed in float32; computed in {self.dtype} on {self.device}")
-        facts.append(f"{self.resolution:.4%} of the delta survives rounding to {self.dtype}")
+        if self.resolution < 0.999:
+            facts.append(f"{self.resolution:.1%} of the delta survives rounding to {self.dtype}")
         total = self.summary().loc["all"]
         facts.append(f"{int(total['tensors'])} tensors, {int(total['parameters']):,} parameters")
         if not total["distance"]:

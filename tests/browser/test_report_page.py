@@ -82,6 +82,51 @@ def test_the_page_opens_from_disk_with_its_figure_and_its_slider_moves_the_text(
     quiet(seen)
 
 
+def test_the_curve_is_there_at_once_and_then_alive(tab, tmp_path):
+    top = drawn(curve(["x"]))
+    top.metadata.tags = ["headline"]
+    prose = [new_markdown_cell(f"## Part {i}") for i in range(3)]
+    node = with_images(new_notebook(cells=[new_markdown_cell("# A walk"), *prose, drawn(curve(["y"])), top]))
+    page = written(tmp_path, *node.cells)
+    seen = tab()
+    seen.page.goto(page.as_uri())
+    seen.expect(seen.page.locator("#figure-2 .scatterlayer .trace").first).to_be_attached()
+    seen.expect(seen.page.locator(".still")).to_have_count(0)
+    times = seen.page.evaluate("""() => Object.fromEntries(["paint", "mark"].flatMap((kind) =>
+      performance.getEntriesByType(kind).map((entry) => [entry.name, Math.round(entry.startTime)])))""")
+    print(times)
+    assert times["first-contentful-paint"] < 1000 and times["figure 1"] < times["figure 2"]
+    assert seen.page.locator(".top #figure-1").count() == 1
+    order = seen.page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
+    assert order[0] == 1 and all(b <= a + 1 for a, b in zip(order, order[1:], strict=False))
+    seen.page.keyboard.press("Tab")  # the button, then the contents
+    seen.page.locator("nav a").first.focus()
+    seen.page.keyboard.press("Shift+Tab")
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    quiet(seen)
+    still = seen.page.context.browser.new_context(java_script_enabled=False).new_page()
+    still.goto(page.as_uri())
+    assert still.locator("#figure-1 img.still").evaluate("(image) => image.naturalWidth") == 840
+    assert still.locator("details.code").first.is_visible() and still.locator("#code").is_hidden()
+    still.context.close()
+
+
+def test_a_page_beside_a_shared_plotly_is_drawn_and_runs_no_other_script(tab, tmp_path):
+    hostile = cell(shown(html='<script src="evil.js"></script><b>text</b>'))
+    node = new_notebook(cells=[drawn(curve(["x"])), hostile])
+    page = reports.render(node, {}, tmp_path, plotly="plotly.js")
+    page = page.replace("<b>text</b>", '<script src="evil.js"></script><script>window.hacked = 1</script>')
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    (tmp_path / "plotly.js").write_text(reports.plotly_js(), encoding="utf-8")
+    (tmp_path / "evil.js").write_text("window.hacked = 2", encoding="utf-8")
+    seen = tab()
+    seen.page.goto((tmp_path / "page.html").as_uri())
+    seen.page.locator("#figure-1 .scatterlayer .trace").first.wait_for(state="attached")
+    assert seen.page.evaluate("window.hacked") is None
+    assert len(seen.errors) == 2 and all("Content Security Policy" in error for error in seen.errors)
+
+
 def test_the_code_unfolds_and_the_share_button_is_gone(tab, tmp_path):
     page = written(tmp_path, drawn(curve(["x"])), cell(shown(plain="seven"), source="answer = 7"))
     seen = tab()

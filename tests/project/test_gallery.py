@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -15,7 +16,7 @@ from lerpnb.plots import image
 from lerpnb.plots.curve import plot_curve
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
-from lerpnb.runs.spec import source_hash
+from lerpnb.runs.spec import Notebook, source_hash
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BUILD = importlib.util.spec_from_file_location("build", NOTEBOOKS / "rendered" / "build.py")
@@ -30,7 +31,7 @@ def project(tmp_path, monkeypatch):
     Image.new("RGB", (9, 9), "white").save(png, "PNG")
     monkeypatch.setattr(image, "draw", lambda figures, *_: [png.getvalue()] * len(figures))
     curve = Curve.from_measures({a: {"loss/x": Measurement([a, a + 1])} for a in (0.0, 0.5, 1.0)})
-    node = new_notebook(cells=[new_markdown_cell("# What?"), new_code_cell("curve", metadata={"tags": ["picture"]})])
+    node = new_notebook(cells=[new_markdown_cell("# What?"), new_code_cell("curve", metadata={"tags": ["headline"]})])
     run = tmp_path / "runs" / "one"
     curve.save(run)
     (tmp_path / "notebooks").mkdir()
@@ -43,7 +44,8 @@ def project(tmp_path, monkeypatch):
 
 
 def renewed(project: Path) -> list[Path]:
-    return gallery.renew(project / "runs" / "one", project / "notebooks")
+    """The files of a notebook; the gallery's page is the last one."""
+    return gallery.build(project / "runs" / "one", project / "notebooks")[:-1]
 
 
 def faults(project: Path) -> list[str]:
@@ -70,7 +72,7 @@ def test_a_run_renews_its_notebook_page_and_image(project):
 
 
 def test_without_a_tagged_cell_there_is_no_image(project):
-    path = project / "runs" / "one" / "executed.ipynb"
+    path = project / "notebooks" / "01_walk.ipynb"
     node = nbformat.read(path, 4)
     node.cells[1].metadata.tags = []
     nbformat.write(node, path)
@@ -96,7 +98,7 @@ def test_a_changed_notebook_makes_all_three_stale(project):
     assert faults(project) == []  # the source is what counts
     node.cells[1].source = "curve.to_frame()"
     nbformat.write(node, path)
-    late = "is older than 01_walk.ipynb: run it again, then `make gallery`."
+    late = "is older than 01_walk.ipynb: `make gallery`."
     assert faults(project) == [f"01_walk.{kind} {late}" for kind in ("html", "ipynb", "png")]
     with pytest.raises(RunError) as error:
         renewed(project)
@@ -112,10 +114,10 @@ def test_strangers_and_large_files_are_named(project, monkeypatch):
     (project / "notebooks" / "rendered" / "other.png").write_bytes(b"no picture")
     assert faults(project) == ["other.png does not say which notebook it was made from."]
     (project / "notebooks" / "01_walk.ipynb").rename(project / "notebooks" / "02_walk.ipynb")
-    assert len(faults(project)) == 4
+    assert len(faults(project)) == 5  # and 02_walk is not in it
     (project / "notebooks" / "02_walk.ipynb").rename(project / "notebooks" / "01_walk.ipynb")
     (project / "notebooks" / "rendered" / "other.png").unlink()
-    monkeypatch.setattr(gallery, "MAX_BYTES", {".ipynb": 100, "all": 1000})
+    monkeypatch.setattr(gallery, "MAX_BYTES", {".ipynb": 100, ".js": 9e9, ".html": 9e9, "all": 1000})
     size = {f.name: f.stat().st_size for f in (project / "notebooks" / "rendered").iterdir()}
     source = [fault for fault in faults(project) if "ipynb" in fault or "gallery" in fault]
     assert source == [
@@ -127,4 +129,42 @@ def test_strangers_and_large_files_are_named(project, monkeypatch):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RunError) as error:
         gallery.renew(tmp_path, tmp_path)
-    assert str(error.value) == f"renew('{tmp_path}'): no whole run is there.\nMake it with `make demo`."
+    assert str(error.value) == f"renew('{tmp_path}'): no whole run is there.\nMake it with `make gallery`."
+
+
+@pytest.mark.slow
+def test_a_folder_of_runs_renews_all_and_the_page_of_cards(project, capsys):
+    (project / "runs" / "one").rename(project / "runs" / "01_walk")
+    (project / "notebooks" / "studies").mkdir()
+    nbformat.write(new_notebook(), project / "notebooks" / "studies" / "late.ipynb")
+    files = gallery.build(project / "runs", project / "notebooks")
+    assert [file.name for file in files] == ["01_walk.ipynb", "01_walk.html", "01_walk.png", "index.html"]
+    assert "runs/late'): no whole run is there." in capsys.readouterr().err
+    assert faults(project) == ["late.ipynb is not in the gallery: `make gallery`."]
+    index = BeautifulSoup(files[-1].read_text(), "html.parser")
+    card = index.find("li")
+    node = nbformat.read(files[0], 4)
+    assert (card.a["href"], card.h2.string) == ("01_walk.html", "What?")
+    assert card.p.string == gallery.finding(node.cells[1].outputs[0].data["application/vnd.plotly.v1+json"])
+    assert card.img["src"].startswith("data:image/png;base64,")
+    page = files[1].read_text()
+    assert 'src="plotly.js"' in page and (files[1].parent / "plotly.js").stat().st_size > 4_000_000 > len(page)
+    node.metadata["lerpnb"]["sha256"] = "0" * 64
+    nbformat.write(node, files[0])
+    assert "index.html lists other notebooks than the gallery has: `make gallery`." in faults(project)
+
+
+def test_every_entry_of_the_gallerys_file_is_a_run_of_a_notebook_with_parameters_that_it_has():
+    given = gallery.read_yaml((NOTEBOOKS.parent / "data" / "gallery.yaml").read_text())
+    for name, parameters in given.items():
+        notebook = Notebook.read(gallery._find(NOTEBOOKS, f"{name.partition('-')[0]}.ipynb"))
+        assert set(parameters) <= set(notebook.takes)
+
+
+def test_every_headline_is_one_cell_of_code():
+    tagged = {}
+    for path in gallery.course(NOTEBOOKS):
+        cells = [c for c in nbformat.read(path, 4).cells if "headline" in c.metadata.get("tags", [])]
+        tagged[path.stem] = [c.cell_type for c in cells]
+    assert {name for name, kinds in tagged.items() if kinds not in (["code"], [])} == set()
+    assert len([kinds for kinds in tagged.values() if kinds]) >= 10

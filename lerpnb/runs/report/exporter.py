@@ -8,12 +8,10 @@ import base64
 import hashlib
 import html
 import json
-import math
 import os
 import re
 import tempfile
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,16 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets import default
 
-from lerpnb.errors import LerpError, RunError
-from lerpnb.runs.parameters import parameters_of
+from lerpnb.errors import RunError
 from lerpnb.runs.redaction import Redactor, hidden, secrets_in
+from lerpnb.runs.report.cells import finding, headline, take_figures, take_progress, take_title
+from lerpnb.runs.report.facts import fact_row, facts_beside, facts_within, footer
 from lerpnb.runs.report.sanitize import sanitize
 from lerpnb.runs.spec import read_notebook
 from lerpnb.utils.atomic import write_whole
-from lerpnb.utils.progress import time_text
 
-PLOTLY = "application/vnd.plotly.v1+json"
-NEVER_SHOWN = ("application/vnd.jupyter.widget-view+json", "application/javascript")
-CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, "responsive": True}
+NOT_EXECUTED = "This notebook was not executed: the page holds no results."
+POLICY = "page-policy"  # stands in the template
 PAGE = Path(__file__).parent / "template"  # the template, the style and the script
 
 
@@ -66,36 +63,17 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     output = _writable(Path(output), call)
     if output.resolve() == notebook.resolve():
         raise RunError(f"{call}: {output} is the notebook. Name another file for its page.")
-    write_whole(output, render(node, _facts_beside(notebook) or _facts_within(node), notebook.parent, code))
+    write_whole(output, render(node, facts_beside(notebook) or facts_within(node), notebook.parent, code))
     return output
 
 
-def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True) -> str:
-    """The page of an executed notebook as text; facts: what `run.json` holds; folder: where its pictures lie."""
-    resources = {"metadata": {"path": str(folder), "name": "notebook"}, "facts": facts}
+def render(notebook: NotebookNode, facts: dict, folder: Path, code: bool = True, plotly: str = "") -> str:
+    """The page of an executed notebook as text; facts: what `run.json` holds; folder: the run's.
+
+    plotly: the relative address of a plotly.js that lies beside the page; by default the page holds it.
+    """
+    resources = {"metadata": {"path": str(folder), "name": "notebook"}, "facts": facts, "plotly": plotly}
     return LerpnbExporter(exclude_input=not code).from_notebook_node(notebook, resources)[0]
-
-
-def _facts_beside(notebook: Path) -> dict:
-    """What the `run.json` beside a run's executed.ipynb holds; empty for any other notebook."""
-    with suppress(OSError, ValueError, TypeError):  # TypeError: damaged, so that it holds something else
-        if notebook.name == "executed.ipynb":
-            return dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8")))
-    return {}
-
-
-def _facts_within(notebook: NotebookNode) -> dict:
-    """The facts in a notebook that was not run by lerpnb: its parameters, and those of its first curve."""
-    facts: dict[str, Any] = {}
-    with suppress(LerpError):
-        facts["parameters"] = {name: one.default for name, one in parameters_of(notebook).items()}
-        facts["parameters"] |= notebook.metadata.get("papermill", {}).get("parameters", {})
-    for cell in notebook.cells:
-        for out in cell.get("outputs", []):
-            meta = ((out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}).get("meta")
-            if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
-                return facts | {key: value for key, value in meta["facts"].items() if key != "seconds"}
-    return facts
 
 
 def _writable(path: Path, call: str) -> Path:
@@ -111,7 +89,7 @@ def _writable(path: Path, call: str) -> Path:
 
 
 class LerpnbExporter(HTMLExporter):
-    """nbconvert's exporter `lerpnb-html`: live Plotly figures, folded code, a footer of facts; one offline file."""
+    """nbconvert's exporter `lerpnb-html`: the headline first, live Plotly figures, folded code; one offline file."""
 
     export_from_notebook: Any = None  # not in menus: their addresses take no hyphen, so `MenuExporter` stands there
 
@@ -133,32 +111,50 @@ class LerpnbExporter(HTMLExporter):
         """The page and nbconvert's resources, from a notebook, which is not changed."""
         resources = dict(resources or {})
         place = resources.setdefault("metadata", {})
+        folder = Path(place.get("path", ""))
         if "facts" not in resources:
-            beside = _facts_beside(Path(place.get("path", ""), f"{place.get('name')}.ipynb"))
-            resources["facts"] = beside or _facts_within(nb)
+            resources["facts"] = facts_beside(folder / f"{place.get('name')}.ipynb") or facts_within(nb)
         parameters = resources["facts"].get("parameters") or {}
         redactor = Redactor(secrets_in(os.environ | parameters))
         nb = redactor.notebook(nb)
         facts = redactor(resources["facts"] | {"parameters": hidden(parameters)})
         facts["left out"] = dict(redactor.counts)
-        figures, images = _take_figures(nb)
-        script = _page("page.js")
-        scripts = [_plotly_js(), script] if figures else [script]
+        code = [cell for cell in nb.cells if cell.cell_type == "code"]
+        executed = not code or any(cell.outputs for cell in code)
+        title, log = take_title(nb) or place.get("name") or "notebook", take_progress(nb)
+        top = headline(nb)
+        result = (finding(top) if top else "") if executed else NOT_EXECUTED
+        figures, images, main = take_figures(nb)
+        contents = f"contents-{uuid.uuid4().hex}"
         resources["page"] = {
-            "policy": _policy(scripts),
             "css": _page("page.css") + _code_css(),
-            "title": _title(nb) or place.get("name") or "notebook",
-            "head": _head(facts),
-            "facts": _facts(facts),
+            "title": title,
+            "finding": result,
+            "main": main,
+            "row": fact_row(facts, folder),
+            "name": facts.get("name") or "",
+            "contents": contents,
+            "log": log,
+            "facts": footer(facts),
         }
         page, resources = super().from_notebook_node(nb, resources, **kw)
         head, start, body = page.partition("<body>")
-        body = sanitize(body)
+        body = sanitize(body).replace(contents, _contents(body))
         for mark, image in images.items():
             body = body.replace(mark, image)
         data = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
         tail = f'<script type="application/json" id="figures">{data}</script>'
+        scripts, script = [], _page("page.js")
+        nonce, shared = "", resources.get("plotly")
+        if figures and shared:
+            # Nothing on the page can foresee a hash of the page; a file: address allows no other way to name one file.
+            nonce = hashlib.sha256((head + body + tail).encode()).hexdigest()
+            tail += f'<script nonce="{nonce}" src="{html.escape(shared)}"></script>'
+        elif figures:
+            scripts.append(plotly_js())
+        scripts.append(script)
         tail += "".join(f"<script>{script}</script>" for script in scripts)
+        head = head.replace(POLICY, policy(scripts, nonce))
         return f"{head}{start}{body.rstrip()}\n{tail}</body>\n</html>\n", resources
 
 
@@ -172,88 +168,29 @@ def _page(name: str) -> str:
     return (PAGE / name).read_text(encoding="utf-8")
 
 
-def _policy(scripts: list[str]) -> str:
+def policy(scripts: list[str], nonce: str = "") -> str:
+    """The Content-Security-Policy under which these scripts run, one file by its nonce, and nothing else."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    rest = "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; script-src {allowed}; {rest}"
+    allowed = [f"'nonce-{nonce}'"] * bool(nonce) + [f"'sha256-{digest}'" for digest in digests]
+    none, rest = (
+        "'none'",
+        "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'",
+    )
+    return f"default-src 'none'; script-src {' '.join(allowed) or none}; {rest}"
 
 
-def _take_figures(nb: NotebookNode) -> tuple[list[dict], dict[str, str]]:
-    """Move every Plotly figure out of the notebook, and drop widgets; the figures, and a mark -> its static image."""
-    figures: list[dict] = []
-    images: dict[str, str] = {}
-    nb.metadata.pop("widgets", None)
-    outputs = [out for cell in nb.cells if cell.cell_type == "code" for out in cell.outputs if "data" in out]
-    for out in outputs:
-        for kind in NEVER_SHOWN:
-            out.data.pop(kind, None)
-        if PLOTLY not in out.data:
-            continue
-        # JSON knows no NaN; null is drawn as the gap that it is.
-        figure = json.loads(json.dumps(out.data[PLOTLY]), parse_constant=lambda _: None)
-        figure["config"] = {**(figure.get("config") or {}), **CONFIG}
-        layout, number = figure.setdefault("layout", {}), len(figures) + 1
-        meta, title = layout.get("meta"), layout.get("title")
-        alt = meta.get("alt") if isinstance(meta, dict) else title.get("text") if isinstance(title, dict) else title
-        label = html.escape(re.sub(r"<[^>]*>", " ", alt or f"Figure {number}"))
-        png = "".join(out.data.get("image/png", "").split())
-        image = f'<img src="data:image/png;base64,{html.escape(png)}" alt="{label}">'
-        images[mark := f"image-{uuid.uuid4().hex}"] = f"<noscript>{image}</noscript>" if png else ""
-        figures.append(figure)
-        place = f'id="figure-{number}" class="figure" role="group" aria-label="{label}"'
-        height = int(layout.get("height") or 450)
-        out["data"] = NotebookNode({"text/html": f'<div {place} style="height: {height}px">{mark}</div>'})
-    for cell in nb.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs if out.get("data", True)]
-    return figures, images
+def _contents(body: str) -> str:
+    """Links to a page's sections; none for a page of one or two."""
+    sections = re.findall(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', body, re.S)
+    items = "".join(f'<li><a href="#{place}">{re.sub("<[^>]*>", "", text)}</a></li>' for place, text in sections)
+    return f'<nav aria-label="Contents"><h2>Contents</h2><ul>{items}</ul></nav>' if len(sections) > 2 else ""
 
 
-def _plotly_js() -> str:
+def plotly_js() -> str:
+    """The plotly.js that all pages use."""
     from plotly.offline import get_plotlyjs  # 5 MB of text, for pages with a figure
 
     return get_plotlyjs()
-
-
-def _title(nb: NotebookNode) -> str:
-    prose = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    heading = re.search(r"^#\s+(.+)", prose, re.M)
-    return re.sub(r"[*`]|<[^>]*>", "", heading[1]).strip() if heading else ""
-
-
-def _head(facts: dict) -> str:
-    parts = [facts.get("name"), str(facts.get("started", ""))[:10], facts.get("device")]
-    return " · ".join(str(part) for part in [*parts, _took(facts)] if part)
-
-
-def _took(facts: dict) -> str:
-    """How long the run took; empty where a damaged run.json holds no number."""
-    seconds = facts.get("seconds")
-    return time_text(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else ""
-
-
-def _facts(facts: dict) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The footer's groups, each a title and its (name, value) rows."""
-    run = {key: facts[key] for key in ("name", "status", "started", "finished") if key in facts}
-    if took := _took(facts):
-        run["took"] = took
-    if facts.get("peak_memory_bytes"):
-        run["peak memory"] = f"{facts['peak_memory_bytes'] / 2**30:.2f} GiB"
-    run |= {key: facts[key] for key in ("device", "dtype", "platform") if facts.get(key)}
-    notebook, hashes = facts.get("notebook") or {}, facts.get("hashes")
-    hashes = {f"{notebook['name']}, sha256": notebook["sha256"], "": hashes or {}} if notebook else hashes
-    groups = {"Run": run, "Parameters": facts.get("parameters"), "Seeds": facts.get("seeds"), "Hashes": hashes}
-    groups |= {"Versions": facts.get("versions"), "Left out": facts.get("left out")}
-    return [(title, list(_rows(group))) for title, group in groups.items() if group]
-
-
-def _rows(group: Any, prefix: str = "") -> Any:
-    if isinstance(group, dict):
-        for key, value in group.items():
-            yield from _rows(value, f"{prefix} {key}".strip())
-    else:
-        yield prefix or "value", group if isinstance(group, str) else json.dumps(group, ensure_ascii=False)
 
 
 def _code_css() -> str:

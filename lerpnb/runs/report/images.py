@@ -10,9 +10,9 @@ import json
 from nbformat import NotebookNode
 
 from lerpnb.plots import image
+from lerpnb.runs.report.facts import PLOTLY
 from lerpnb.runs.staging import say
 
-PLOTLY = "application/vnd.plotly.v1+json"
 WIDTH = 840  # pixels: JupyterLab shows an image at its own size, and cuts off what is wider than its panel
 
 

@@ -219,7 +219,9 @@ def test_the_dtype_is_chosen_by_what_fits(monkeypatch, capsys):
 
 def test_it_shows_itself(line):
     text, html = repr(line), line._repr_html_()
-    assert "mixed in float32" in text and "cosine of the two deltas" in text and "survives rounding to float32" in text
+    assert "mixed in float32" in text and "cosine of the two deltas" in text and "survives" not in text
+    rounded = Line(line.minus, line.plus, line.base, device="cpu", dtype="bfloat16")
+    assert f"{rounded.resolution:.1%} of the delta survives rounding to bfloat16" in repr(rounded)
     assert "layer 1" in html and "embeddings" in html and "<table" in html
 
 

@@ -79,7 +79,7 @@
       for (const y of ["y", "y0", "y1"]) if (part[y] !== undefined) part[y] = lift(part[y]);
     }
   };
-  const redraw = () => figures.forEach((figure, i) => {
+  const draw = (figure, i) => {
     const place = document.getElementById(`figure-${i + 1}`), dark = night.matches && !printing;
     if (!place) return;
     const shown = recolour(structuredClone(figure), dark, false);
@@ -92,10 +92,17 @@
     if (printing) shown.layout.width = PAPER;
     fit(shown, printing ? PAPER : place.clientWidth);
     if (shown.layout.height) place.style.height = `${shown.layout.height}px`;
-    Plotly.react(place, shown.data ?? [], shown.layout, shown.config);
-  });
+    return Plotly.react(place, shown.data ?? [], shown.layout, shown.config).then(() => place.querySelector(".still")?.remove());
+  };
+  let drawn = 0;
+  const next = () => { // one at a time, so that scrolling stays smooth
+    if (drawn === figures.length) return;
+    draw(figures[drawn], drawn)?.then(() => performance.mark(`figure ${++drawn}`)).then(() => setTimeout(next));
+  };
+  const redraw = () => figures.forEach(draw);
   const turn = (now) => { printing = now; redraw(); };
-  redraw();
+  document.documentElement.classList.add("js");
+  next();
   night.addEventListener("change", redraw);
   matchMedia("(max-width: 600px)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => turn(true));

@@ -95,7 +95,7 @@ def test_the_page_asks_for_nothing():
     assert outside(page) == []
     assert outside("<link href='https://cdn.example/x.css'><style>@import url(x.css);</style>") != []
     for host in ("cdnjs.cloudflare.com", "unpkg.com", "example.com"):
-        assert host not in page.replace(reports._plotly_js(), "")
+        assert host not in page.replace(reports.plotly_js(), "")
     links = [a["href"] for a in BeautifulSoup(page, "html.parser").find_all("a") if a.get("href", "#")[0] != "#"]
     assert links == ["https://arxiv.org/abs/2211.12092"]
 
@@ -154,6 +154,57 @@ def test_what_a_notebook_may_show_stays():
     assert sanitize(once) == once  # what is read a second time is no other page
 
 
+def tagged(*outputs: dict) -> nbformat.NotebookNode:
+    one = cell(*outputs)
+    one.metadata.tags = ["headline"]
+    return one
+
+
+@pytest.mark.slow
+def test_the_headline_is_at_the_top_with_its_finding_and_the_facts(tmp_path):
+    curve().save(tmp_path)
+    sections = [new_markdown_cell(f"## Part {i}") for i in range(3)]
+    cells = [new_markdown_cell("# What *lies* between?\n\nProse."), cell(shown(figure=figure("first"))), *sections]
+    cells.append(tagged(shown(plain="1"), shown(figure=figure("Loss <b>stays</b> below", meta={"alt": "a line"}))))
+    page = reports.render(new_notebook(cells=cells), FACTS, tmp_path)
+    soup = BeautifulSoup(page, "html.parser")
+    top = soup.find(class_="top")
+    assert [top.h1.string, top.find(class_="finding").string] == ["What lies between?", "Loss stays below"]
+    assert top.find(id="figure-1")["aria-label"] == "a line" and soup.h1 is soup.find_all("h1")[-1]
+    assert [f["layout"]["title"]["text"] for f in json.loads(soup.find(id="figures").string)][1] == "first"
+    facts = {fact.dt.string: fact.dd.string for fact in top.find_all("div", class_=False)}
+    assert facts == {"device": "cpu", "texts": "2 x", "when": "2026-11-22, took 8 min 12 s"}
+    assert [a["href"] for a in soup.nav.find_all("a")] == ["#Part-0", "#Part-1", "#Part-2"]
+    assert soup.find(class_="moved").a["href"] == "#figure-1"
+    levels = [int(heading.name[1]) for heading in soup.find_all(["h1", "h2", "h3", "h4"])]
+    assert levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+
+
+def test_what_tells_of_the_work_is_folded_away():
+    work = "load checkpoints: 3 of 3 in 1.6 s\ntexts: one alpha at a time: 1 with low-rank ends\nline at 0: 1 x minus\n"
+    page = page_of(cell(new_output("stream", text=work)), cell(new_output("stream", text=f"{work}rise: 3 of 4\n")))
+    soup = BeautifulSoup(page, "html.parser")
+    assert [text.get_text().strip() for text in soup.main.find_all("pre", class_="text")] == ["rise: 3 of 4"]
+    assert soup.find("details", class_="log").pre.string == (work * 2).strip()
+
+
+def test_a_notebook_without_results_says_so():
+    soup = BeautifulSoup(page_of(new_markdown_cell("# A"), new_code_cell("1 + 1")), "html.parser")
+    assert soup.find(class_="finding").string == "This notebook was not executed: the page holds no results."
+
+
+@pytest.mark.slow
+def test_pages_may_share_a_plotly_that_lies_beside_them():
+    notebook = new_notebook(cells=[cell(shown(figure=figure())), *[cell(shown(html=text)) for text in HOSTILE]])
+    page = reports.render(notebook, {}, Path(), plotly="plotly.js")
+    soup = BeautifulSoup(page, "html.parser")
+    shared, own = [s for s in soup.find_all("script") if s.get("type") != "application/json"]
+    policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+    assert shared["src"] == "plotly.js" and PLOTLY_SIGN not in page and own.string
+    assert policy.partition("script-src ")[2].startswith(f"'nonce-{shared['nonce']}' 'sha256-")
+    assert policy.count("nonce") == 1 and len(page) < 80_000
+
+
 def test_code_is_folded_or_left_out():
     cells = [cell(shown(plain="seven"), source="answer = 7"), cell(source="  ")]
     folded, bare = page_of(*cells), page_of(*cells, code=False)
@@ -176,7 +227,7 @@ def test_widgets_are_dropped_and_twins_kept_for_readers_without_scripts():
         "data:image/png;base64,aGVsbG8=",
         "data:image/png;base64,d29ybGQ=",
     ]
-    assert soup.find(id="figure-1").noscript.img["alt"] == "loss over alpha"
+    assert soup.find(id="figure-1").find("img", class_="still")["alt"] == "loss over alpha"
     assert soup.find_all("img")[2]["src"].startswith("data:image/svg+xml;base64,")
     assert "model_id" not in page and "alert" not in page.partition('<script type="application/json"')[0]
     assert "IntSlider" in text_of(page)
@@ -222,13 +273,15 @@ def test_the_footer_tells_what_the_run_was():
         "Hashes": {"02_interpolate.ipynb, sha256": "ab" * 32, "minus": "cd" * 32},
         "Versions": {"python": "3.11.7", "torch": "2.13.0"},
     }
-    assert soup.header.span.string == "demo · 2026-11-22 · cpu · 8 min 12 s"
+    row = {fact.dt.string: fact.dd.string for fact in soup.find(class_="row").find_all("div")}
+    assert row == {"device": "cpu", "when": "2026-11-22, took 8 min 12 s"}
+    assert soup.header.span.string == "demo"
 
 
 @pytest.mark.parametrize("seconds", [None, "long", float("nan")])
 def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
     soup = BeautifulSoup(page_of(cell(shown(plain="1")), facts=FACTS | {"seconds": seconds}), "html.parser")
-    assert soup.header.span.string == "demo · 2026-11-22 · cpu"
+    assert soup.find(class_="row").get_text(" ") == "device cpu when 2026-11-22"
     assert "took" not in soup.footer.get_text()
 
 
@@ -260,7 +313,7 @@ def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
     ):
         soup = BeautifulSoup(page, "html.parser")
         rows = {row.dt.string: row.dd.string for row in soup.footer.find_all("div")}
-        assert soup.header.span.string == "cpu, 2 threads"
+        assert soup.find(class_="row").get_text(" ") == "device cpu, 2 threads"
         assert rows == {"device": "cpu, 2 threads", "n": "3", "lo": "-1.0", "sampling": "[0]", "minus": "cd" * 32}
 
 

@@ -1,0 +1,108 @@
+"""What leaves a notebook's order on the page: title, headline and figures, and the lines that say how work went."""
+
+import html
+import json
+import re
+import uuid
+from typing import Any
+
+from nbformat import NotebookNode
+
+from lerpnb.runs.report.facts import PLOTLY
+
+HEADLINE = "headline"  # tag of the cell whose figure stands at the top
+LONGEST = 300  # letters of a finding: more is a description, which stays the figure's alt text
+NEVER_SHOWN = ("application/vnd.jupyter.widget-view+json", "application/javascript")
+CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, "responsive": True}
+PROGRESS = re.compile(  # what lerpnb prints of its work, not of a result
+    r"[\w ()-]*: (\d+ of )?\d+ in (\d+ h )?(\d+ min )?[\d.]+ (s|min)(, stopped early)?$"
+    r"|(texts|store|alpha_grid\(.*\)|evaluate\(adaptive\)): |recorded in "
+    r"|[\w &+,-]+ at [\d.,() -]+: (alpha \S+ in |([a-z]+: )?-?[\d.]+ x )"
+)
+
+
+def headline(notebook: NotebookNode) -> dict | None:
+    """The figure, as Plotly's JSON, of the first cell that is tagged `headline`."""
+    tagged = [cell for cell in notebook.cells if HEADLINE in cell.metadata.get("tags", [])]
+    found = [out.data[PLOTLY] for cell in tagged for out in cell.get("outputs", []) if PLOTLY in out.get("data", {})]
+    return found[0] if found else None
+
+
+def finding(figure: dict) -> str:
+    """What a figure says, as plain text: its title, else its alt text; empty where neither is there, or too long.
+
+    >>> finding({"layout": {"title": {"text": "Loss stays <b>below</b>"}, "meta": {"alt": "two lines"}}})
+    'Loss stays below'
+    """
+    layout = figure.get("layout") or {}
+    title, meta = layout.get("title"), layout.get("meta")
+    text = title.get("text") if isinstance(title, dict) else title
+    text = text or (meta.get("alt") if isinstance(meta, dict) else "") or ""
+    plain = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+    return plain if len(plain) <= LONGEST else ""
+
+
+def take_title(notebook: NotebookNode) -> str:
+    """Take the heading out of the first cell that begins with one; its text."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (heading := re.match(r"\s*#[ \t]+(.+)\n?", cell.source)):
+            cell.source = cell.source[heading.end() :]
+            return re.sub(r"[*`]|<[^>]*>", "", heading[1]).strip()
+    return ""
+
+
+def take_progress(notebook: NotebookNode) -> list[str]:
+    """Take the lines out of what cells printed that say how work went; these lines."""
+    lines = []
+    for cell in notebook.cells:
+        for out in cell.get("outputs", []):
+            if out.output_type == "stream" and out.name == "stdout":
+                printed = "".join(out.text).split("\n")
+                lines += [line for line in printed if PROGRESS.match(line)]
+                out.text = "\n".join(line for line in printed if not PROGRESS.match(line))
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.get("text", True)]
+    return lines
+
+
+def take_figures(notebook: NotebookNode) -> tuple[list[dict], dict[str, str], str]:
+    """Move every Plotly figure out of the notebook, and drop widgets.
+
+    Returns the figures, the headline first; a mark -> the static image that it stands for; the headline's place.
+    """
+    top, first = headline(notebook), ""
+    notebook.metadata.pop("widgets", None)
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs if "data" in out]
+    for out in outputs:
+        for kind in NEVER_SHOWN:
+            out.data.pop(kind, None)
+    drawn = sorted((out for out in outputs if PLOTLY in out.data), key=lambda out: out.data[PLOTLY] is not top)
+    figures: list[dict] = []
+    images: dict[str, str] = {}
+    for number, out in enumerate(drawn, start=1):
+        figure, is_top = out.data[PLOTLY], out.data[PLOTLY] is top
+        place, mark, image = _place(figure, number, "".join(out.data.get("image/png", "").split()))
+        images[mark] = image
+        # JSON knows no NaN; null is drawn as the gap that it is.
+        figures.append(json.loads(json.dumps(figure), parse_constant=lambda _: None))
+        figures[-1]["config"] = {**(figure.get("config") or {}), **CONFIG}
+        if is_top:
+            first = place
+            place = '<p class="moved"><a href="#figure-1">This figure is at the top of the page.</a></p>'
+        out["data"] = NotebookNode({"text/html": place})
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.get("data", True)]
+    return figures, images, first
+
+
+def _place(figure: dict[str, Any], number: int, png: str) -> tuple[str, str, str]:
+    """Where a figure is drawn, as HTML with a mark in it; the mark; the static image, which is there until then."""
+    layout = figure.setdefault("layout", {})
+    meta = layout.get("meta")
+    alt = (meta.get("alt") if isinstance(meta, dict) else "") or finding(figure) or f"Figure {number}"
+    label, mark = html.escape(re.sub(r"<[^>]*>", " ", alt)), f"image-{uuid.uuid4().hex}"
+    image = f'<img class="still" src="data:image/png;base64,{html.escape(png)}" alt="{label}">' if png else ""
+    place = f'id="figure-{number}" class="figure" role="group" aria-label="{label}"'
+    height = int(layout.get("height") or 450)
+    return f'<div {place} style="height: {height}px">{mark}</div>', mark, image
