@@ -1,43 +1,79 @@
 """Prompts: the beginnings of texts that a model continues."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lerpnb import assets
+from lerpnb.data.chat import Chat, chats
 from lerpnb.data.corpus import Corpus
-from lerpnb.data.files import SUFFIXES, read_text, split_lines
+from lerpnb.data.files import SUFFIXES, read_table, read_text, split_lines
 from lerpnb.data.folds import fold
 from lerpnb.errors import CorpusError
 
 
-def load_prompts(n: int | None = None, source: str | Path = "data/prompts.txt") -> list[str]:
-    """The first `n` prompts of a text file, one a line; by default the project's own, neutral in sentiment.
+def load_prompts(
+    n: int | None = None,
+    source: str | Path = "data/prompts.txt",
+    *,
+    column: str | None = None,
+    system: str = "",
+    template_arguments: Mapping[str, Any] | None = None,
+    chat: bool = False,
+) -> list[Any]:
+    """The first `n` prompts of a file; by default the project's own, neutral in sentiment.
 
-    Where it has fewer, it takes all and says so. A line that is not blank is a prompt, without the spaces at its end.
-    Tables and JSON are not read.
+    Where it has fewer, it takes all and says so. Of a text file each line that is not blank is a prompt, without the spaces at its end. A `.csv`, `.jsonl` or
+    `.parquet` file has a prompt a row, in one column: a text, or a list of messages, which makes a `Chat`.
+
+    Args:
+        n: how many; None takes all.
+        source: the file.
+        column: of a table; None takes "messages", "prompt" or "text", the first that there is.
+        system: the system's message of all; with it texts become chats.
+        template_arguments: of the chat template, such as {"enable_thinking": False}; with it texts become chats.
+        chat: make chats of texts: each is what the user says.
 
     Raises:
-        CorpusError: the file is a table or JSON, has none, or is not in UTF-8 (or UTF-16 with a byte-order mark).
+        CorpusError: no prompts, no such column, or the file is not in UTF-8 (or UTF-16 with a byte-order mark).
+        ProbeError: messages of another form than {"role": ..., "content": a text}.
 
     Example:
-        >>> len(load_prompts(25))
-        25
+        >>> len(load_prompts(25)), load_prompts(1, system="Answer in one sentence.")[0].messages[0]
+        (25, ('system', 'Answer in one sentence.'))
     """
     if n is not None and not isinstance(n, int):
         hint = f"\nPass the file by its name: load_prompts(source={n!r})." if isinstance(n, str | Path) else ""
         raise CorpusError(f"load_prompts({n!r}): expected a number of prompts, or none for all.{hint}")
-    file = assets.resolve(source)
-    if file.suffix.lower() in SUFFIXES:
-        raise CorpusError(
-            f"load_prompts(source={str(source)!r}): a {file.suffix} file, expected text with a prompt per line.\n"
-            "Save the prompts as .txt, or take the first words of its texts: prompts_from(Corpus.load(...), n)."
-        )
+    file, call = assets.resolve(source), f"load_prompts(source={str(source)!r})"
+    prompts = _cells(file, column, call) if file.suffix.lower() in SUFFIXES else _lines(file, call)
+    prompts = _first(prompts, n, f"load_prompts({'' if n is None else n})", file.name)
+    if chat or system or template_arguments:
+        return list(chats(prompts, system, **(template_arguments or {})))
+    return prompts
+
+
+def _lines(file: Path, call: str) -> list[Any]:
     try:
-        prompts = [line.rstrip(" \t") for line in split_lines(read_text(file)) if line.strip()]
+        return [line.rstrip(" \t") for line in split_lines(read_text(file)) if line.strip()]
     except ValueError as error:
-        raise CorpusError(
-            f"load_prompts(source={str(source)!r}): {file.name} cannot be read: {error}.\nSave it as UTF-8."
-        ) from error
-    return _first(prompts, n, f"load_prompts({'' if n is None else n})", file.name)
+        raise CorpusError(f"{call}: {file.name} cannot be read: {error}.\nSave it as UTF-8.") from error
+
+
+def _cells(file: Path, column: str | None, call: str) -> list[Any]:
+    """The prompts in a table's column: texts, and chats of messages."""
+    try:
+        frame = read_table(file)
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{call}: {file.name} cannot be read: {error}.\nSave it as UTF-8.") from error
+    named = column or next((name for name in ("messages", "prompt", "text") if name in frame), "prompt")
+    if named not in frame:
+        raise CorpusError(f"{call}: no column {named!r}.\nIt has: {', '.join(map(str, frame.columns))}.")
+    cells = [cell.tolist() if hasattr(cell, "tolist") else cell for cell in frame[named]]
+    given = [
+        cell for cell in cells if cell is not None and cell != "" and not (isinstance(cell, str) and cell.isspace())
+    ]
+    return [cell if isinstance(cell, str) else Chat.of(cell) for cell in given]
 
 
 def prompts_from(corpus: Corpus, n: int, words: int = 4) -> list[str]:
@@ -60,7 +96,7 @@ def prompts_from(corpus: Corpus, n: int, words: int = 4) -> list[str]:
     return _first(prompts, n, f"prompts_from({corpus.name!r}, {n})", f"the first {words} words of its texts")
 
 
-def _first(prompts: list[str], n: int | None, call: str, where: str) -> list[str]:
+def _first(prompts: list[Any], n: int | None, call: str, where: str) -> list[Any]:
     if not prompts:
         raise CorpusError(f"{call}: no prompts in {where}.\nGive a file with a prompt a line, or longer texts.")
     if n is not None and n < 1:

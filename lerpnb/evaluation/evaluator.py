@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from lerpnb.checkpoints.identity import UnstorableError, environment
+from lerpnb.data.chat import Chat
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.evaluation.cache import Cache
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -43,6 +44,10 @@ class Evaluator:
         self._differences: list[str] = []
         self._ends = path.checkpoints | ({"base": path.base} if path.base else {})
         self._hashes = {role: end.sha256 for role, end in self._ends.items()}  # refuses weights that were written to
+        for spec in {probe.continuations for probe in probes if isinstance(probe, TextProbe)}:
+            for prompt in spec.prompts:
+                if isinstance(prompt, Chat):
+                    prompt.render(path.tokenizer)  # refuses one without a template, before any work
         self._names: dict[int, dict | None] = {}  # of probes, in the store
         if store is not None:
             try:

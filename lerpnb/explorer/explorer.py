@@ -122,7 +122,7 @@ class Explorer:
         """The texts and the next-token bars as a Plotly figure that needs no kernel. Waits as `texts` does."""
         page = self.session.finished(prompt, self.index)
         bars = self.session.bars_after(page)
-        return static_figure(page.spec.prompts[0], self.alphas, page.texts, bars.labels, bars.p, str(self.axes))
+        return static_figure(str(page.spec.prompts[0]), self.alphas, page.texts, bars.labels, bars.p, str(self.axes))
 
     def keep(self) -> Path:
         """Record the text at the slider's alpha in `kept`, and as a row of kept.csv (of a `MultiLine`: kept_NAMES.csv).

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from lerpnb.data.batching import begun_once
+from lerpnb.data.chat import Chat, Prompt
 from lerpnb.errors import ProbeError
 
 
@@ -21,7 +22,7 @@ class Continuations:
     nothing else: not of alpha, the batch or the device. So a text changes along a line only where the model does.
 
     Args:
-        prompts: the texts to continue; each once.
+        prompts: the texts to continue, or lists of messages (see `Chat`); each once.
         n_samples: continuations of each prompt.
         max_new_tokens: tokens a continuation has at most; an end-of-text token ends it sooner.
         top_p: mass of the nucleus, in (0, 1].
@@ -37,7 +38,7 @@ class Continuations:
         0.9
     """
 
-    prompts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     n_samples: int = 4
     max_new_tokens: int = 20
     top_p: float = 0.9
@@ -48,9 +49,10 @@ class Continuations:
     def __post_init__(self):
         if isinstance(self.prompts, str):
             raise ProbeError(f"Continuations(prompts): got one text, {self.prompts[:30]!r}.\nIt takes a list of texts.")
-        object.__setattr__(self, "prompts", tuple(self.prompts))
+        prompts = tuple(p if isinstance(p, str | Chat) else Chat.of(p) for p in self.prompts)
+        object.__setattr__(self, "prompts", prompts)
         for name, good, want in (
-            ("prompts", self.prompts and all(p.strip() for p in self.prompts), "one or more texts, none empty"),
+            ("prompts", self.prompts and all(str(p).strip() for p in self.prompts), "one or more texts, none empty"),
             ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; n_samples gives more of each"),
             ("n_samples", _whole(self.n_samples) and self.n_samples >= 1, "a whole number, 1 or more"),
             ("max_new_tokens", _whole(self.max_new_tokens) and self.max_new_tokens >= 1, "a whole number, 1 or more"),
@@ -74,12 +76,14 @@ def _whole(number: Any) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
-def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def context_ids(tokenizer: PreTrainedTokenizerBase, text: Prompt) -> list[int]:
     """Token ids of a text that goes on: without the end-of-text token that some tokenizers append.
 
-    What the text spells itself stays, and a begin-of-text token is not doubled: the ids of a prompt out of a chat
-    template are the template's own.
+    What the text spells itself stays, and a begin-of-text token is not doubled: the ids of a chat, and of a prompt out
+    of a chat template, are the template's own.
     """
+    if isinstance(text, Chat):
+        return tokenizer(text.render(tokenizer), add_special_tokens=False)["input_ids"]
     ids = begun_once(tokenizer, tokenizer(text)["input_ids"])
     if len(ids) < 2 or ids[-1] != tokenizer.eos_token_id:
         return ids
@@ -87,12 +91,16 @@ def context_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return ids[:-1] if spelled[-1:] != ids[-1:] or ids[-len(spelled) - 1 : -1] == spelled else ids
 
 
-def continued(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> tuple[list[int], int]:
+def continued(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple[list[int], int]:
     """Token ids of a prompt and the text that goes on from it, and how many of them are the prompt's own.
 
     Both are tokenized together, for the text may begin inside a word; the first token that the prompt alone does not
     have in its place is the text's.
     """
-    before, whole = context_ids(tokenizer, prompt), context_ids(tokenizer, prompt + text)
+    if isinstance(prompt, Chat):
+        rendered = prompt.render(tokenizer)
+        before, whole = (tokenizer(x, add_special_tokens=False)["input_ids"] for x in (rendered, rendered + text))
+    else:
+        before, whole = context_ids(tokenizer, prompt), context_ids(tokenizer, prompt + text)
     own = next((i for i, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
     return (whole, min(own, len(whole))) if text else (before, len(before))

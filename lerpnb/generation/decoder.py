@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.limits import check_ids
+from lerpnb.data.chat import Chat, Prompt, thinking_length
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
 from lerpnb.generation.batched_line import BatchedLine
@@ -87,17 +88,20 @@ class Decoder:
 
     def frame(self, alpha: float | None = None) -> pd.DataFrame:
         """The continuations at an alpha as they stand, in the form of `sample`."""
-        return pd.DataFrame(
-            {
-                "prompt_id": i,
-                "draw": draw,
-                "prompt": self.spec.prompts[i],
-                "continuation": _continuation(self.tokenizer, self._encoded[i], ids),
-                "n_tokens": len(ids),
-            }
-            for (at, i, draw), ids in self.tokens.items()
-            if at == alpha
-        )
+        rows = []
+        for (at, i, draw), ids in self.tokens.items():
+            if at != alpha:
+                continue
+            prompt, before, thinking = self.spec.prompts[i], self._encoded[i], 0
+            if isinstance(prompt, Chat):
+                thinking = thinking_length(self.tokenizer, before, ids)
+            text = _continuation(self.tokenizer, before, ids[thinking:])
+            row = {"prompt_id": i, "draw": draw, "prompt": str(prompt), "continuation": text, "n_tokens": len(ids)}
+            if isinstance(prompt, Chat):
+                thought = _continuation(self.tokenizer, before, ids[:thinking])
+                row |= {"continuation": text.lstrip(), "n_thinking": thinking, "thinking": thought}
+            rows.append(row)
+        return pd.DataFrame(rows)
 
     def _next_batch(self, waiting: list[Slot]) -> list[Slot]:
         """The next to be written side by side: as many as fit, whose prompts are of nearly equal length."""
@@ -122,7 +126,7 @@ class Decoder:
         cache.reorder_cache(draws)
         logits, alphas = logits[draws], None if alphas is None else alphas[draws]
 
-        keys = [noise_key(spec.seed, spec.prompts[i], draw) for _, i, draw in slots]
+        keys = [noise_key(spec.seed, _spelled(spec.prompts[i]), draw) for _, i, draw in slots]
         rows, position = list(range(len(slots))), 0
         while True:
             steps = torch.tensor([len(self.tokens[slots[row]]) for row in rows], device=device)
@@ -178,6 +182,11 @@ class Decoder:
             return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
 
 
+def _spelled(prompt: Prompt) -> str:
+    """What a prompt's noise is drawn from."""
+    return prompt if isinstance(prompt, str) else repr(prompt)
+
+
 def _continuation(tokenizer: PreTrainedTokenizerBase, prompt: list[int], ids: list[int]) -> str:
     """The text of `ids` after a prompt: decoded alone, some tokenizers drop the space that begins it."""
 
@@ -190,9 +199,9 @@ def _continuation(tokenizer: PreTrainedTokenizerBase, prompt: list[int], ids: li
 
 def _check_prompts(model: Any, encoded: list[list[int]], spec: Continuations) -> None:
     if [] in encoded:
-        empty = spec.prompts[encoded.index([])]
+        empty = str(spec.prompts[encoded.index([])])
         raise ProbeError(f"sample(): the prompt {empty!r} has no tokens.\nGive it a word.")
-    longest = spec.prompts[max(range(len(encoded)), key=lambda i: len(encoded[i]))]
+    longest = str(spec.prompts[max(range(len(encoded)), key=lambda i: len(encoded[i]))])
     way_out = f"Shorten the prompt {longest[:30]!r}, or ask for fewer max_new_tokens."
     check_ids(model, encoded, "sample()", spec.max_new_tokens, way_out)
 

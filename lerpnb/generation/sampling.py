@@ -27,7 +27,9 @@ def sample(
         batch_size: remembers from call to call how many continuations fit in memory.
 
     Returns:
-        A row a continuation: prompt_id, draw, prompt, continuation (special tokens left out), n_tokens.
+        A row a continuation: prompt_id, draw, prompt, continuation (special tokens left out), n_tokens. Where prompts
+        are chats, `prompt` is the last message, `continuation` the answer without what was thought before it, which
+        `thinking` has, of the n_thinking first tokens.
 
     Raises:
         ProbeError: a prompt without tokens or beyond the model's positions, a model that reads in both directions.

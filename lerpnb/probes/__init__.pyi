@@ -1,4 +1,5 @@
 from .accuracy import Accuracy as Accuracy
+from .answers import Answers as Answers
 from .attack_success import AttackSuccessRate as AttackSuccessRate
 from .attack_success import trigger_effect as trigger_effect
 from .attribute import AttributeStrength as AttributeStrength
@@ -17,6 +18,7 @@ from .slopes import LossSlope as LossSlope
 
 __all__ = [
     "Accuracy",
+    "Answers",
     "AttackSuccessRate",
     "AttributeStrength",
     "Classifier",

@@ -16,6 +16,7 @@ from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.devices import pick_device
 from lerpnb.checkpoints.limits import check_ids, check_vocabulary
 from lerpnb.data.batching import pad
+from lerpnb.data.chat import Prompt
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.generation.causal import refuse_not_causal
@@ -49,7 +50,7 @@ class AttributeStrength:
 
     Args:
         classifier: a sequence classifier, a reward or a regression model: a folder, an adapter folder, a hub id.
-        prompts: texts to continue.
+        prompts: texts to continue, or chats (`ln.data.chats`), of which the classifier reads the answer alone.
         label: which of the classifier's outputs is the attribute, by its label or its index; it may be left out where
             there is one output, or one is called "positive".
         activation, dialogue: how the classifier makes scores and reads texts, see `Classifier`; by default as its
@@ -76,7 +77,7 @@ class AttributeStrength:
     def __init__(
         self,
         classifier: str | Path,
-        prompts: Sequence[str],
+        prompts: Sequence[Any],
         *,
         label: str | int | None = None,
         activation: str | None = None,
@@ -109,8 +110,8 @@ class AttributeStrength:
         self.kind = "score" if self.classifier.activation == "none" else "strength"
         self.name = f"{self.kind}/{self.label}{self._called}"
         self._halving = ExecutableBatchSize("perplexity/continuations")
-        self._strength: dict[tuple[str, str], float] = {}
-        self._perplexity: dict[tuple[str, str], float] = {}
+        self._strength: dict[tuple[Prompt, str], float] = {}
+        self._perplexity: dict[tuple[Prompt, str], float] = {}
 
     def prepare(self, base: Checkpoint | None) -> "AttributeStrength":
         """This probe, or where no perplexity model was named a copy that takes the path's base; `evaluate` calls it.
@@ -140,10 +141,10 @@ class AttributeStrength:
             if len(ids) >= classifier.max_length:
                 raise ProbeError(
                     f"{self.name}: the classifier {classifier.name!r} reads {classifier.max_length} tokens, and the "
-                    f"prompt {prompt[:30]!r} alone has {len(ids)}: it would see nothing of what follows.\n"
+                    f"prompt {str(prompt)[:30]!r} alone has {len(ids)}: it would see nothing of what follows.\n"
                     "Shorten the prompt, or take a classifier that reads more."
                 )
-        check_vocabulary(classifier.model, max(map(max, read)), self.name)
+        check_vocabulary(classifier.model, max((max(ids, default=0) for ids in read), default=0), self.name)
         if isinstance(self.perplexity_model, Checkpoint):
             model: Any = self.perplexity_model
             call = f"{self.name}: perplexity model {model.name!r}"
@@ -166,7 +167,8 @@ class AttributeStrength:
         return {"probe": "attribute", "classifier": self.classifier.identity} | settings
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
-        texts = list(zip(samples["prompt"], samples["continuation"], strict=True))
+        prompts = [self.continuations.prompts[i] for i in samples["prompt_id"]]
+        texts = list(zip(prompts, samples["continuation"], strict=True))
         strength = self._strengths(texts)
         unit = "score" if self.kind == "score" else "probability"
         measured = {self.name: by_prompt(samples, strength, unit, kind=self.kind)}
@@ -188,13 +190,15 @@ class AttributeStrength:
             columns[f"perplexity{self._called}"] = perplexity
         return measured, columns
 
-    def _strengths(self, texts: list[tuple[str, str]]) -> np.ndarray:
-        new = sorted({text for text in texts if text not in self._strength}, key=lambda text: len("".join(text)))
+    def _strengths(self, texts: list[tuple[Prompt, str]]) -> np.ndarray:
+        new = sorted(
+            {text for text in texts if text not in self._strength}, key=lambda text: len(str(text[0]) + text[1])
+        )
         if new:
             self._strength |= zip(new, self.classifier.scores(new, self._index), strict=True)
         return np.array([self._strength[text] for text in texts])
 
-    def _perplexities(self, checkpoint: Checkpoint, pairs: list[tuple[str, str]]) -> list[float]:
+    def _perplexities(self, checkpoint: Checkpoint, pairs: list[tuple[Prompt, str]]) -> list[float]:
         new = list({pair for pair in pairs if pair not in self._perplexity})
         if new:
             model: Any = checkpoint.model
@@ -206,7 +210,7 @@ class AttributeStrength:
 def continuation_perplexity(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[tuple[str, str]],
+    pairs: Sequence[tuple[Prompt, str]],
     batch: int = 32,
     halving: ExecutableBatchSize | None = None,
 ) -> list[float]:

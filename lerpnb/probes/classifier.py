@@ -16,11 +16,12 @@ from lerpnb.checkpoints.identity import identity_of, tensors_sha256
 from lerpnb.checkpoints.limits import check_vocabulary, position_limit
 from lerpnb.checkpoints.memory import named_tensors
 from lerpnb.data.batching import attention_mask, pad
+from lerpnb.data.chat import Prompt, chats
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.utils.progress import track
 
-Text = str | tuple[str, str]  # (prompt, response) of a dialogue
+Text = str | tuple[Prompt, str]  # (prompt, response) of a dialogue
 
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
@@ -154,7 +155,8 @@ class Classifier:
     def scores(self, texts: Sequence[Text], index: int, batch: int = 64) -> list[float]:
         """One output's score of each text: see `activation`.
 
-        A text is a text, or (prompt, response) where the classifier reads dialogues. Its value does not depend on its
+        A text is a text, or (prompt, response): of a chat the response alone is read, but where the classifier reads
+        dialogues both are, all messages of a chat. Its value does not depend on its
         batch: texts are read one by one where padding could change it (`passes_padding`). Where memory runs out the
         batches are halved, which is said.
         """
@@ -172,12 +174,11 @@ class Classifier:
     def tokenized(self, texts: Sequence[Text]) -> list[dict[str, list[int]]]:
         """What the model is given of each text, cut to max_length."""
         if not self.dialogue:
-            joined = [text if isinstance(text, str) else "".join(text) for text in texts]
-            return tokenized(self.model, self.tokenizer, joined, self.max_length)
+            return tokenized(self.model, self.tokenizer, [_read(text) for text in texts], self.max_length)
         pairs = [(text, "") if isinstance(text, str) else text for text in texts]
-        turns = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in pairs]
-        found: list[Any] = [self.tokenizer.apply_chat_template(both, tokenize=True, return_dict=True) for both in turns]
-        return [{"input_ids": list(one["input_ids"])[: self.max_length]} for one in found]
+        rendered = [chats([prompt])[0].render(self.tokenizer, response) for prompt, response in pairs]
+        found = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in rendered]
+        return [{"input_ids": ids[: self.max_length]} for ids in found]
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[str]) -> float:
         """Share of texts whose likeliest label is the given one; for two labels."""
@@ -187,6 +188,14 @@ class Classifier:
             own = labels[start : start + batch]
             right += sum((p > 0.5) == (x.lower() == second.lower()) for p, x in zip(values, own, strict=True))
         return right / len(texts)
+
+
+def _read(text: Text) -> str:
+    """What a classifier of texts reads."""
+    if isinstance(text, str):
+        return text
+    prompt, response = text
+    return prompt + response if isinstance(prompt, str) else response
 
 
 def tokenized(

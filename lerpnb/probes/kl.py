@@ -191,8 +191,10 @@ class KL:
         assert isinstance(self.texts, Continuations)
         frame = sample(model, tokenizer, self.texts)
         rows, starts = [], []
-        for prompt, text, n in zip(frame["prompt"], frame["continuation"], frame["n_tokens"], strict=True):
-            ids, start = continued(tokenizer, prompt, text)
+        thought = frame["thinking"].fillna("") if "thinking" in frame else ""
+        written = thought + frame["continuation"]
+        for i, text, n in zip(frame["prompt_id"], written, frame["n_tokens"], strict=True):
+            ids, start = continued(tokenizer, self.texts.prompts[i], text)
             ended = n < self.texts.max_new_tokens  # by an end-of-text token, which is a choice of the model's too
             rows.append([*ids, ids[-1]] if ended or start == len(ids) else ids)  # which token it is does not matter
             starts.append(max(1, start))

@@ -36,15 +36,11 @@ def test_what_cannot_be_read_or_is_too_little_is_said(tmp_path):
         assert str(error.value) == message
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet", ".JSONL"])
-def test_a_table_is_no_file_of_prompts(tmp_path, suffix):
-    (file := tmp_path / f"p{suffix}").write_text('{"text": "The film"}\n')
-    with pytest.raises(CorpusError) as error:
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_damaged_table_is_refused(tmp_path, suffix):
+    (file := tmp_path / f"p{suffix}").write_bytes(b"text\n\xff")
+    with pytest.raises(CorpusError, match=f"p{suffix} cannot be read"):
         load_prompts(source=file)
-    assert str(error.value) == (
-        f"load_prompts(source={str(file)!r}): a {suffix} file, expected text with a prompt per line.\n"
-        "Save the prompts as .txt, or take the first words of its texts: prompts_from(Corpus.load(...), n)."
-    )
 
 
 def test_prompts_of_texts_are_drawn_by_their_letters_each_once():

@@ -84,7 +84,7 @@ def test_the_classifier_halves_its_batches(tiny):
     scorer.model.config.pad_token_id = scorer.tokenizer.pad_token_id  # else texts are read one by one
     want = scorer.scores(tiny.TEXTS, 1)
     full_above(scorer.model, 4)
-    with pytest.warns(UserWarning, match=r"^Classifier.probability\(\): out of memory; batches of 4 from here on\.$"):
+    with pytest.warns(UserWarning, match=r"^Classifier.scores\(\): out of memory; batches of 4 from here on\.$"):
         assert np.allclose(scorer.scores(tiny.TEXTS, 1), want, atol=1e-6)
 
 
