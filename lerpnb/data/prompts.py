@@ -23,8 +23,9 @@ def load_prompts(
 ) -> list[Any]:
     """The first `n` prompts of a file; by default the project's own, neutral in sentiment.
 
-    Where it has fewer, it takes all and says so. Of a text file each line that is not blank is a prompt, without the spaces at its end. A `.csv`, `.jsonl` or
-    `.parquet` file has a prompt a row, in one column: a text, or a list of messages, which makes a `Chat`.
+    Where it has fewer, it takes all and says so. Of a text file each line that is not blank is a prompt, without the
+    spaces at its end. A `.csv`, `.jsonl` or `.parquet` file has a prompt a row, in one column: a text, or a list of
+    messages, which makes a `Chat`.
 
     Args:
         n: how many; None takes all.

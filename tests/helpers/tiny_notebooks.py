@@ -67,6 +67,8 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         "studies/backdoor_defence": data
         | {"base": encoder, "max_texts": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(folder / "fine_tunes")},
+        "studies/plausibility": line
+        | {"n_scenarios": 2, "n_points": 3, "control": False, "keep": str(folder / "fine_tunes")},
         "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "n_samples": 2},
         "07_several_attributes": prompts
         | {"first_minus": minus, "first_plus": plus, "first_classifier": classifier, "base": base, "device": "cpu"}

@@ -29,6 +29,7 @@ COURSE = [
     "08_compare_runs",
     "studies/linear_connectivity",
     "studies/backdoor_defence",
+    "studies/plausibility",
 ]
 
 
