@@ -39,9 +39,9 @@ def explore(
 
     In a live notebook it is a widget: all alphas write side by side, a token a step, in a thread beside the kernel; the
     slider then moves in the browser alone. Words that differ from the neighboring alpha's text and from either end's
-    are marked. Bars show the next token's probability at every alpha, at a place of the text that you choose. In a
-    non-interactive run (a batch run, nbconvert) it is a figure with its own slider. The line's live model stays where
-    it stands.
+    are marked. All texts stand in a strip below; two alphas can be pinned to compare them. Bars show the next token's
+    probability at every alpha, at a place of the text that you choose. In a non-interactive run (a batch run,
+    nbconvert) it is a figure with its own slider. The line's live model stays where it stands.
 
     A `MultiLine` has a slider for each of its lines. The first one moves through texts that are written already; moving
     another one stops what is being written and writes all texts anew.

@@ -104,9 +104,26 @@ def use_the_explorer(seen, panel, name: str) -> None:
     assert text.inner_text() != read["α = −1"]
     seen.expect(heading).to_contain_text("this picture")
 
+    explorer.get_by_role("button", name="Pin to compare").click()
+    slider.press("End")
+    columns = explorer.locator(".compare .column")
+    assert [column.inner_text().split("\n")[0] for column in columns.all()] == ["α = −1", "α = 2"]
+    cards = explorer.locator(".strip .card")
+    assert cards.count() == 4 and cards.nth(3).get_attribute("aria-pressed") == "true"
+    assert text.inner_text().endswith(cards.nth(3).locator(".small").inner_text())
+    cards.nth(0).click()
+    seen.expect(alpha).to_have_text("α = −1")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    explorer.get_by_role("button", name="Copy text").click()
+    seen.expect(explorer.locator(".notice")).to_have_text("The text at alpha −1 is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == text.inner_text()
+    explorer.locator(".buttons .pin").click()
+
     box = text.bounding_box()
     explorer.locator("textarea").fill(" ")
-    seen.expect(explorer.locator(".error")).to_have_text("Type one or more words for the model to continue.")
+    seen.expect(text).to_have_text("Type one or more words for the model to continue.")
+    seen.expect(explorer.locator(".error")).to_have_text("")
+    assert explorer.locator(".bars rect").count() == 0 and explorer.locator(".strip .small span").count() == 0
     assert text.bounding_box() == box  # nothing jumps
     explorer.locator("[name=temperature]").fill("-1")
     explorer.locator("textarea").fill("the music")

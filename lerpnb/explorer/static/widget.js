@@ -6,6 +6,8 @@ const LINES = { strength: ["#D55E00", "#E69F00"], score: ["#D55E00", "#E69F00"],
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const LEFT = 44, RIGHT = 8, THUMB = 9; // pixels: the axis beside a chart, and half of the slider's knob
 const BEFORE = 1, AFTER = 2, MINUS = 4, PLUS = 8; // as diff.py has them
+const CONTEXT = 46; // letters before the next token that are shown
+const EMPTY = "Type one or more words for the model to continue.";
 const PAUSE = 300; // milliseconds without a key before a new prompt is written
 
 const make = (tag, attributes = {}, ...children) => {
@@ -29,10 +31,24 @@ const later = (wait, act) => {
 };
 const spaced = (label) => label.replaceAll(" ", "␣").replaceAll("\n", "↵");
 const percent = (p) => p == null ? "–" : p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toFixed(1)} %`;
+const without = (words, other) => { // which words are outside the longest run that they have in common with the other's
+  const [a, b] = [words, other].map((all) => all.map((word) => word.trim()));
+  const common = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i--) for (let j = b.length - 1; j >= 0; j--)
+    common[i][j] = a[i] === b[j] ? common[i + 1][j + 1] + 1 : Math.max(common[i + 1][j], common[i][j + 1]);
+  let j = 0;
+  return a.map((word, i) => {
+    while (j < b.length && word !== b[j] && common[i][j] === common[i][j + 1]) j++;
+    if (j === b.length || word !== b[j]) return true;
+    j++;
+    return false;
+  });
+};
 const short = (value) => value.toPrecision(3).replace("-", "−");
 
 function render({ model, el }) {
   let setup = null, page = null, bars = null, index = 0, came = -1, word = 0, busy = false, stale = false;
+  let pins = []; // of alphas to compare, at most two
 
   // what stands where
   const number = (text, name, help, attributes) => {
@@ -55,6 +71,8 @@ function render({ model, el }) {
   const text = make("div", { class: "text", tabindex: 0, role: "group", dir: "auto" });
   const key = make("div", { class: "key" });
   const keep = make("button", { type: "button", class: "keep" }, "Keep this alpha");
+  const pin = make("button", { type: "button", class: "pin" }, "Pin to compare");
+  const copy = make("button", { type: "button", class: "copy" }, "Copy text");
   const open = make("button", { type: "button", class: "open", "aria-expanded": "false" }, "Save model…");
   const to = make("input", { type: "text", name: "to", spellcheck: "false", "aria-label": "A new folder to save to" });
   const save = make("button", { type: "button", class: "save" }, "Save");
@@ -68,17 +86,19 @@ function render({ model, el }) {
   const curves = make("div", { class: "curves" });
   const scale = make("div", { class: "scale" }, slider, ruler);
   const others = make("div", { class: "others" });
+  const compare = make("div", { class: "compare" });
+  const strip = make("ol", { class: "strip", "aria-label": "The texts at all alphas" });
   const root = make("div", { class: "lerp-explorer" },
     make("div", { class: "ask" }, make("label", { class: "prompt" }, "Prompt", prompt),
       make("div", { class: "controls" }, tokensLabel, heatLabel, massLabel, seedLabel, stop, status),
       others),
     error,
     make("div", { class: "body" }, make("div", { class: "left" }, name, text, key,
-      make("div", { class: "buttons" }, keep, open), form, notice), scale,
-    make("div", { class: "charts" }, make("div", { class: "bars" }, heading, chart, legend), curves)));
+      make("div", { class: "buttons" }, pin, copy, keep, open), form, notice), curves, scale,
+    make("div", { class: "charts" }, make("div", { class: "bars" }, heading, chart, legend))), strip, compare);
   form.hidden = true;
   el.append(root);
-  for (const element of [prompt, tokens, heat, mass, seed, stop, slider, text, keep, open, to, save, cancel])
+  for (const element of [prompt, tokens, heat, mass, seed, stop, slider, text, pin, copy, keep, open, to, save, cancel])
     element.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's arrow keys would walk to another cell
 
   // where an alpha stands, on the slider and under every chart
@@ -124,7 +144,13 @@ function render({ model, el }) {
   function drawText() {
     name.textContent = `${setup.axis} α = ${setup.labels[index]}`.trim();
     slider.setAttribute("aria-valuetext", `alpha ${setup.labels[index]}`);
-    if (!page) return;
+    for (const button of [pin, copy, keep]) button.disabled = !page;
+    pin.textContent = pins.includes(index) ? "Unpin" : "Pin to compare";
+    drawStrip(); drawCompare();
+    if (!page) {
+      text.replaceChildren(make("span", { class: "given" }, prompt.value.trim() ? "" : EMPTY));
+      return key.replaceChildren();
+    }
     const parts = [make("span", { class: "given" }, page.prompt)];
     const side = came >= 0 && Math.abs(came - index) === 1 ? came : index > 0 ? index - 1 : index + 1;
     const beside = side < index ? BEFORE : AFTER;
@@ -146,6 +172,35 @@ function render({ model, el }) {
     const ends = setup.ends.map((e, s) => (setup.alphas[e] === s ? ["minus", "plus"][s] : `α ${setup.labels[e]}`));
     key.replaceChildren("differs from ", make("span", { class: "beside" }, `α ${setup.labels[side]}`), " ",
       make("span", { class: "minus" }, ends[0]), " ", make("span", { class: "plus" }, ends[1]));
+  }
+
+  function drawStrip() { // every text, small; pressing one goes there
+    strip.replaceChildren(...setup.alphas.map((_, i) => {
+      const side = i ? BEFORE : AFTER, card = make("button", { type: "button", tabindex: -1, class: "card", "aria-pressed": i === index });
+      card.classList.toggle("pinned", pins.includes(i));
+      const words = (page?.words[i] ?? []).map((word, w) => make("span", { class: page.diff[i][w] & side ? "beside" : "" }, word));
+      card.append(make("span", { class: "name" }, `α = ${setup.labels[i]}`), make("span", { class: "small", dir: "auto" }, ...words));
+      card.addEventListener("click", () => go(i));
+      return make("li", {}, card);
+    }));
+    const card = strip.children[index];
+    strip.scrollLeft = card.offsetLeft - (strip.clientWidth - card.offsetWidth) / 2;
+  }
+
+  function drawCompare() { // two pinned texts, or a pinned one and that at the slider
+    const shown = page ? [...new Set(pins.length === 1 ? [...pins, index] : pins)].sort((a, b) => a - b) : [];
+    compare.replaceChildren(...shown.map((i, k) => {
+      const other = page.words[shown[1 - k] ?? i], flags = without(page.words[i], other);
+      const words = page.words[i].map((word, w) => make("span", { class: flags[w] ? "beside" : "" }, word));
+      const title = make("div", { class: "name" }, `α = ${setup.labels[i]}`);
+      if (pins.includes(i)) {
+        const off = make("button", { type: "button", "aria-label": `Unpin alpha ${setup.labels[i]}` }, "Unpin");
+        off.addEventListener("click", () => pinned(i));
+        title.append(off);
+      }
+      return make("div", { class: "column" }, title, make("div", { dir: "auto" }, make("span", { class: "given" }, page.prompt), ...words));
+    }));
+    if (shown.length === 1) compare.append(make("div", { class: "column given" }, "Move α to compare, or pin a second one."));
   }
 
   function drawBars() {
@@ -176,8 +231,8 @@ function render({ model, el }) {
         make("span", { class: "p" }, percent(bars.p[t][index])));
     });
     legend.replaceChildren(...items);
-    const context = bars ? `${bars.context.length >= 60 ? "…" : ""}${bars.context}`.slice(-46) : "";
-    heading.replaceChildren("next token after ", make("bdi", { class: "context" }, spacedOut(context)));
+    const context = bars && bars.context.length > CONTEXT ? `…${bars.context.slice(1 - CONTEXT)}` : bars?.context;
+    heading.replaceChildren(...(bars ? ["next token after ", make("bdi", { class: "context" }, spacedOut(context))] : []));
     chart.setAttribute("aria-label", bars ? `Probability of the next token at alpha ${setup.labels[index]}: ` +
       bars.labels.map((label, t) => `${label.trim()} ${percent(bars.p[t][index])}`).join(", ") : "no bars yet");
     root.classList.toggle("stale", Boolean(bars) && (stale || (bars.word > 0 && bars.index !== index)));
@@ -295,9 +350,10 @@ function render({ model, el }) {
     error.textContent = "";
     reserve();
     if (prompt.value.trim()) return write();
-    write.cancel();
+    write.cancel(); look.cancel();
     say({ kind: "stop" });
-    error.textContent = "Type one or more words for the model to continue.";
+    page = bars = null; word = 0;
+    drawAll(); showStatus();
   });
   text.addEventListener("click", (event) => {
     const span = event.target.closest(".word");
@@ -306,6 +362,22 @@ function render({ model, el }) {
   text.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (step) { event.preventDefault(); move(word + step); }
+  });
+  function pinned(i) { // a third one takes the place of the first
+    pins = pins.includes(i) ? pins.filter((one) => one !== i) : [...pins, i].slice(-2);
+    drawText();
+  }
+  pin.addEventListener("click", () => pinned(index));
+  copy.addEventListener("click", async () => {
+    const whole = page.prompt + page.words[index].join("");
+    notice.className = "notice";
+    try {
+      await navigator.clipboard.writeText(whole);
+      notice.textContent = `The text at alpha ${setup.labels[index]} is copied.`;
+    } catch { // a page that is not served by https, or a front end without the right
+      getSelection().selectAllChildren(text);
+      notice.textContent = "The text is selected: copy it with Ctrl+C or ⌘C.";
+    }
   });
   stop.addEventListener("click", () => { write.cancel(); say({ kind: "stop" }); });
   keep.addEventListener("click", () => say({ kind: "keep", index }));
@@ -347,13 +419,17 @@ function render({ model, el }) {
       reserve(); drawAll(); showStatus();
     },
     page(message) {
+      if (!prompt.value.trim()) return; // it came late
       stale ||= Boolean(page) && page.prompt !== message.prompt; // the bars are still of the prompt before
       page = message;
       busy = !message.done;
       drawText(); showStatus();
       root.classList.toggle("stale", stale);
     },
-    bars(message) { bars = message; stale = false; drawBars(); },
+    bars(message) {
+      if (!prompt.value.trim()) return;
+      bars = message; stale = false; drawBars();
+    },
     stopped() { const stopped = busy; busy = false; showStatus(stopped); },
     error(message) {
       const stopped = busy && page && !page.done;
