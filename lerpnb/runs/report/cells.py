@@ -12,6 +12,7 @@ from lerpnb.runs.report.facts import PLOTLY
 
 HEADLINE = "headline"  # tag of the cell whose figure stands at the top
 LONGEST = 300  # letters of a finding: more is a description, which stays the figure's alt text
+LINE = 22  # pixels of one line of a figure's title
 NEVER_SHOWN = ("application/vnd.jupyter.widget-view+json", "application/javascript")
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, "responsive": True}
 PROGRESS = re.compile(  # what lerpnb prints of its work, not of a result
@@ -33,12 +34,15 @@ def finding(figure: dict) -> str:
 
     >>> finding({"layout": {"title": {"text": "Loss stays <b>below</b>"}, "meta": {"alt": "two lines"}}})
     'Loss stays below'
+    >>> finding({"layout": {"title": "<b>Loss</b> stays<br>below<br><b>Strength</b> rises"}})
+    'Loss stays below. Strength rises'
     """
     layout = figure.get("layout") or {}
     title, meta = layout.get("title"), layout.get("meta")
     text = title.get("text") if isinstance(title, dict) else title
     text = text or (meta.get("alt") if isinstance(meta, dict) else "") or ""
-    plain = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+    sentences = re.sub(r"[.]?<br>(?=(<\w+>)?[A-Z])", ". ", text)  # one a line
+    plain = " ".join(html.unescape(re.sub(r"<[^>]*>", "", sentences.replace("<br>", " "))).split())
     return plain if len(plain) <= LONGEST else ""
 
 
@@ -80,14 +84,15 @@ def take_figures(notebook: NotebookNode) -> tuple[list[dict], dict[str, str], st
     figures: list[dict] = []
     images: dict[str, str] = {}
     for number, out in enumerate(drawn, start=1):
-        figure, is_top = out.data[PLOTLY], out.data[PLOTLY] is top
-        place, mark, image = _place(figure, number, "".join(out.data.get("image/png", "").split()))
-        images[mark] = image
         # JSON knows no NaN; null is drawn as the gap that it is.
-        figures.append(json.loads(json.dumps(figure), parse_constant=lambda _: None))
-        figures[-1]["config"] = {**(figure.get("config") or {}), **CONFIG}
-        if is_top:
+        figure = json.loads(json.dumps(out.data[PLOTLY]), parse_constant=lambda _: None)
+        figure["config"] = {**(figure.get("config") or {}), **CONFIG}
+        figures.append(figure)
+        mark = f"image-{uuid.uuid4().hex}"
+        place, images[mark] = _place(figure, number, mark, out.data.get("image/png", ""))
+        if out.data[PLOTLY] is top:
             first = place
+            _drop_title(figure["layout"])
             place = '<p class="moved"><a href="#figure-1">This figure is at the top of the page.</a></p>'
         out["data"] = NotebookNode({"text/html": place})
     for cell in notebook.cells:
@@ -96,13 +101,23 @@ def take_figures(notebook: NotebookNode) -> tuple[list[dict], dict[str, str], st
     return figures, images, first
 
 
-def _place(figure: dict[str, Any], number: int, png: str) -> tuple[str, str, str]:
-    """Where a figure is drawn, as HTML with a mark in it; the mark; the static image, which is there until then."""
+def _place(figure: dict[str, Any], number: int, mark: str, png: str) -> tuple[str, str]:
+    """Where a figure is drawn, as HTML with the mark in it; and the static image, which is there until then."""
     layout = figure.setdefault("layout", {})
     meta = layout.get("meta")
     alt = (meta.get("alt") if isinstance(meta, dict) else "") or finding(figure) or f"Figure {number}"
-    label, mark = html.escape(re.sub(r"<[^>]*>", " ", alt)), f"image-{uuid.uuid4().hex}"
-    image = f'<img class="still" src="data:image/png;base64,{html.escape(png)}" alt="{label}">' if png else ""
+    label, data = html.escape(re.sub(r"<[^>]*>", " ", alt)), html.escape("".join(png.split()))
+    image = f'<img class="still" src="data:image/png;base64,{data}" alt="{label}">' if png else ""
     place = f'id="figure-{number}" class="figure" role="group" aria-label="{label}"'
     height = int(layout.get("height") or 450)
-    return f'<div {place} style="height: {height}px">{mark}</div>', mark, image
+    return f'<div {place} style="height: {height}px">{mark}</div>', image
+
+
+def _drop_title(layout: dict[str, Any]) -> None:
+    """Take the title away, which stands above the figure as text, and its room."""
+    title, margin = layout.pop("title", None), layout.get("margin") or {}
+    text = title.get("text") if isinstance(title, dict) else title
+    room = LINE * len(text.split("<br>")) if text else 0
+    if layout.get("height") and margin.get("t", 0) > room:
+        layout["height"] -= room
+        margin["t"] -= room

@@ -171,7 +171,8 @@ def test_the_headline_is_at_the_top_with_its_finding_and_the_facts(tmp_path):
     top = soup.find(class_="top")
     assert [top.h1.string, top.find(class_="finding").string] == ["What lies between?", "Loss stays below"]
     assert top.find(id="figure-1")["aria-label"] == "a line" and soup.h1 is soup.find_all("h1")[-1]
-    assert [f["layout"]["title"]["text"] for f in json.loads(soup.find(id="figures").string)][1] == "first"
+    main, first = (f["layout"] for f in json.loads(soup.find(id="figures").string))
+    assert first["title"]["text"] == "first" and "title" not in main  # it stands above the figure
     facts = {fact.dt.string: fact.dd.string for fact in top.find_all("div", class_=False)}
     assert facts == {"device": "cpu", "texts": "2 x", "when": "2026-11-22, took 8 min 12 s"}
     assert [a["href"] for a in soup.nav.find_all("a")] == ["#Part-0", "#Part-1", "#Part-2"]
