@@ -7,13 +7,12 @@ Each name is imported when it is first used, so that the import itself stays lig
 
 from importlib.metadata import PackageNotFoundError, version
 
-import lazy_loader
-
 from lerpnb import plots  # noqa: F401  gives results their figures
+from lerpnb.utils.public import attach
 
 NAMESPACES = ("checkpoints", "data", "errors", "evaluation", "generation", "merging", "paths", "plots", "probes")
 NAMESPACES += ("results", "runs", "training")
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 __all__ = [name for name in __all__ if name not in NAMESPACES]
 
 try:

@@ -48,3 +48,7 @@ class CurveError(LerpError):
 
 class RunError(LerpError):
     """A notebook could not be run: unknown parameter, missing file, failed cell, dead kernel."""
+
+
+class ArgumentError(LerpError, TypeError):
+    """An argument is of a wrong kind, such as a text where a list of texts belongs."""

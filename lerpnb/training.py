@@ -32,6 +32,7 @@ from lerpnb.probes.loss import Loss
 from lerpnb.probes.seq2seq import Seq2SeqLoss
 from lerpnb.utils.atomic import atomic_folder
 from lerpnb.utils.progress import track
+from lerpnb.utils.public import checked
 
 # What loads a task's model, what peft calls the task, and what measures it.
 TASKS: dict[str, tuple[Any, TaskType, Any]] = {
@@ -42,6 +43,7 @@ TASKS: dict[str, tuple[Any, TaskType, Any]] = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class FineTuneConfig:
     """How to fine-tune. `task` is "causal" (a language model of the texts), "classifier" (of their labels), "reward"
@@ -74,6 +76,7 @@ class FineTuneConfig:
     seed: int = 0
 
 
+@checked
 def fine_tune(
     config: FineTuneConfig,
     corpus: Corpus,
@@ -175,8 +178,9 @@ def _fine_tune(config: FineTuneConfig, corpus: Corpus, out: Path, held_out: Corp
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+@checked
 def train(
-    model: transformers.PreTrainedModel,
+    model: transformers.PreTrainedModel | torch.nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     config: FineTuneConfig,
     corpus: Corpus,

@@ -1,5 +1,5 @@
 """Checkpoints: loading, checking and saving models."""
 
-import lazy_loader
+from lerpnb.utils.public import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

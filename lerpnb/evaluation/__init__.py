@@ -1,5 +1,5 @@
 """Evaluation: the loop that measures probes along a path, and studies built on it."""
 
-import lazy_loader
+from lerpnb.utils.public import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -95,6 +95,14 @@ def evaluate(
         ProbeError: no probes, two with one name, one that does not repeat or that returns no measurement.
 
     Example:
+        ```python
+        line = ln.Line("data/adapters/negative", "data/adapters/positive", base="smollm2-135m-instruct")
+        curve = ln.evaluate(line, ln.alpha_grid(-1, 2, 7), [ln.Loss(ln.held_out("rotten_tomatoes", 64))])
+        curve.barrier("loss/rotten_tomatoes")
+        ```
+
+        On small models, and on a path with more coordinates:
+
         >>> import lerpnb as ln
         >>> three = [tiny_checkpoint() for _ in range(3)]
         >>> def norm(model, tokenizer):

@@ -25,7 +25,7 @@ def check_scorers(curve: Curve, probes: Sequence[Any]) -> None:
                 warnings.warn(
                     f"{probe.name}: the scorer hardly tells the ends apart: it rises by {rise} from alpha 0 to 1."
                     f"{_accuracy(probe, probes)}\nTake a scorer trained for this attribute, or more prompts.",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
 
 

@@ -1,5 +1,5 @@
 """Paths: sets of models, each given by its coordinates."""
 
-import lazy_loader
+from lerpnb.utils.public import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

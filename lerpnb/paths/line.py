@@ -45,7 +45,7 @@ class Line(ScalarPath):
         super().__init__({"minus": minus, "plus": plus}, base, **options)
         if isinstance(minus, str | Path) and isinstance(plus, str | Path):
             for doubt in self._doubts():
-                warnings.warn(f"Line({str(minus)!r}, {str(plus)!r}): {doubt}", stacklevel=2)
+                warnings.warn(f"Line({str(minus)!r}, {str(plus)!r}): {doubt}", stacklevel=3)
 
     def _doubts(self) -> Iterator[str]:
         """What a person who names two models should know before measuring between them."""

@@ -42,7 +42,7 @@ class Trajectory(ScalarPath):
         base: ModelSource | None = None,
         **options: Unpack[DeviceOptions],
     ):
-        if not isinstance(checkpoints, (Sequence, Mapping)) or isinstance(checkpoints, str) or len(checkpoints) < 2:
+        if len(checkpoints) < 2:
             raise AlphaError(
                 f"Trajectory(checkpoints): got {checkpoints!r:.60}, expected two or more.\n"
                 "Pass them in the order of training: ['out/checkpoint-100', 'out/checkpoint-200']."

@@ -1,10 +1,9 @@
 """Plots: one Plotly figure per file. They need no torch."""
 
-import lazy_loader
-
 from lerpnb.results import display
+from lerpnb.utils.public import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
 
 for _result, _module, _function in (
     ("Curve", "curve", "plot_curve"),

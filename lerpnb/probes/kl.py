@@ -84,10 +84,6 @@ class KL:
         for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
             if value < 2:
                 raise ProbeError(f"KL({argument}): got {value}.\nIt takes 2 or more.")
-        if not isinstance(reference, (str, Path, Checkpoint)):
-            raise ProbeError(
-                f"KL(reference): got {type(reference).__name__}.\nPass {', '.join(ROLES)}, a name or a Checkpoint."
-            )
         self.role, self.reference = "", None if isinstance(reference, (str, Path)) else reference
         if reference in ROLES:
             self.role = str(reference)

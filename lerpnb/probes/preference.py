@@ -65,8 +65,6 @@ class Preference:
         name: str | None = None,
         batch_tokens: int = 1024,
     ):
-        if not isinstance(pairs, Pairs):
-            raise ProbeError(f"Preference(pairs): got {type(pairs).__name__}.\nPass ln.data.Pairs.load(file), say.")
         if batch_tokens < 2:
             raise ProbeError(f"Preference(batch_tokens): got {batch_tokens}.\nIt takes 2 or more.")
         self.pairs, self.length_normalized, self.append_eos = pairs, length_normalized, append_eos

@@ -2,12 +2,17 @@
 
 import ast
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 
 import lerpnb as ln
+from lerpnb.errors import LerpError
+from lerpnb.utils.public import described, fits, words
 
 PACKAGES = [name for name in ln.NAMESPACES if hasattr(getattr(ln, name), "__path__")]
 MODULES = {"errors", "training"}  # namespaces that are one module each
@@ -63,3 +68,49 @@ def test_a_name_says_what_it_does_and_shows_it(name):
     assert first.rstrip().endswith((".", ":"))
     assert len(first.split()) > 3
     assert ">>> " in text or name in NO_EXAMPLE, "no example that runs"
+
+
+# What takes anything, and says itself what it cannot use.
+ANYTHING = {"Checkpoint(model)", "Checkpoint(tokenizer)", "Measurement(values)", "Measurement(weights)"}
+ANYTHING |= {"greedy_soup(probe)", "Adaptive(domain)"}
+CALLABLES = [*PUBLIC, *(f"lerpnb.training.{name}" for name in ("FineTuneConfig", "fine_tune", "train"))]
+
+
+class Wrong:
+    """No argument is of this kind."""
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_a_wrong_kind_is_refused_by_the_arguments_name(name):
+    thing, last = thing_of(name), name.rpartition(".")[2]
+    if not callable(thing) or inspect.isclass(thing) and (issubclass(thing, Exception) or "Probe" == last[-5:] == last):
+        return
+    function = inspect.unwrap(thing.__init__ if inspect.isclass(thing) else thing)
+    signature, hints = described(function)
+    own = [p.name for p in signature.parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    assert not inspect.isfunction(function) or set(own) - {"self"} <= hints.keys()
+    for argument in hints:
+        if f"{last}({argument})" not in ANYTHING:
+            with pytest.raises(LerpError, match=rf"{last}\({argument}\): got .*Wrong object.*\nIt takes "):
+                thing(**{argument: Wrong()})
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("Lines", "Line"), ("Los", "Loss"), ("evalute", "evaluate"), ("paths.Pane", "Plane")]
+)
+def test_a_mistyped_name_is_answered_with_the_nearest(name, near):
+    package, _, last = f"lerpnb.{name}".rpartition(".")
+    with pytest.raises(AttributeError, match=rf"module '{package}' has no attribute '{last}'. Did you mean '{near}'\?"):
+        thing_of(f"lerpnb.{name}")
+
+
+def test_kinds_are_taken_leniently():
+    for value, hint in (
+        (np.float32(1), float), (np.int64(2), int), (3, float), (np.arange(3), Sequence[float]), (("a",), list[str]),
+        ({"a": 1}, Mapping[str, int]), (len, Callable[[str], int]), (Path("a"), str | Path), (None, int | None),
+        ([0, 1], np.ndarray), ("a", Literal["b"]), ([], Sequence[str]), (np.bool_(True), bool),
+    ):  # fmt: skip
+        assert fits(value, hint), (value, hint)
+    for value, hint in (("a", Sequence[str]), (True, int), (0.5, int), ("1", float), (3, bool), ([1], list[str])):
+        assert not fits(value, hint), (value, hint)
+    assert words(Literal["a", "b"] | None) == "'a' or 'b' or None"

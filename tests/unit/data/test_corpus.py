@@ -5,10 +5,11 @@ import codecs
 import pandas as pd
 import pytest
 
+import lerpnb as ln
 from lerpnb.data.corpus import Corpus
 from lerpnb.data.demo import reviews
 from lerpnb.data.splits import held_out
-from lerpnb.errors import AssetError, CorpusError
+from lerpnb.errors import ArgumentError, AssetError, CorpusError
 
 FRAME = pd.DataFrame(
     {"text": ["dull", "a joy", None, "fine"], "label": ["bad", "good", "bad", "good"], "n": [0, 1, 0, 7]}
@@ -237,12 +238,12 @@ def test_swapped_columns_are_refused_with_that_guess(tmp_path):
 
 
 def test_a_list_of_texts_is_a_corpus_and_other_things_are_named():
-    from lerpnb.probes.loss import Loss
-
-    assert Loss(["a film"]).corpus.texts == ("a film",)
-    for wrong in ("a film", 3, [], [1, 2], {"a": 1}):
-        with pytest.raises(CorpusError, match=r"Loss\(corpus\): got a"):
-            Loss(wrong)
+    assert ln.Loss(["a film"]).corpus.texts == ("a film",)
+    for wrong in ("a film", 3, [1, 2], {"a": 1}):
+        with pytest.raises(ArgumentError, match=r"Loss\(corpus\): got .*\nIt takes a Corpus or a list of texts\."):
+            ln.Loss(wrong)
+    with pytest.raises(CorpusError, match=r"Loss\(corpus\): got a"):
+        ln.Loss([])
 
 
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import lerpnb as ln
-from lerpnb.errors import AlphaError
+from lerpnb.errors import AlphaError, ArgumentError
 from lerpnb.paths.trajectory import Trajectory
 
 CORPUS = ln.Corpus(("the film was slow", "it wants to be clever"), (0, 0), ("any",), "film")
@@ -51,10 +51,13 @@ def test_it_is_measured_saved_and_told_apart(tiny_llama_pair, tmp_path):
     assert other.identity()["settings"] != run.identity()["settings"]
 
 
-@pytest.mark.parametrize("checkpoints", [[], ["one"], "one", None])
-def test_fewer_than_two_are_refused(checkpoints):
-    with pytest.raises(AlphaError, match="expected two or more"):
-        Trajectory(checkpoints, device="cpu")
+def test_fewer_than_two_are_refused():
+    for checkpoints in ([], ["one"]):
+        with pytest.raises(AlphaError, match="expected two or more"):
+            Trajectory(checkpoints, device="cpu")
+    for wrong in ("one", None):
+        with pytest.raises(ArgumentError, match=r"Trajectory\(checkpoints\): got .*\nIt takes a list or a mapping\."):
+            ln.paths.Trajectory(wrong, device="cpu")
 
 
 def test_no_number_is_refused(run):

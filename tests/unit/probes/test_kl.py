@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 import lerpnb as ln
 from lerpnb.checkpoints.checkpoint import Checkpoint
-from lerpnb.errors import MismatchError, ProbeError
+from lerpnb.errors import ArgumentError, MismatchError, ProbeError
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample
 from lerpnb.probes import kl as kl_module
@@ -144,7 +144,6 @@ def test_bad_input_is_refused(tiny_llama_pair, tiny):
     minus, plus = tiny_llama_pair[1:]
     words, model = AutoTokenizer.from_pretrained(minus), AutoModelForCausalLM.from_pretrained(minus).eval()
     for call, text in {
-        lambda: KL(CORPUS, 3): "KL(reference): got int.\nPass base, minus, plus, a name or a Checkpoint.",
         lambda: KL(CORPUS, max_length=1): "KL(max_length): got 1.\nIt takes 2 or more.",
         lambda: ln.evaluate(ln.Line(minus, plus, device="cpu"), [0], [KL(CORPUS)], store=False): (
             "KL(reference='base'): the path has none.\nName a model, or pass a Checkpoint, or base=... to the path."
@@ -164,6 +163,8 @@ def test_bad_input_is_refused(tiny_llama_pair, tiny):
         with pytest.raises(ProbeError) as error:
             call()
         assert str(error.value) == text
+    with pytest.raises(ArgumentError, match=r"KL\(reference\): got 3 .*\nIt takes a text, a Path or a Checkpoint\."):
+        ln.probes.KL(CORPUS, 3)
     other = Checkpoint.from_model(tiny.llama(seed=3), tiny.tokenizer(["other words", *tiny.TEXTS]), "other")
     with pytest.raises(MismatchError, match="tokenizers differ"):
         KL(CORPUS, other).measure(model, words)

@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import lerpnb as ln
 from lerpnb.data.pairs import Pairs
-from lerpnb.errors import ProbeError
+from lerpnb.errors import ArgumentError, ProbeError
 from lerpnb.probes.preference import Preference
 
 PAIRS = Pairs(
@@ -96,7 +96,6 @@ def test_bad_input_is_refused(tiny_llama_pair):
     long = Pairs(("the film was",), (" long" * 200,), (" short",), "long")
     no_start = AutoTokenizer.from_pretrained(tiny_llama_pair[1], eos_token=None)
     for call, text in {
-        lambda: Preference([("a", "b")]): "Preference(pairs): got list.\nPass ln.data.Pairs.load(file), say.",
         lambda: Preference(PAIRS, batch_tokens=1): "Preference(batch_tokens): got 1.\nIt takes 2 or more.",
         lambda: Preference(PAIRS).measure(model, no_start): (
             "preference/taste: pair 2 has no prompt, and the tokenizer no token that begins a text.\n"
@@ -110,5 +109,7 @@ def test_bad_input_is_refused(tiny_llama_pair):
         with pytest.raises(ProbeError) as error:
             call()
         assert str(error.value) == text
+    with pytest.raises(ArgumentError, match=r"Preference\(pairs\): got .* \(list\).\nIt takes a Pairs\."):
+        ln.probes.Preference([("a", "b")])
     with pytest.raises(ProbeError, match="but the model has 128 positions"):
         Preference(long).measure(model, words)
