@@ -79,10 +79,10 @@ def test_a_page_without_a_figure_carries_no_plotly():
 
 
 @pytest.mark.slow
-def test_the_page_of_six_main_figures_weighs_less_than_8_megabytes():
+def test_the_page_of_six_main_figures_weighs_less_than_6_megabytes():
     page = page_of(*[cell(shown(figure=json.loads(plot_curve(curve()).to_json()))) for _ in range(6)])
     assert page.count(PLOTLY_SIGN) == 1
-    assert 4_000_000 < len(page.encode()) < 8_000_000
+    assert 4_000_000 < len(page.encode()) < 6_000_000
 
 
 def test_the_page_asks_for_nothing():
