@@ -44,12 +44,7 @@ class Condition:
 
     @property
     def verdict(self) -> str:
-        if np.isnan(self.barrier.value):
-            return "unknown"
-        gaps = self.barrier.gaps
-        if (gaps["low"] > self.tolerance).any():
-            return "breaks"
-        return "holds" if (gaps["high"] <= self.tolerance).all() else "open"
+        return self.barrier.verdict(self.tolerance)
 
     @property
     def gap(self) -> Estimate:

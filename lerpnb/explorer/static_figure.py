@@ -6,7 +6,7 @@ from lerpnb.explorer.diff import AFTER, BEFORE, word_diff, words
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.text_table import TextTable, folded
-from lerpnb.plots.theme import escaped, number
+from lerpnb.plots.theme import alpha_text, escaped, number
 from lerpnb.utils.text import plain
 
 BARS, AXIS, SLIDER = 200, 56, 92  # pixels, from the top; the table of texts comes last
@@ -42,14 +42,14 @@ def static_figure(
         at = zip(map(number, alphas), (float("nan") if value is None else value for value in values), strict=True)
         hover = [f"At alpha {alpha}: {name} {number(value)}" for alpha, value in at]
         style = dict(marker_color=color, hovertext=hover, hoverinfo="text", row=1, col=1)
-        fig.add_bar(x=[number(a) for a in alphas], y=list(values), name=name, **style)
+        fig.add_bar(x=[alpha_text(a) for a in alphas], y=list(values), name=name, **style)
     fig.add_trace(table.trace(alphas[active]), row=len(heights), col=1)
     fig.data[-1].header.values = _header(alphas[active], active, besides)
     steps = []
     for i, alpha in enumerate(alphas):
         cells = {"header.values": [_header(alpha, i, besides)], "cells.values": [table.columns[alpha]]}
         marker = {"shapes[0].x0": i - 0.45, "shapes[0].x1": i + 0.45} if labels else {}
-        steps.append(dict(method="update", label=number(alpha), args=[cells, marker, [len(fig.data) - 1]]))
+        steps.append(dict(method="update", label=alpha_text(alpha), args=[cells, marker, [len(fig.data) - 1]]))
     under = (BARS + AXIS if labels else -SLIDER) / inner
     fig.add_slider(active, steps, 1 - under, 0.5 / len(alphas) if labels else 0)
     fig.update_layout(barmode="stack", bargap=0.25, legend=dict(traceorder="normal", y=1 + 8 / inner))
@@ -75,5 +75,5 @@ def _cells(prompt: str, texts: Sequence[str]) -> list[str]:
 
 def _header(alpha: float, i: int, besides: str) -> list[str]:
     beside = "before" if i else "after"
-    where = f"alpha {number(alpha)}{escaped(besides, 120) and ' ' + escaped(besides, 120)}"
+    where = f"alpha {alpha_text(alpha)}{escaped(besides, 120) and ' ' + escaped(besides, 120)}"
     return [f"what the model at {where} writes; <b>bold</b> is not in the text of the alpha {beside}"]

@@ -8,7 +8,7 @@ import pandas as pd
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, number
+from lerpnb.plots.theme import alpha_text, escaped, number
 from lerpnb.results.barrier import Barrier
 
 PANEL = 230  # pixels
@@ -82,7 +82,7 @@ def _add(fig: Figure, name: str, barrier: Barrier, row: int, place: int) -> None
     ends = pd.DataFrame({"alpha": [0.0, 1.0], "gap": 0.0, "low": 0.0, "high": 0.0})
     rows = pd.concat([ends[:1], barrier.gaps, ends[1:]]).rename(columns={"gap": "value"})
     hover = [
-        f"{name}<br>at alpha {number(at.alpha)}: {number(at.value)} {escaped(barrier.unit)} from the chord<br>"
+        f"{name}<br>at alpha {alpha_text(at.alpha)}: {number(at.value)} {escaped(barrier.unit)} from the chord<br>"
         f"(95 % interval {theme.interval(at)})"
         for at in rows.itertuples()
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, number
+from lerpnb.plots.theme import alpha_text, escaped, number
 from lerpnb.results.curve import Curve
 
 PANEL = 240  # pixels
@@ -78,7 +78,7 @@ def _add(
     fig.add_band(rows["alpha"], rows["low"], rows["high"], color, 0.1, name=f"{name}, 95 % interval", **where)
     across = escaped(coordinate.partition(" (")[0])
     hover = [
-        f"{name}: at {across} {number(at.alpha)}<br>{escaped(quantity)} is {number(at.value)}<br>"
+        f"{name}: at {across} {alpha_text(at.alpha)}<br>{escaped(quantity)} is {number(at.value)}<br>"
         f"(95 % interval {theme.interval(at)} over {at.n} {escaped(at.items)})"
         for at in rows.itertuples()
     ]

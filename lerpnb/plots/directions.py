@@ -4,7 +4,7 @@ from typing import Any
 
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import faint, number
+from lerpnb.plots.theme import alpha_text, faint, number
 from lerpnb.results.comparisons import DirectionComparison
 
 
@@ -40,7 +40,7 @@ def plot_random_directions(comparison: DirectionComparison, quantity: str | None
             for at in found.itertuples()
         ]
         fig.add_series(found["alpha"], found["value"], theme.VERMILION, hover, showlegend=i == 1, **look)
-    hover = [f"the line, at alpha {number(at.alpha)}:<br>{number(at.value)} {unit}" for at in rows.itertuples()]
+    hover = [f"the line, at alpha {alpha_text(at.alpha)}:<br>{number(at.value)} {unit}" for at in rows.itertuples()]
     look = dict(name="the line from minus to plus", line=dict(width=3.5), marker=dict(size=8))
     fig.add_series(rows["alpha"], rows["value"], theme.BLUE, hover, **look)
     across = "alpha on the line; on the others distance from minus, in lengths of the line"
@@ -53,7 +53,7 @@ def _alt(comparison: DirectionComparison, quantity: str) -> str:
         return f"{quantity} on the line."
     table = comparison.to_frame(quantity)
     parts = [
-        f"at alpha {number(alpha)} {number(row['line'])} on the line and {number(row['least'])} to "
+        f"at alpha {alpha_text(alpha)} {number(row['line'])} on the line and {number(row['least'])} to "
         f"{number(row['most'])} on the random directions"
         for alpha, row in table.iterrows()
         if alpha in (0.0, 1.0, table.index[0], table.index[-1])

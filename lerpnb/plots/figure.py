@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lerpnb.plots.theme import ALPHA, LANDMARKS, SHADE, TEXT, Landmarks, faint, rounded
+from lerpnb.plots.theme import ALPHA, LANDMARKS, MINUS, PLUS, SHADE, TEXT, Landmarks, escaped, faint, rounded
 
 Values = Iterable[float | None]
 
@@ -40,14 +40,23 @@ class Figure(go.Figure):
         bottom: int = 62,
         left: int = 70,
         right: int = 30,
+        foot: int = 0,
         **subplots: Any,
     ) -> "Figure":
-        """An empty figure of panels below each other that share their x axis; heights, gap and margins in pixels."""
-        inner = sum(heights) + gap * (len(heights) - 1)
+        """An empty figure of panels below each other that share their x axis; heights, gap and margins in pixels.
+
+        foot: pixels of the paper below the last panel, for what is no panel.
+        """
+        inner = sum(heights) + gap * (len(heights) - 1) + foot
         fig = cls.blank(top + inner + bottom, alt, facts, t=top, b=bottom, l=left, r=right)
         spacing = gap / inner if len(heights) > 1 else 0
         layout = dict(row_heights=list(heights), vertical_spacing=spacing, shared_xaxes=True)
         fig.set_subplots(rows=len(heights), cols=1, **layout, **subplots)
+        if foot:
+            stop = float(inner)
+            for row, height in enumerate(heights, start=1):
+                fig.update_yaxes(domain=[(stop - height) / inner, min(stop / inner, 1)], row=row, col=1)
+                stop -= height + gap
         return fig.update_layout(legend_y=1 + 24 / inner)
 
     def add_series(
@@ -83,23 +92,35 @@ class Figure(go.Figure):
         where = dict(xref="paper", x=int(side == "right"), xanchor=side, yref=yref, y=y) | place
         self.add_annotation(text=text, **dict(yanchor="bottom") | where)
 
+    def add_finding(self, lines: Sequence[str]) -> None:
+        """Sentences as the figure's title, one a line, the words before a bracket in bold; a page wraps them."""
+        parts = (line.partition(" (" if " (" in line else " [") for line in lines)
+        bold = [f"<b>{escaped(head[:1].upper() + head[1:])}</b>{sign}{escaped(rest)}" for head, sign, rest in parts]
+        place = dict(x=0, xref="container", y=1 - 12 / self.layout.height, yref="container", xanchor="left")
+        place |= dict(yanchor="top", pad=dict(l=12))
+        self.update_layout(title=dict(text="<br>".join(bold), font_size=16, **place))
+
     def add_slider(self, active: int, steps: list[dict], top: float, inset: float) -> None:
         """A slider over alphas; inset, a share of the width, puts its knob under the axis's own alpha."""
         self.update_layout(sliders=[dict(active=active, steps=steps, x=inset, len=1 - 2 * inset, y=top)])
 
-    def mark_alphas(self, low: float, high: float, landmarks: Landmarks = LANDMARKS, title: str = ALPHA) -> None:
+    def mark_alphas(
+        self, low: float, high: float, landmarks: Landmarks = LANDMARKS, title: str = ALPHA, empty: str = ""
+    ) -> None:
         """Let all x axes go over alphas from low to high: the title below the last one, a line at each checkpoint, and
-        what lies beyond the first and the last of several checkpoints shaded."""
+        what lies beyond the first and the last of several checkpoints shaded; empty: a y axis with room to say so."""
         low, high = float(low), float(high)
         pad = 0.04 * (high - low) or 0.5
         start, stop = low - pad, high + pad
         axes = list(self.update_xaxes(range=[start, stop]).select_xaxes())
         axes[-1].title.text = title
         above = dict(yref="paper", y=1, yanchor="bottom")
+        colors = {landmarks[-1][0]: PLUS, landmarks[0][0]: MINUS} if len(landmarks) > 1 else {}
         for alpha, name in landmarks:
             if low <= alpha <= high:
-                self._span("vline", len(axes), x=alpha, line=dict(color=TEXT, dash="dot", width=2))
-                self.add_annotation(x=alpha, text=f"<b>{name}</b>", **above)
+                color = colors.get(alpha, TEXT)
+                self._span("vline", len(axes), x=alpha, line=dict(color=color, dash="dot", width=2))
+                self.add_annotation(x=alpha, text=f"<b>{name}</b>", font_color=color, **above)
         if len(landmarks) < 2:
             return
         first, last = landmarks[0][0], landmarks[-1][0]
@@ -109,7 +130,9 @@ class Figure(go.Figure):
             self._span("vrect", len(axes), x0=x0, x1=x1, fillcolor=SHADE, line_width=0, layer="below")
             if x1 - x0 > 0.25 * (stop - start):
                 # At the outer edge: on a phone a word in the middle would touch the checkpoint's name.
-                self.add_annotation(x=x0 if side == "left" else x1, xanchor=side, text="beyond", **above)
+                look = dict(text="<i>extrapolation</i>", font_size=12)
+                look |= dict(yref=f"{empty} domain", y=0) if empty else {}
+                self.add_annotation(x=x0 if side == "left" else x1, xanchor=side, **above | look)
 
     def _span(self, kind: str, rows: int, **shape: Any) -> None:
         for row in range(1, rows + 1):

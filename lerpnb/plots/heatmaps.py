@@ -8,7 +8,7 @@ import pandas as pd
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, number, rounded
+from lerpnb.plots.theme import alpha_text, escaped, number, rounded
 from lerpnb.results.quantity import ATTRIBUTES
 from lerpnb.results.surface import Surface
 
@@ -75,7 +75,7 @@ def _lay_out(fig: Figure, surface: Surface, shown: tuple[str, ...], unit: str) -
     titles = [f"alpha of {escaped(name, 40)} (no unit)" for name in surface.axes]
     ends = {0.0: "minus", 1.0: "plus"}
     across, up = (
-        [f"<b>{number(a)}</b>{between}<b>{ends[a]}</b>" if a in ends else number(a) for a in grid]
+        [f"<b>{alpha_text(a)}</b>{between}<b>{ends[a]}</b>" if a in ends else alpha_text(a) for a in grid]
         for grid, between in zip(surface.levels, ("<br>", " "), strict=True)
     )
     bare = dict(showgrid=False, showline=False, ticks="", tickmode="array", ticklabelstandoff=4)
@@ -104,7 +104,7 @@ def _alt(surface: Surface, quantities: tuple[str, ...]) -> str:
             parts.append(f"{quantity} is nowhere a finite number")
             continue
         most = [*product(*surface.levels)][int(np.nanargmax(cells))]
-        where = ", ".join(f"{name} {number(alpha)}" for name, alpha in zip(surface.axes, most, strict=True))
+        where = ", ".join(f"{name} {alpha_text(alpha)}" for name, alpha in zip(surface.axes, most, strict=True))
         low, high = number(np.nanmin(cells)), number(np.nanmax(cells))
         parts.append(f"{quantity} goes from {low} to {high}, largest at {where}")
     return f"Two maps over the alphas of {' and '.join(surface.axes)}: {'; '.join(parts)}."

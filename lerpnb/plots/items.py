@@ -9,7 +9,7 @@ import numpy as np
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, faint, number
+from lerpnb.plots.theme import alpha_text, escaped, faint
 from lerpnb.results.curve import Curve
 from lerpnb.utils.text import plain, show
 
@@ -129,5 +129,5 @@ def _add_item(fig: Figure, row: int, alphas: np.ndarray, values: np.ndarray, nam
 def _summary(alphas: np.ndarray, start: int, stop: int, rise: np.ndarray) -> str:
     """orange: 40 of 64 rise from alpha 0 to 1; blue: 24 fall"""
     up, known = int((rise > 0).sum()), int(np.isfinite(rise).sum())
-    first, last = number(alphas[start]), number(alphas[stop])
+    first, last = alpha_text(alphas[start]), alpha_text(alphas[stop])
     return f"orange: {up} of {known} rise from alpha {first} to {last}; blue: {int((rise < 0).sum())} fall"

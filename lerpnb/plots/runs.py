@@ -5,7 +5,7 @@ import pandas as pd
 
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, number
+from lerpnb.plots.theme import alpha_text, escaped, number
 from lerpnb.results.comparisons import RunComparison
 from lerpnb.results.quantity import Quantity
 from lerpnb.utils.text import listed
@@ -53,7 +53,7 @@ def plot_runs(comparison: RunComparison) -> Figure:
             if len(comparison.labels) <= BANDS:
                 fig.add_band(rows["alpha"], rows["low"], rows["high"], color, 0.1, **where)
             hover = [
-                f"{label}<br>{escaped(at.quantity)} at alpha {number(at.alpha)} is {number(at.value)}<br>"
+                f"{label}<br>{escaped(at.quantity)} at alpha {alpha_text(at.alpha)} is {number(at.value)}<br>"
                 f"(95 % interval {theme.interval(at)})"
                 for at in rows.itertuples()
             ]

@@ -8,7 +8,7 @@ from scipy.interpolate import CubicHermiteSpline
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, faint, number
+from lerpnb.plots.theme import alpha_text, escaped, faint, number
 from lerpnb.results.curve import Curve
 from lerpnb.utils.text import listed
 
@@ -64,10 +64,10 @@ def _add_loss(fig: Figure, curve: Curve, name: str, i: int) -> None:
     rows = curve[f"loss/{name}"]
     steep = curve[f"slope/{name}"].set_index("alpha").reindex(rows["alpha"]).reset_index()
     x, y, slope = (column.to_numpy() for column in (rows["alpha"], rows["value"], steep["value"]))
-    (color, symbol), label = theme.cool(i), f"loss/{escaped(name)}"
+    (color, symbol), label = theme.line(i), f"loss/{escaped(name)}"
     unit = theme.unit_label(curve.unit(f"loss/{name}"))
     hover = [
-        f"At alpha {number(at.alpha)}, the loss on {escaped(name)} is {number(value)} {unit}<br>and changes by "
+        f"At alpha {alpha_text(at.alpha)}, the loss on {escaped(name)} is {number(value)} {unit}<br>and changes by "
         f"{number(at.value)} per unit of alpha<br>(95 % interval {theme.interval(at)})."
         for value, at in zip(y, steep.itertuples(), strict=True)
     ]
@@ -99,13 +99,13 @@ def _cubics(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray
 
 
 def _add_second(fig: Figure, curve: Curve, name: str, i: int) -> None:
-    rows, (color, symbol) = curve[f"curvature/{name}"], theme.cool(i)
+    rows, (color, symbol) = curve[f"curvature/{name}"], theme.line(i)
     label, edge = f"curvature/{escaped(name)}", dict(width=1, color=faint(color, 0.3))
     where: dict[str, Any] = dict(legendgroup=escaped(name), showlegend=False, row=2)
     band = rows["alpha"], rows["low"], rows["high"]
     fig.add_band(*band, color, name=f"{label}, 95 % interval", line=edge, **where)
     hover = [
-        f"At alpha {number(r.alpha)}, the second derivative on {escaped(name)}<br>is {number(r.value)}"
+        f"At alpha {alpha_text(r.alpha)}, the second derivative on {escaped(name)}<br>is {number(r.value)}"
         + (f" (95 % interval {theme.interval(r)})." if np.isfinite(r.low) else ".")
         for r in rows.itertuples()
     ]

@@ -1,15 +1,16 @@
 """Texts side by side: prompts down, alphas across, colored by strength, with the words that changed marked."""
 
-import difflib
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
 
 from lerpnb.errors import CurveError
-from lerpnb.plots.theme import BLUE, FAINT, VERMILION, faint, number
+from lerpnb.plots.text_table import changed, tint
+from lerpnb.plots.theme import FAINT, alpha_text, number
 from lerpnb.results import samples as samples_
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import ATTRIBUTES, Quantity
@@ -42,7 +43,7 @@ class Texts:
         return float(np.nanmin(self.strength)), float(np.nanmax(self.strength))
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='{CELL}'>α = {number(alpha)}</th>" for alpha in self.texts)
+        head = "".join(f"<th style='{CELL}'>alpha {alpha_text(alpha)}</th>" for alpha in self.texts)
         rows = "".join(self._row(i) for i in range(len(self.texts)))
         note = "One prompt a row, one alpha a column, the same noise in all. <b>Bold</b>: not so on the left."
         if self.score:
@@ -61,8 +62,11 @@ class Texts:
                 continue
             words = plain(text, LETTERS).split()
             body = _marked(words, before) or "<i>nothing</i>"
-            value = "" if np.isnan(strength) else f" <small>({strength:.2f})</small>"
-            cells.append(f"<td style='{CELL}{_ground(strength, *self.span)}'>{body}{value}</td>")
+            value, ground = "", ""
+            if not np.isnan(strength):
+                value = f" <small>({strength:.2f})</small>"
+                ground = f"; background-color: {tint(strength, *self.span)}"
+            cells.append(f"<td style='{CELL}{ground}'>{body}{value}</td>")
             before = words
         return f"<tr><td style='{CELL}'><i>{_safe(plain(self.texts.index[i], 150))}</i></td>{''.join(cells)}</tr>"
 
@@ -104,21 +108,11 @@ def plot_texts(curve: Curve, n: int = 5, alphas: Iterable[float] | None = None) 
 
 def _marked(words: list[str], before: list[str] | None) -> str:
     """The words, with those in bold that are not where they were before."""
-    parts, before = [], words if before is None else before
-    for kind, _, _, start, stop in difflib.SequenceMatcher(None, before, words, autojunk=False).get_opcodes():
-        some = " ".join(map(_safe, words[start:stop]))
-        parts.append(some if kind == "equal" or not some else f"<b>{some}</b>")
-    return " ".join(filter(None, parts))
+    runs = groupby(zip(words, changed(words, before), strict=True), lambda word: word[1])
+    parts = [(new, " ".join(_safe(word) for word, _ in run)) for new, run in runs]
+    return " ".join(f"<b>{part}</b>" if new else part for new, part in parts)
 
 
 def _safe(text: str) -> str:
     """Escaped, each dollar sign in a tag of its own, since a notebook would take two of them for a formula."""
     return html.escape(text).replace("$", "<span>$</span>")
-
-
-def _ground(strength: float, low: float, high: float) -> str:
-    """A background: orange below the middle, blue above it, none there; the text's own color stays readable."""
-    if np.isnan(strength) or low == high:
-        return ""
-    away = 2 * (min(max(strength, low), high) - low) / (high - low) - 1
-    return f"; background-color: {faint(BLUE if away > 0 else VERMILION, round(0.4 * abs(away), 3))}"

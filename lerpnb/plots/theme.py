@@ -1,7 +1,7 @@
 """The look of every figure: the Plotly template "lerpnb", one palette, one table of units, texts made safe.
 
-Colors are Okabe and Ito's, safe for color-blind eyes. Paper is transparent and text mid-gray, 4.4 to 1 against a white
-page and 4.3 to 1 against JupyterLab's dark one, so that one figure serves both.
+Colors are Okabe and Ito's, safe for color-blind eyes: minus and plus have one each, everywhere; strength is neutral.
+Paper is white and text dark, 9.7 to 1, in a dark JupyterLab too; an exported page takes its reader's colors.
 """
 
 import html
@@ -13,17 +13,21 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 
+from lerpnb.results.bootstrap import Estimate
 from lerpnb.results.quantity import Quantity
-from lerpnb.utils.text import plain
+from lerpnb.utils.text import number as number
+from lerpnb.utils.text import plain, show
 
 BLUE, GREEN, SKY, PURPLE, VERMILION, ORANGE = "#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#D55E00", "#E69F00"
-COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-COOL, WARM = (BLUE, GREEN, SKY, PURPLE), (VERMILION, ORANGE)  # of a left and a right axis
+MINUS, PLUS = VERMILION, BLUE
+COLORS = (GREEN, PURPLE, ORANGE, SKY, BLUE, VERMILION)
+LINES = (GREEN, PURPLE, ORANGE, SKY)  # of quantities, beside the colors of minus and plus
+NEUTRALS = ("#333333", "#777777", "#999999")  # of strengths
 SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dot", "dash", "dashdot")
 
 TEXT, INK, CLEAR, FAINT, SHADE = (
-    "#787878",
+    "#444444",
     "#222222",
     "rgba(0,0,0,0)",
     "rgba(128,128,128,0.25)",
@@ -52,8 +56,8 @@ _AXIS = dict(gridcolor=FAINT, zeroline=False, ticks="outside", tickcolor=FAINT, 
 
 template = go.layout.Template(
     layout=dict(
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
+        paper_bgcolor="white",
+        plot_bgcolor="white",
         colorway=COLORS,
         font=dict(color=TEXT, size=13),
         hovermode="closest",
@@ -90,9 +94,43 @@ def style(i: int) -> tuple[str, str, str]:
     return COLORS[n], SYMBOLS[(i + turn) % len(SYMBOLS)], DASHES[turn % len(DASHES)]
 
 
-def cool(i: int) -> tuple[str, str]:
-    """Color and symbol of the i-th line on a left axis."""
-    return COOL[i % 4], SYMBOLS[(i + i // 4) % 4]
+def line(i: int) -> tuple[str, str]:
+    """Color and symbol of the i-th quantity on an axis."""
+    return LINES[i % 4], SYMBOLS[(i + i // 4) % 4]
+
+
+def span(low: float, high: float, bounds: tuple[float, float] | None = None) -> list[float]:
+    """The range of an axis from low to high, with room: at least a tenth of the bounds, or 2 % of the values' size."""
+    least = 0.1 * (bounds[1] - bounds[0]) if bounds else 0.02 * max(abs(low), abs(high))
+    room = max(0.08 * (high - low), (least - (high - low)) / 2) or 0.5
+    return [low - room, high + room]
+
+
+def finite(*columns: Iterable[float]) -> np.ndarray:
+    """All finite numbers among some columns; 0 and 1 where there are none."""
+    values = np.concatenate([np.asarray(list(column), float) for column in columns]) if columns else np.array([])
+    values = values[np.isfinite(values)]
+    return values if len(values) else np.array([0.0, 1.0])
+
+
+def spread(heights: Sequence[float], least: float) -> list[float]:
+    """The heights, moved apart where two are nearer than the least distance; their order stays.
+
+    >>> spread([0.0, 10.0, 1.0], 4.0)
+    [-1.5, 10.0, 2.5]
+    """
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    groups: list[list[int]] = []
+    for i in order:
+        groups.append([i])
+        while len(groups) > 1 and _edge(heights, groups[-1], least, -1) - _edge(heights, groups[-2], least, 1) < least:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    placed = {i: _edge(heights, group, least, -1) + least * k for group in groups for k, i in enumerate(group)}
+    return [float(placed[i]) for i in range(len(heights))]
+
+
+def _edge(heights: Sequence[float], group: list[int], least: float, side: int) -> float:
+    return float(np.mean([heights[i] for i in group])) + side * least * (len(group) - 1) / 2
 
 
 def unit_label(unit: str) -> str:
@@ -143,24 +181,20 @@ def rounded(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None or not np.isfinite(value) else float(f"{value:.5g}") for value in values]
 
 
-def number(value: float) -> str:
-    """A value in four significant digits, with a true minus sign as on plotly's axes; NaN is "NaN"."""
-    return "NaN" if np.isnan(value) else f"{value:.4g}".replace("-", "−")
-
-
 def interval(row) -> str:
-    """The 95 % interval of a row of a frame, "0.5 to 0.63"."""
-    return f"{number(row.low)} to {number(row.high)}"
+    """The 95 % interval of a row of a frame, "[0.50, 0.63]"."""
+    text = Estimate(row.value, row.low, row.high).text()
+    return text[text.index("[") :] if "[" in text else "unknown"
 
 
 def with_interval(row) -> str:
-    """A row's value, and its interval where it has one: "0.57 (0.5 to 0.63)"."""
-    return number(row.value) + (f" ({interval(row)})" if np.isfinite(row.low) else "")
+    """A row's value, and its interval where it has one: "0.57 [0.50, 0.63]"."""
+    return Estimate(row.value, row.low, row.high).text()
 
 
 def from_to(rows: pd.DataFrame) -> str:
     """The first and the last value of a curve in words, for alt texts: "from 4 at alpha 0 to 5 at alpha 1"."""
-    first, last = (f"{number(at.value)} at alpha {number(at.alpha)}" for at in rows.iloc[[0, -1]].itertuples())
+    first, last = (f"{number(at.value)} at alpha {alpha_text(at.alpha)}" for at in rows.iloc[[0, -1]].itertuples())
     return f"from {first} to {last}"
 
 
@@ -170,6 +204,11 @@ def error_bars(rows: pd.DataFrame, **look: Any) -> dict | None:
         return None
     up, down = rows["high"] - rows["value"], rows["value"] - rows["low"]
     return dict(type="data", symmetric=False, array=rounded(up), arrayminus=rounded(down), **look)
+
+
+def alpha_text(alpha: float) -> str:
+    """An alpha in full, with a true minus: 0.5625, not 0.562."""
+    return show(float(f"{alpha:.6g}")).replace("-", "−")
 
 
 def ends(alphas: Iterable[float]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import pandas as pd
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import number, rounded, with_interval
+from lerpnb.plots.theme import alpha_text, number, rounded, with_interval
 from lerpnb.plots.tradeoff_paths import plot_paths
 from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes, word
 from lerpnb.results.comparisons import PathComparison
@@ -88,7 +88,7 @@ def _plot_path(curve: Curve, base: Curve | None, x: str | None, y: str | None) -
         colorbar=dict(title_text="alpha", len=0.7, nticks=6),
     )
     text = dict(text=[ends.get(alpha, "") for alpha in alphas], textposition="top center")
-    hover = [f"At alpha {number(alpha)}" for alpha in alphas]
+    hover = [f"At alpha {alpha_text(alpha)}" for alpha in alphas]
     _add_points(fig, spans[0], names, hover, name="alpha", mode="lines+markers+text", marker=marker, **text)
     if base is not None:
         star = dict(symbol="star", size=17, color=theme.GREEN, line=dict(color=theme.TEXT, width=1))
@@ -115,7 +115,7 @@ def _add_points(fig: Figure, points: Points, names: tuple[str, str], where: Sequ
 def _alt(curve: Curve, strength: str, fluency: str, base: Points | None = None) -> str:
     parts = [
         f"{strength} {number(curve.value(strength)[i])} at {fluency} {number(curve.value(fluency)[i])} "
-        f"for alpha {number(alpha)}"
+        f"for alpha {alpha_text(alpha)}"
         for i, alpha in enumerate(curve.alphas)
         if i in (0, len(curve.alphas) - 1) or alpha in (0, 1)
     ]

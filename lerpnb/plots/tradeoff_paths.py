@@ -9,7 +9,7 @@ import pandas as pd
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import escaped, number, with_interval
+from lerpnb.plots.theme import alpha_text, escaped, number, with_interval
 from lerpnb.plots.tradeoff_points import DISTANCE, Points, points_of, quantities, title_axes, word
 from lerpnb.results.curve import Curve
 
@@ -47,7 +47,7 @@ def _add_path(fig: Figure, name: str, points: Points, names: tuple[str, str], cu
     for strength, fluency, distance in zip(*(frame.itertuples() for frame in points.values()), strict=True):
         known = np.isfinite(distance.value)
         away = f"distance from the base {number(distance.value)}" if known else "no point of weight space"
-        at = f"{escaped(name)} at {coordinate} {number(strength.alpha)}:<br>{up} {with_interval(strength)}"
+        at = f"{escaped(name)} at {coordinate} {alpha_text(strength.alpha)}:<br>{up} {with_interval(strength)}"
         away = f",<br>{away}" if DISTANCE in curve.quantities else ""
         hover.append(f"{at},<br>{across} {with_interval(fluency)}{away}")
     sizes = [round(8 + 6 * k / max(1, n - 1), 1) for k in range(n)]

@@ -8,7 +8,10 @@ import pandas as pd
 
 from lerpnb.results import bootstrap
 from lerpnb.results.bootstrap import Estimate
-from lerpnb.utils.text import listed, show
+from lerpnb.results.quantity import Quantity
+from lerpnb.utils.text import listed, number, show
+
+ROUNDING = 1e-9  # a gap up to this is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +63,63 @@ class Barrier:
         top = known.loc[known["gap"].idxmax()]
         return Estimate(top["gap"], top["low"], top["high"]), top["alpha"]
 
+    @property
+    def better(self) -> str:
+        """The side of the chord on which the quantity is better: "above" for an accuracy, else "below"."""
+        return "above" if Quantity.named(self.quantity).lower_is_better is False else "below"
+
+    def verdict(self, tolerance: float = 0.0) -> str:
+        """By the intervals of the gaps: "breaks" where one lies more than the tolerance on the chord's worse side,
+        "holds" where none reaches it, else "open"; "unknown" with a NaN, "unmeasured" with nothing between the ends."""
+        if np.isnan(self.value):
+            return "unknown"
+        if self.gaps.empty:
+            return "unmeasured"
+        low, high = (self.gaps[end] for end in ("low", "high"))
+        low, high = (-high, -low) if self.better == "above" else (low, high)
+        if (low > max(tolerance, ROUNDING)).any():
+            return "breaks"
+        return "holds" if (high <= max(tolerance, ROUNDING)).all() else "open"
+
+    @property
+    def worst(self) -> tuple[Estimate, float] | None:
+        """The signed gap furthest to the worse side, the largest of a loss, the least of an accuracy; its alpha."""
+        known = self.gaps.dropna(subset=["gap"])
+        if known.empty:
+            return None
+        top = known.loc[(known["gap"] * (-1 if self.better == "above" else 1)).idxmax()]
+        return Estimate(top["gap"], top["low"], top["high"]), top["alpha"]
+
+    @property
+    def finding(self) -> str:
+        """What the gaps show, in words."""
+        worse = "above" if self.better == "below" else "below"
+        if (verdict := self.verdict()) == "unknown":
+            return f"no finite number at alpha {listed(map(show, self.nan_alphas))}: cannot tell"
+        if verdict == "unmeasured" or self.worst is None:
+            return "nothing was measured between the ends: cannot tell"
+        gap, at = self.worst
+        if verdict == "holds":
+            away = (
+                f"at least {number(abs(gap.value), 2)} {self.better}" if abs(gap.value) > ROUNDING else f"not {worse}"
+            )
+            return f"stays {away} the chord at every inner alpha measured: no barrier"
+        where = f"the chord by {number(abs(gap.value), 2)} at alpha {show(at)}"
+        if verdict == "breaks":
+            return f"goes {worse} {where}: a barrier"
+        return f"undecided: the interval of the gap at alpha {show(at)} lies on both sides of the chord"
+
     def _lines(self) -> list[tuple[str, str]]:
         if np.isnan(self.value):
             return [("unknown", f"{self.quantity} is no finite number at alpha {listed(map(show, self.nan_alphas))}")]
+        if self.gaps.empty:
+            return [("unknown", self.finding)]
         entezari = Estimate(self.value, self.low, self.high)
         frankle = Estimate(self.frankle, self.frankle_low, self.frankle_high)
+        where = f", at alpha {show(self.alpha)}" if self.value else ""
         lines = [
-            ("above the chord (Entezari)", f"{entezari} {self.unit}, at alpha {show(self.alpha)}"),
+            ("in words", self.finding),
+            ("above the chord (Entezari)", f"{entezari} {self.unit}{where}"),
             ("above the ends' mean (Frankle)", f"{frankle} {self.unit}"),
         ]
         if self.largest_gap:

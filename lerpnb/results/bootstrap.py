@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lerpnb.utils.text import number
+
 DRAWS = 2_000
 SEED = 0
 
@@ -25,6 +27,21 @@ class Estimate:
 
     def __repr__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+    def text(self, sign: bool = False) -> str:
+        """The number and its interval to two digits of the interval's width, with a true minus; the number alone where
+        it has none. sign: a plus where it is above 0.
+
+        >>> Estimate(-0.03604, -0.04391, -0.02808).text(), Estimate(0.4731, 0.3812, 0.5688).text(sign=True)
+        ('−0.036 [−0.044, −0.028]', '+0.47 [0.38, 0.57]')
+        """
+        plus, width = "+" * (sign and self.value > 0), self.high - self.low
+        if not np.isfinite(width) or width < 1e-9:
+            spread = f" [{number(self.low)}, {number(self.high)}]" if np.isfinite(width) else ""
+            return f"{plus}{number(self.value)}{spread}"
+        decimals = int(np.clip(1 - np.floor(np.log10(width)), 0, 9))
+        value, low, high = (f"{round(x, decimals) + 0.0:.{decimals}f}" for x in (self.value, self.low, self.high))
+        return f"{plus}{value} [{low}, {high}]".replace("-", "−")
 
 
 def mean(values: np.ndarray, weights: np.ndarray, transform: str = "") -> float:

@@ -7,6 +7,7 @@ import pandas as pd
 FLUENCY = "perplexity/continuations"  # of the texts whose strength was measured
 LOWER_IS_BETTER = {"loss": True, "perplexity": True, "errors": True, "strength": False, "accuracy": False}
 LOWER_IS_BETTER |= {"preference": False, "margin": False, "score": False}
+RANGES = {"probability": (0.0, 1.0), "share": (0.0, 1.0), "errors": (0.0, 1.0), "difference": (-1.0, 1.0)}  # of a unit
 ATTRIBUTES = ("strength", "score")  # of generated texts: a probability, and a raw score such as a reward
 
 
@@ -37,6 +38,11 @@ class Quantity:
         first, _, rest = name.partition("/")
         kind, label = (kind, name) if kind and kind != first else (first, rest)
         return cls(kind, label, unit, LOWER_IS_BETTER.get(kind))
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The least and the most that it can be; None where its unit sets no bounds, as a raw score's."""
+        return RANGES.get(self.unit)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.label}" if self.label else self.kind

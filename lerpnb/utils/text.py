@@ -14,6 +14,17 @@ def show(alpha: float | tuple) -> str:
     return f"({', '.join(map(show, alpha))})" if isinstance(alpha, tuple) else f"{alpha:.10g}"
 
 
+def number(value: float, digits: int = 3) -> str:
+    """A value in so many significant digits, with a true minus sign; NaN is "NaN".
+
+    >>> number(-0.03792), number(1234.5), number(float("nan"))
+    ('−0.0379', '1234', 'NaN')
+    """
+    if value != value:
+        return "NaN"
+    return (f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value + 0.0:.{digits}g}").replace("-", "−")
+
+
 def listed(names: Iterable[str]) -> str:
     """At most three names, and how many more there are.
 

@@ -67,7 +67,7 @@ def test_the_page_opens_from_disk_with_its_figure_and_its_slider_moves_the_text(
     seen.page.goto(page.as_uri())
     place = seen.page.locator("#figure-1")
     place.locator(".scatterlayer .trace").first.wait_for(state="attached")
-    assert place.locator(".scatterlayer .trace").count() == 6
+    assert place.locator(".scatterlayer .trace").count() > 6
     texts = place.locator("g.table")
     seen.expect(texts).to_contain_text("at 0.5 and a story")
     for share, alpha in [(0.99, 1.5), (0.01, -0.5)]:
@@ -148,18 +148,29 @@ def test_the_code_unfolds_and_the_share_button_is_gone(tab, tmp_path):
     quiet(seen)
 
 
-def test_a_read_out_by_colour_has_the_lines_colours_at_night_too(tab, tmp_path):
-    names = "loss/imdb_test_reviews_negative", "loss/imdb_test_reviews_positive"
-    points = {alpha: {name: Measurement([4 + alpha]) for name in names} for alpha in ALPHAS}
+def test_the_slider_and_the_menu_are_reached_and_moved_by_keys(tab, tmp_path):
     seen = tab(880, "dark")
-    seen.page.goto(written(tmp_path, drawn(Curve.from_measures(points))).as_uri())
+    seen.page.goto(written(tmp_path, drawn(curve(["and a story"]))).as_uri())
     place = seen.page.locator("#figure-1")
-    note = place.locator(".annotation", has_text="◆")
-    for share, values in [(0.01, "◆ 3.5, ◆ 3.5"), (0.99, "◆ 5.5, ◆ 5.5")]:
-        seen.slide(place, share)
-        seen.expect(note).to_contain_text(values)
-        for sign, colour in enumerate(["rgb(115, 178, 213)", "rgb(115, 202, 178)"]):  # lightened as the lines are
-            seen.expect(note.locator("tspan", has_text="◆").nth(sign)).to_have_css("fill", colour)
+    place.locator("input[type=range]").wait_for()
+    seen.expect(place.locator("output")).to_contain_text("alpha = 0.5 loss/negative 4.75, strength/positive 0.5")
+    found = []
+    for _ in range(8):
+        seen.page.keyboard.press("Tab")
+        found.append(seen.page.evaluate("document.activeElement.type ?? document.activeElement.localName"))
+        if found[-1] == "range":
+            break
+    assert found[-1] == "range" and not place.locator(".modebar-btn:not([tabindex='-1'])").count()
+    seen.page.keyboard.press("ArrowRight")
+    seen.expect(place.locator("g.table")).to_contain_text("at 1.0 and a story")
+    seen.expect(place.locator("output")).to_contain_text("alpha = 1 loss/negative 5.5")
+    assert place.locator("input[type=range]").get_attribute("aria-valuetext").startswith("alpha = 1 loss")
+    seen.page.keyboard.press("Tab")
+    seen.page.keyboard.press("ArrowDown")
+    seen.expect(place.locator("select")).to_have_value("2. The film")
+    seen.page.emulate_media(color_scheme="light")  # it is drawn again, where it stood
+    seen.expect(place.locator("g.table")).to_contain_text("at 1.0 and a story")
+    seen.expect(place.locator("g.table")).to_have_count(1)
     quiet(seen)
 
 

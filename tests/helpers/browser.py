@@ -27,6 +27,10 @@ READY = """() => {
   const session = window.jupyterapp?.shell?.currentWidget?.sessionContext, kernel = session?.session?.kernel;
   return !!kernel && session.isReady && kernel.connectionStatus === "connected" && kernel.status === "idle";
 }"""
+MOVE = """(range, share) => {
+  range.value = Math.round(share * range.max);
+  range.dispatchEvent(new Event("input"));
+}"""
 GO_TO = "(cell) => void window.jupyterapp.shell.currentWidget.content.scrollToItem(cell)"
 # page.evaluate has no time-out of its own
 RUN_ALL = """(seconds) => Promise.race([
@@ -80,7 +84,10 @@ class Tab:
         return expect(place)
 
     def slide(self, place, share: float) -> None:
-        """Press a plotly slider's rail at a share of its length."""
+        """Move a page's slider to a share of its length, or press plotly's rail there."""
+        if place.locator("input[type=range]").count():
+            place.locator("input[type=range]").evaluate(MOVE, share)
+            return
         rail = place.locator(".slider-rail-touch-rect").first
         rail.scroll_into_view_if_needed()
         box = rail.bounding_box()

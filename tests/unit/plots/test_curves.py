@@ -53,12 +53,12 @@ def test_every_line_has_its_interval(fig):
 
 def test_hover_and_axes_say_what_is_seen(fig):
     assert lines(fig)[3].hovertext[1] == (
-        "mask, mixed: at ratio 0.5<br>attack/x is 0.6667<br>(95 % interval 0.5 to 1 over 3 texts)"
+        "mask, mixed: at ratio 0.5<br>attack/x is 0.667<br>(95 % interval [0.50, 1.00] over 3 texts)"
     )
     assert fig.layout.xaxis2.title.text == "ratio (no unit)" and fig.layout.xaxis2.anchor == "y2"
     assert fig.layout.yaxis.title.text == "clean accuracy<br>share 0 to 1"
     assert fig.layout.yaxis2.domain[1] < fig.layout.yaxis.domain[0]
-    assert fig.layout.meta["alt"].startswith("Over the ratio. clean accuracy: mask, mixed, 0.3333 at 0, 0.6667 at 1; ")
+    assert fig.layout.meta["alt"].startswith("Over the ratio. clean accuracy: mask, mixed, 0.333 at 0, 0.667 at 1; ")
 
 
 def test_a_nan_is_a_gap_in_the_line_and_in_its_band():

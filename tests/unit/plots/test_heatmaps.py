@@ -34,7 +34,7 @@ def test_cells_lie_across_for_the_first_line_and_up_for_the_second():
     assert fig.layout.xaxis.ticktext == ("−1", "<b>0</b><br><b>minus</b>", "<b>1</b><br><b>plus</b>", "2")
     assert fig.layout.yaxis.ticktext == ("<b>0</b> <b>minus</b>", "0.5", "<b>1</b> <b>plus</b>")
     assert fig.layout.yaxis.title.text == "alpha of style &lt;b&gt; (no unit)"
-    assert ornate.hovertext[2][3] == "At mood 2 and style &lt;b&gt; 1:<br>strength/ornate 0.45 (0.45 to 0.45)"
+    assert ornate.hovertext[2][3] == "At mood 2 and style &lt;b&gt; 1:<br>strength/ornate 0.45 [0.45, 0.45]"
 
 
 @pytest.mark.slow

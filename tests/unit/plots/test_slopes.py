@@ -8,7 +8,7 @@ import pytest
 
 from lerpnb.errors import CurveError
 from lerpnb.plots.slopes import plot_slopes
-from lerpnb.plots.theme import BLUE, GREEN
+from lerpnb.plots.theme import GREEN, PURPLE
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
@@ -59,10 +59,10 @@ def test_below_stands_the_second_derivative_with_its_interval():
     assert band.y[:8] == (-5, 1, 4, 7, 5, 2, -1, -7)
     assert fig.layout.yaxis2.title.text == "second derivative,<br>nats per token per alpha²"
     assert fig.layout.yaxis.title.text == "loss, nats per token"
-    assert line.hovertext[3] == ("At alpha 1, the second derivative on x<br>is 6 (95 % interval 5 to 7).")
+    assert line.hovertext[3] == ("At alpha 1, the second derivative on x<br>is 6 (95 % interval [5.0, 7.0]).")
     assert traces(fig)["loss/x"].hovertext[0] == (
         "At alpha −1, the loss on x is −0.5 nats per token<br>and changes by 3 per unit of alpha"
-        "<br>(95 % interval 2.5 to 3.5)."
+        "<br>(95 % interval [2.5, 3.5])."
     )
     assert fig.layout.meta["alt"] == (
         "Tangents over 4 alphas: the slope of loss/x from 3 at alpha −1 to 3 at alpha 1; "
@@ -74,7 +74,7 @@ def test_each_corpus_has_a_color_and_names_are_escaped():
     fig = plot_slopes(curve(("x", "<b>y")))
     markers = [trace for trace in fig.data if trace.mode == "markers"]
     assert [trace.name for trace in markers] == ["loss/x", "loss/&lt;b&gt;y"]
-    assert [trace.marker.color for trace in markers] == [BLUE, GREEN]
+    assert [trace.marker.color for trace in markers] == [GREEN, PURPLE]
     assert "<b>y" not in json.dumps(fig.to_plotly_json()["data"], default=str)
 
 

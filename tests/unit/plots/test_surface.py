@@ -47,7 +47,7 @@ def test_the_contour_shows_what_lies_between_and_what_was_measured():
     assert 0 <= contour.customdata[15][31] < 1e-4  # a bowl is met exactly
     measured = traces["measured"]
     assert list(zip(measured.x, measured.y, strict=True)) == sorted(GRID)
-    assert measured.hovertext[0] == "At (−1, −1):<br>measured 2 nats per token,<br>95 % interval 1 to 3"
+    assert measured.hovertext[0] == "At (−1, −1):<br>measured 2 nats per token,<br>95 % interval [1.0, 3.0]"
     assert fig.layout.yaxis.scaleanchor == "x"  # true to scale
 
 

@@ -33,7 +33,7 @@ def test_a_point_an_alpha_with_its_intervals_in_order():
     assert path.marker.color == GRID and path.marker.cmid == 0.5
     assert path.marker.line.width == (1, 1, 3, 1, 3, 1, 1)  # both ends ringed
     assert path.error_x.array == path.error_x.arrayminus == (5,) * 7  # two prompts: the two values themselves
-    assert path.hovertext[3] == "At alpha 0.5: strength 0.45 (0.35 to 0.55),<br>perplexity 50 (45 to 55)"
+    assert path.hovertext[3] == "At alpha 0.5: strength 0.45 [0.35, 0.55],<br>perplexity 50 [45, 55]"
 
 
 def test_axes_have_units_and_the_log_one_round_ticks():
@@ -52,7 +52,7 @@ def test_the_base_is_marked_where_it_was_measured():
     assert [trace.name for trace in plain.data] == ["alpha"]
     star = marked.data[1]
     assert (star.name, star.x, star.y, star.marker.symbol) == ("base", (60,), (0.4,), "star")
-    assert star.hovertext == ("The base: strength 0.4 (0.3 to 0.5),<br>perplexity 60 (55 to 65)",)
+    assert star.hovertext == ("The base: strength 0.40 [0.30, 0.50],<br>perplexity 60 [55, 65]",)
     assert marked.layout.meta["alt"].endswith("base 0.4 at 60.")
 
 
@@ -124,7 +124,7 @@ def test_a_color_a_path_and_a_panel_of_distances():
     assert fig.data[0].x == fig.data[1].x == (50, 60, 70) and fig.data[1].y == (0, 3, 6)
     assert fig.data[0].y == pytest.approx((0.4, 0.6, 0.8)) and fig.data[0].marker.size == (8, 11, 14)
     assert fig.data[0].hovertext[1] == (
-        "near at lambda 1:<br>strength 0.6 (0.5 to 0.7),<br>perplexity 60 (55 to 65),<br>distance from the base 3"
+        "near at lambda 1:<br>strength 0.60 [0.50, 0.70],<br>perplexity 60 [55, 65],<br>distance from the base 3"
     )
     assert fig.data[2].hovertext[1].endswith("<br>no point of weight space")
     assert fig.layout.xaxis2.title.text == "perplexity of the continuations, ← more fluent"

@@ -177,17 +177,21 @@ def test_what_lies_beyond_the_ends_is_no_barrier():
 def test_two_points_have_a_chord_and_no_gap():
     barrier = parabola(height=1, rise=2, grid=(0.0, 1.0)).barrier("loss/x")
     assert barrier.value == 0.0 and len(barrier.gaps) == 0
-    assert repr(barrier).splitlines()[-1] == "  above the ends' mean (Frankle) 1 [1, 1] nats/token"
+    assert barrier.finding == "nothing was measured between the ends: cannot tell" in repr(barrier)
 
 
 def test_a_barrier_reads_well():
     barrier = parabola(height=1, rise=2).barrier("loss/x")
     assert repr(barrier) == (
         "Barrier of loss/x on [0, 1]\n"
+        "  in words                       goes above the chord by 1 at alpha 0.5: a barrier\n"
         "  above the chord (Entezari)     1 [1, 1] nats/token, at alpha 0.5\n"
         "  above the ends' mean (Frankle) 1.25 [1.25, 1.25] nats/token\n"
         "  largest signed gap inside      1 [1, 1] nats/token, at alpha 0.5"
     )
+    below = parabola(height=-1, rise=2, grid=(0.0, 0.5, 1.0)).barrier("loss/x")
+    assert below.finding == "stays at least 1 below the chord at every inner alpha measured: no barrier"
+    assert "0 [0, 0] nats/token, at alpha" not in repr(below)
     page = curve_of({a: [a, a] for a in GRID}, name="loss/<b>").barrier("loss/<b>")._repr_html_()
     assert "<caption>Barrier of loss/&lt;b&gt; on [0, 1]</caption>" in page and "<b>" not in page
 

@@ -18,15 +18,23 @@
     const to = grey ? (x) => 225 - 0.8 * x : (high + low) / 2 < 110 ? (x) => 115 + 0.55 * x : (x) => x;
     return `rgba(${[r, g, b].map((x) => Math.round(to(x)))},${alpha})`;
   };
-  const recolour = (part, dark, text) => {
+  // At night a scale goes from dark to light: each of its colours keeps its hue and turns its lightness over.
+  const turned = (colour) => {
+    const parts = colour.slice(1).match(/../g).map((x) => parseInt(x, 16));
+    return `rgb(${parts.map((x) => x + 255 - Math.max(...parts) - Math.min(...parts))})`;
+  };
+  const recolour = (part, dark, text, map) => {
     for (const [key, value] of Object.entries(part)) {
+      if (key === "colorscale" && dark && !map && Array.isArray(value)) {
+        part[key] = value.map(([at, colour]) => [at, /^#\w{6}$/.test(colour) ? turned(colour) : colour]);
+      }
       if (/color$/i.test(key)) {
         const one = (colour) => inks(colour, dark, text);
         part[key] = Array.isArray(value) && !value.some(Array.isArray) ? value.map(one) : one(value);
       }
       if (typeof value === "string") part[key] = part[key].replace(/(?<=style="color:)#\w+/g, (colour) => inks(colour, dark));
       const data = /scale|^(x|y|z|text|values|customdata)$/.test(key);
-      if (value && typeof value === "object" && !data) recolour(part[key], dark, /font$/.test(key));
+      if (value && typeof value === "object" && !data) recolour(part[key], dark, /font$/.test(key), map);
     }
     return part;
   };
@@ -34,16 +42,30 @@
   const lines = (columns, letters) => (columns?.[0] ?? []).reduce(
     (sum, text) => sum + Math.ceil((plain(text).length + 1) / letters), 0);
   const unbroken = (columns) => columns?.map((column) => column?.map?.((text) => `${text}`.replaceAll("<br>", " ")));
+  const wrapped = (text, letters) => text.split("<br>").map((line) => {
+    let length = 0;
+    return line.split(" ").map((word) => {
+      const size = plain(word).trim().length + 1, turn = length && length + size > letters;
+      length = turn ? size : length + size;
+      return (turn ? "<br>" : " ") + word;
+    }).join("").trim();
+  }).join("<br>");
   // On a phone: narrow margins, no long notes, fewer ticks. There, on a tablet and on paper: tables whose lines break
   // where the page needs it. Everywhere: room for the longest texts of the table under a slider.
   const fit = ({ data = [], layout }, width) => {
     const margin = layout.margin = { t: 100, b: 80, l: 80, r: 80, ...layout.margin };
-    const table = data.find((trace) => trace.type === "table");
+    const tables = data.filter((trace) => trace.type === "table"), table = tables[0];
+    const named = layout.annotations?.some((note) => note.xref === "paper" && note.x === 1 && note.xanchor === "left");
     const steps = (layout.sliders ?? []).flatMap((slider) => slider.steps ?? []);
     if (width < 600) {
-      margin.l = Math.min(margin.l, 52); margin.r = Math.min(margin.r, 44);
+      margin.l = Math.min(margin.l, 46); margin.r = Math.min(margin.r, named ? 76 : 44);
       layout.font = { ...layout.font, size: 11 };
       for (const note of layout.annotations ?? []) {
+        if (note.xref === "paper" && note.xanchor === "left") {
+          if (note.x === 0) Object.assign(note, { x: 0, xshift: 6 - margin.l, align: "left", text: wrapped(note.text, width / 6.4) });
+          continue;
+        }
+        if (/extrapolation/.test(note.text)) { note.font = { ...note.font, size: 10 }; continue; }
         const room = note.xref !== "paper" ? 60 : note.xanchor === "right" ? width - 190 : width;  // beside 'alpha = 0.5'
         note.visible = plain(note.text).length * 6.5 < room;
       }
@@ -58,41 +80,104 @@
     if (width < 900) {
       const sum = table?.columnwidth?.reduce?.((a, b) => a + b), least = (width < 600 ? 0.3 : 0.16) * sum;
       if (sum) table.columnwidth = table.columnwidth.map((part) => Math.max(part, least));
-      if (table?.cells) table.cells.values = unbroken(table.cells.values);
+      for (const { cells } of tables) if (cells) cells.values = unbroken(cells.values);
       for (const { args } of steps) {
         if (args?.[0]?.["cells.values"]) args[0]["cells.values"] = args[0]["cells.values"].map(unbroken);
       }
     }
+    const title = layout.title;
+    if (title?.text && layout.height) {
+      const before = title.text.split("<br>").length, size = width < 600 ? 14 : title.font?.size ?? 17;
+      title.text = wrapped(title.text, (width - 24) / (0.56 * size));
+      title.font = { ...title.font, size };
+      const more = (title.text.split("<br>").length - before) * size * 1.35;
+      margin.t += more; layout.height += more;
+      if (title.y > 0.5) title.y = 1 - 12 / layout.height;
+    }
     if (!table?.domain?.y || !layout.height) return;
-    const texts = [table.cells?.values, ...steps.map((step) => step.args?.[0]?.["cells.values"]?.find(Boolean))];
+    const texts = [...tables.map((one) => one.cells?.values),
+      ...steps.flatMap((step) => step.args?.[0]?.["cells.values"]?.filter(Boolean) ?? [])];
     const letters = (width - margin.l - margin.r) / (width < 600 ? 11 : 8);
     const paper = layout.height - margin.t - margin.b;
-    const more = Math.max(...texts.map((text) => 20 * lines(text, letters) + 60)) - table.domain.y[1] * paper;
-    if (more <= 0) return;
+    const room = (table.domain.y[1] - (table.domain.y[0] ?? 0)) * paper;
+    const longer = Math.max(0, ...texts.map((text) => 20 * lines(text, letters) + 60 - room));
+    const more = longer - (layout.updatemenus ? 48 : 0);  // the browser's own slider is lower than plotly's
+    if (!more) return;
     const lift = (y) => (y * paper + more) / (paper + more);
     layout.height += more;
-    table.domain.y[1] = lift(table.domain.y[1]);
+    for (const { domain } of tables) domain.y = [(domain.y[0] ?? 0) * paper / (paper + more), lift(domain.y[1])];
     const axes = Object.keys(layout).filter((key) => /^yaxis/.test(key)).map((key) => layout[key]);
     for (const axis of axes) if (axis.domain) axis.domain = axis.domain.map(lift);
     const drawn = [...(layout.annotations ?? []), ...(layout.shapes ?? [])].filter((part) => part.yref === "paper");
-    for (const part of [layout.legend ?? {}, ...(layout.sliders ?? []), ...drawn]) {
-      for (const y of ["y", "y0", "y1"]) if (part[y] !== undefined) part[y] = lift(part[y]);
+    for (const part of [layout.legend ?? {}, ...(layout.sliders ?? []), ...(layout.updatemenus ?? []), ...drawn]) {
+      for (const y of ["y", "y0", "y1"]) if (part[y]) part[y] = lift(part[y]);  // what stands at the foot stays there
     }
+  };
+  // A slider and a menu are the browser's own: Tab finds them, arrow keys move them, a screen reader reads them.
+  const words = (text) => new DOMParser().parseFromString(text ?? "", "text/html").body.textContent;
+  const make = (name, attributes) => Object.assign(document.createElement(name), attributes);
+  const control = (place, { layout }) => {
+    const [slider] = layout.sliders ?? [], [menu] = layout.updatemenus ?? [];
+    if (!slider?.steps?.length) return () => {};
+    const { margin } = layout, paper = layout.height - margin.t - margin.b;
+    const note = layout.annotations?.find(({ name }) => name === "read-out");
+    if (note) note.visible = false;
+    delete layout.sliders; delete layout.updatemenus;
+    let box = place.querySelector(".controls");
+    if (!box) {
+      box = make("div", { className: "controls" });
+      const range = make("input", { type: "range", min: 0, max: slider.steps.length - 1, step: 1, value: slider.active ?? 0 });
+      range.setAttribute("aria-label", (slider.currentvalue?.prefix ?? "alpha = ").replace(/\W+$/, ""));
+      box.append(make("output"), range);
+      if (menu) {
+        const choice = make("select");
+        choice.setAttribute("aria-label", "prompt");
+        choice.append(...menu.buttons.map(({ label }) => make("option", { textContent: words(label) })));
+        box.append(choice);
+      }
+      place.append(box);
+    }
+    const [output, range, choice] = box.children;
+    const note_top = note?.yref === "paper" ? note.y : slider.y;
+    const across = place.clientWidth - margin.l - margin.r, inset = slider.x ?? 0;
+    Object.assign(box.style, { top: `${margin.t + (1 - note_top) * paper}px` });
+    Object.assign(range.style, { marginLeft: `${margin.l + inset * across - 8}px`, width: `${(slider.len ?? 1) * across + 16}px` });
+    for (const part of [output, choice]) if (part) part.style.marginLeft = `${Math.max(margin.l, 6)}px`;
+    const step = () => {
+      const { label, args } = slider.steps[range.value];
+      const values = Object.entries(args[1] ?? {}).find(([key]) => /^annotations.*text$/.test(key))?.[1];
+      output.replaceChildren(make("b", { textContent: `${range.ariaLabel} = ${words(label)}` }), ` ${words(values)}`);
+      range.setAttribute("aria-valuetext", output.textContent);
+      return Plotly.update(place, ...args);
+    };
+    const choose = () => choice && Plotly.restyle(place, ...menu.buttons[choice.selectedIndex].args);
+    range.oninput = step;
+    if (choice) choice.onchange = choose;
+    return () => Promise.resolve(step()).then(choose);
   };
   const draw = (figure, i) => {
     const place = document.getElementById(`figure-${i + 1}`), dark = night.matches && !printing;
     if (!place) return;
-    const shown = recolour(structuredClone(figure), dark, false);
-    if (figure.data.some((trace) => trace.type === "contour")) { // a map is as light at night, and so is what lies on it
+    const map = figure.data.some((trace) => trace.type === "contour");
+    const shown = recolour(structuredClone(figure), dark, false, map);
+    if (map) { // a map is as light at night, and so is what lies on it
       shown.data = structuredClone(figure.data);
       shown.layout.annotations = structuredClone(figure.layout.annotations);
     }
-    shown.layout.paper_bgcolor = "rgba(0,0,0,0)";
+    shown.layout.paper_bgcolor = shown.layout.plot_bgcolor = "rgba(0,0,0,0)";
     shown.layout.font = { family: getComputedStyle(document.body).fontFamily, ...shown.layout.font };
     if (printing) shown.layout.width = PAPER;
     fit(shown, printing ? PAPER : place.clientWidth);
     if (shown.layout.height) place.style.height = `${shown.layout.height}px`;
-    return Plotly.react(place, shown.data ?? [], shown.layout, shown.config).then(() => place.querySelector(".still")?.remove());
+    const move = control(place, shown);
+    return Plotly.react(place, shown.data ?? [], shown.layout, shown.config).then(() => {
+      const quiet = () => place.querySelectorAll(".modebar-btn").forEach((button) => { button.tabIndex = -1; });
+      if (!place.dataset.drawn) place.on("plotly_afterplot", quiet);
+      place.dataset.drawn = "yes";
+      place.querySelector(".still")?.remove();
+      quiet();
+      return move();
+    });
   };
   let drawn = 0;
   const next = () => { // one at a time, so that scrolling stays smooth
