@@ -2,8 +2,8 @@
 
     python notebooks/rendered/build.py runs/gallery --run
 
-runs every notebook, by the parameters in data/gallery.yaml, where its run is not up to date, and renews notebooks,
-pages, images and index.html from these runs; `make gallery` does so. Without --run it only renews, and one run's folder
+runs every notebook, by the parameters in gallery.yaml, where its run is not up to date, and renews notebooks, pages,
+images and index.html from these runs; `make gallery` does so. Without --run it only renews, and one run's folder
 instead of the folder of runs renews that notebook alone. The pages share the plotly.js that lies beside them.
 """
 
@@ -42,9 +42,9 @@ CARD = 640  # pixels: the width of a card's picture
 def run_all(runs: Path, notebooks: Path) -> bool:
     """Run every notebook that has no run of its present source and parameters; whether all are done.
 
-    data/gallery.yaml maps a notebook, or NOTEBOOK-ANYTHING for a further run of it, to the parameters that differ.
+    gallery.yaml maps a notebook, or NOTEBOOK-ANYTHING for a further run of it, to the parameters that differ.
     """
-    given = read_yaml((notebooks.parent / "data" / "gallery.yaml").read_text(encoding="utf-8")) or {}
+    given = read_yaml((notebooks / "rendered" / "gallery.yaml").read_text(encoding="utf-8")) or {}
     names = sorted({path.stem for path in course(notebooks)} | set(given), key=lambda name: (name == LAST, name))
     done = True
     for part in (names[:-1], names[-1:]):  # the last one's inputs must be there before it is prepared
@@ -119,7 +119,9 @@ def write_index(gallery: Path) -> Path:
 def faults(gallery: Path, notebooks: Path) -> list[str]:
     """What is older than its notebook, missing, of unknown source, or too large: a sentence each."""
     sentences, total = [], 0
-    files = [file for file in gallery.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc", ".j2")]
+    files = [
+        file for file in gallery.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc", ".j2", ".yaml")
+    ]
     for file in sorted(files):
         size, notebook = file.stat().st_size, _find(notebooks, f"{file.stem}.ipynb")
         total += size

@@ -155,7 +155,7 @@ def test_a_folder_of_runs_renews_all_and_the_page_of_cards(project, capsys):
 
 
 def test_every_entry_of_the_gallerys_file_is_a_run_of_a_notebook_with_parameters_that_it_has():
-    given = gallery.read_yaml((NOTEBOOKS.parent / "data" / "gallery.yaml").read_text())
+    given = gallery.read_yaml((NOTEBOOKS / "rendered" / "gallery.yaml").read_text())
     for name, parameters in given.items():
         notebook = Notebook.read(gallery._find(NOTEBOOKS, f"{name.partition('-')[0]}.ipynb"))
         assert set(parameters) <= set(notebook.takes)
