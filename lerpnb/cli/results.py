@@ -129,7 +129,7 @@ def _barrier(curve: Any, quantity: str) -> str:
     if barrier.gaps.empty:
         return f"{quantity}: nothing was measured between the ends, so whether there is a barrier is unknown"
     gap, at = barrier.largest_gap
-    interval = f"{_interval('+.3f', gap.value, gap.low, gap.high)} {barrier.unit}".replace("-", "\u2212").rstrip()
+    interval = f"{_interval('+.3f', gap.value, gap.low, gap.high)} {barrier.unit}".rstrip()
     if (barrier.gaps["high"] < 0).all():
         return f"{quantity} stays below the chord at every inner alpha measured (largest gap {interval}): no barrier"
     if gap.low > 0:
@@ -144,4 +144,4 @@ def _rise(curve: Any, quantity: str) -> str:
 
 def _interval(shape: str, *values: float) -> str:
     value, low, high = ("NaN" if value != value else format(value, shape) for value in values)
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]".replace("-", "\u2212")

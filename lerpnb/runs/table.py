@@ -115,7 +115,7 @@ def _folders(runs: str | Path | Iterable[str | Path], call: str) -> list[tuple[R
     if isinstance(runs, str | Path):
         directory = RunDirectory(runs)
         if directory.local and not Path(directory.root).is_dir():
-            raise RunError(f"{call}: no folder {runs}.\nPass the folder of runs, or a list of run folders.")
+            raise RunError(f"{call}: no folder {runs}.\nPass the folder of runs; `lerpnb run 02` makes one.")
         return [(directory, name) for name in directory.names()]
     parts = [str(address).rstrip("/").rpartition("/") for address in runs]
     parents = {parent: RunDirectory(parent or ".") for parent, _, _ in parts}

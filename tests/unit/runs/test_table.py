@@ -127,7 +127,7 @@ def test_runs_may_be_listed_or_lie_far_away(runs):
     with pytest.raises(RunError) as error:
         read_runs("nowhere")
     assert str(error.value) == (
-        "read_runs(runs): no folder nowhere.\nPass the folder of runs, or a list of run folders."
+        "read_runs(runs): no folder nowhere.\nPass the folder of runs; `lerpnb run 02` makes one."
     )
 
 
