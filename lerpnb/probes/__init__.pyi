@@ -11,6 +11,7 @@ from .classifier import Classifier as Classifier
 from .curvature import Sharpness as Sharpness
 from .distance import WeightDistance as WeightDistance
 from .kl import KL as KL
+from .lm_eval import LMEval as LMEval
 from .loss import Loss as Loss
 from .preference import Preference as Preference
 from .seq2seq import Seq2SeqLoss as Seq2SeqLoss
@@ -24,6 +25,7 @@ __all__ = [
     "Classifier",
     "FunctionProbe",
     "KL",
+    "LMEval",
     "Loss",
     "LossSlope",
     "Preference",

@@ -7,6 +7,8 @@ import pandas as pd
 FLUENCY = "perplexity/continuations"  # of the texts whose strength was measured
 LOWER_IS_BETTER = {"loss": True, "perplexity": True, "errors": True, "strength": False, "accuracy": False}
 LOWER_IS_BETTER |= {"preference": False, "margin": False, "score": False}
+LOWER_IS_BETTER |= dict.fromkeys(("acc", "acc_norm", "exact_match", "em", "f1"), False)  # of lm-eval
+LOWER_IS_BETTER |= dict.fromkeys(("word_perplexity", "byte_perplexity", "bits_per_byte"), True)
 RANGES = {"probability": (0.0, 1.0), "share": (0.0, 1.0), "errors": (0.0, 1.0), "difference": (-1.0, 1.0)}  # of a unit
 ATTRIBUTES = ("strength", "score")  # of generated texts: a probability, and a raw score such as a reward
 

@@ -20,7 +20,7 @@ PUBLIC = [f"lerpnb.{name}" for name in ln.__all__]
 PUBLIC += [f"lerpnb.{package}.{name}" for package in PACKAGES for name in getattr(ln, package).__all__]
 PUBLIC.remove("lerpnb.plots.template")  # an object of Plotly's
 # Protocols, a module, and what a function makes: the example stands at the function.
-NO_EXAMPLE = {"lerpnb.data.demo", "lerpnb.probes.Probe", "lerpnb.probes.TextProbe"}
+NO_EXAMPLE = {"lerpnb.data.demo", "lerpnb.probes.Probe", "lerpnb.probes.LMEval", "lerpnb.probes.TextProbe"}
 NO_EXAMPLE |= {f"lerpnb.results.{kind}Comparison" for kind in ("Direction", "Path", "Run")}
 NO_EXAMPLE |= {"lerpnb.results.Barrier", "lerpnb.results.Best", "lerpnb.results.Slice", "lerpnb.results.WeightDeltas"}
 
