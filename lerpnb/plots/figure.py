@@ -50,8 +50,8 @@ class Figure(go.Figure):
         inner = sum(heights) + gap * (len(heights) - 1) + foot
         fig = cls.blank(top + inner + bottom, alt, facts, t=top, b=bottom, l=left, r=right)
         spacing = gap / inner if len(heights) > 1 else 0
-        layout = dict(row_heights=list(heights), vertical_spacing=spacing, shared_xaxes=True)
-        fig.set_subplots(rows=len(heights), cols=1, **layout, **subplots)
+        layout: dict[str, Any] = dict(row_heights=list(heights), vertical_spacing=spacing, shared_xaxes=True)
+        fig.set_subplots(rows=len(heights), cols=1, **layout | subplots)
         if foot:
             stop = float(inner)
             for row, height in enumerate(heights, start=1):

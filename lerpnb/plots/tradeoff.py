@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from lerpnb.errors import CurveError
@@ -10,13 +11,16 @@ from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import alpha_text, number, rounded, with_interval
 from lerpnb.plots.tradeoff_paths import plot_paths
 from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_axes, word
+from lerpnb.results.best import Best
 from lerpnb.results.comparisons import PathComparison
 from lerpnb.results.curve import Curve
+from lerpnb.results.quantity import fluency_of
 
 
 def plot_tradeoff(
     result: Curve | Mapping[str, Curve] | PathComparison,
     base: Curve | None = None,
+    best: Best | None = None,
     *,
     x: str | None = None,
     y: str | None = None,
@@ -26,8 +30,8 @@ def plot_tradeoff(
     Up and left is more of the attribute in more fluent text. The x axis is logarithmic where its values differ by more
     than eight times and are above 0.
 
-    Of one curve: a point an alpha, joined in its order. Color is alpha; the checkpoints are ringed and named, thin
-    crosses are 95 % intervals.
+    Of one curve: a point an alpha, joined in its order. Color is alpha; the checkpoints, the base and the best alpha
+    are named, with thin crosses for their 95 % intervals; the others' are in the hover texts.
 
     Of several: a color each. Markers grow along a path, from its lowest coordinate to its highest. Below, under the
     same perplexities, how far from the base each point is: |theta - theta_base|, without unit; a path that is no point
@@ -38,6 +42,7 @@ def plot_tradeoff(
             `PathComparison`; these with a `WeightDistance`.
         base: the same probe at the base model, which is no point of the line: `evaluate(Line(o, o), [0], [attribute])`
             with o the base. Left out, no base is marked: its strength is not known.
+        best: of one curve, what `curve.best` returned, to be named.
         x, y: other quantities, such as x="kl/base" with y="strength/positive"; left out, y is the first strength and x
             the perplexity of its continuations.
 
@@ -58,13 +63,13 @@ def plot_tradeoff(
         ['near', 'far']
     """
     if isinstance(result, Curve):
-        return _plot_path(result, base, x, y)
+        return _plot_path(result, base, best, x, y)
     if base is not None:
         raise CurveError("plot_tradeoff(base): several curves have no base marked.\nPass one curve with it.")
     return plot_paths(result.curves if isinstance(result, PathComparison) else result, x, y)
 
 
-def _plot_path(curve: Curve, base: Curve | None, x: str | None, y: str | None) -> Figure:
+def _plot_path(curve: Curve, base: Curve | None, best: Best | None, x: str | None, y: str | None) -> Figure:
     call = "plot_tradeoff(curve)"
     if base is not None and len(base.alphas) != 1:
         raise CurveError(
@@ -77,6 +82,8 @@ def _plot_path(curve: Curve, base: Curve | None, x: str | None, y: str | None) -
         spans.append(points_of(base, "plot_tradeoff(base)", *quantities(base, "plot_tradeoff(base)", x, y)))
     fig = Figure.panels([360], _alt(curve, *names, *spans[1:]), theme.facts(curve.provenance), top=24)
     ends = {alpha: f"<b>{name}</b>" for alpha, name in theme.landmarks(curve.provenance)}
+    if best is not None and np.isfinite(best.alpha):
+        ends = {best.alpha: f"<b>best, alpha {alpha_text(best.alpha)}</b>"} | ends
     alphas = list(spans[0]["strength"]["alpha"])
     marker = dict(
         opacity=1,
@@ -87,7 +94,8 @@ def _plot_path(curve: Curve, base: Curve | None, x: str | None, y: str | None) -
         line=dict(color=theme.TEXT, width=[3 if alpha in ends else 1 for alpha in alphas]),
         colorbar=dict(title_text="alpha", len=0.7, nticks=6),
     )
-    text = dict(text=[ends.get(alpha, "") for alpha in alphas], textposition="top center")
+    labels = [ends.get(alpha, "") for alpha in alphas]
+    text = dict(text=labels, textposition="middle left")  # what lies beyond is less fluent, and so on the right
     hover = [f"At alpha {alpha_text(alpha)}" for alpha in alphas]
     _add_points(fig, spans[0], names, hover, name="alpha", mode="lines+markers+text", marker=marker, **text)
     if base is not None:
@@ -96,7 +104,18 @@ def _plot_path(curve: Curve, base: Curve | None, x: str | None, y: str | None) -
         _add_points(fig, spans[1], names, ["The base"], name="base", mode="markers+text", marker=star, **text)
     values = {what: pd.concat([one[what][["value", "low", "high"]] for one in spans]) for what in spans[0]}
     title_axes(fig, values, curve, *names)
+    if names[1] == fluency_of(names[0]):
+        fig.update_layout(height=fig.layout.height + 56, margin_b=fig.layout.margin.b + 56)
+        fig.add_note(_judge(spans), "left", 0, yanchor="top", yshift=-58, align="left", font_size=12)
     return fig
+
+
+def _judge(spans: list[Points]) -> str:
+    """How fluent in words, and whom the judge favors."""
+    along = spans[0]["fluency"]["value"]
+    words = f"Perplexity {number(along.min(), 2)} to {number(along.max(), 2)} along the line"
+    words += f", about {number(spans[1]['fluency']['value'].iloc[0], 2)} for the base" if len(spans) > 1 else ""
+    return f"{words}.<br>The judge is the base where no other was named; a judge favors texts like its own."
 
 
 def _add_points(fig: Figure, points: Points, names: tuple[str, str], where: Sequence[str], **look) -> None:
@@ -106,8 +125,10 @@ def _add_points(fig: Figure, points: Points, names: tuple[str, str], where: Sequ
         f"{place}: {word(names[0])} {with_interval(up)},<br>{word(names[1])} {with_interval(across)}"
         for place, across, up in zip(where, x.itertuples(), y.itertuples(), strict=True)
     ]
-    thin = dict(color="rgba(128,128,128,0.4)", thickness=1, width=0)
-    look |= dict(error_x=theme.error_bars(x, **thin), error_y=theme.error_bars(y, **thin))
+    thin = dict(color="rgba(128,128,128,0.6)", thickness=1, width=0)
+    named = pd.Series([bool(text) for text in look["text"]], index=x.index)  # a cross on every point hides the points
+    bars = [theme.error_bars(of.where(named), **thin) for of in (x, y)]
+    look |= dict(error_x=bars[0], error_y=bars[1])
     look |= dict(line=dict(width=1.5), cliponaxis=False, showlegend=False)
     fig.add_series(x["value"], y["value"], theme.TEXT, hover, **look)
 

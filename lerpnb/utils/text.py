@@ -22,7 +22,7 @@ def number(value: float, digits: int = 3) -> str:
     """
     if value != value:
         return "NaN"
-    return (f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value + 0.0:.{digits}g}").replace("-", "−")
+    return (f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value + 0.0:.{digits}g}").replace("-", "−")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -32,7 +32,9 @@ def test_a_point_an_alpha_with_its_intervals_in_order():
     assert path.y == pytest.approx((0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6))
     assert path.marker.color == GRID and path.marker.cmid == 0.5
     assert path.marker.line.width == (1, 1, 3, 1, 3, 1, 1)  # both ends ringed
-    assert path.error_x.array == path.error_x.arrayminus == (5,) * 7  # two prompts: the two values themselves
+    ends = (None, None, 5, None, 5, None, None)  # two prompts: the two values themselves
+    assert path.error_x.array == path.error_x.arrayminus == ends
+    assert [text for text in path.text if text] == ["<b>minus</b>", "<b>plus</b>"]
     assert path.hovertext[3] == "At alpha 0.5: strength 0.45 [0.35, 0.55],<br>perplexity 50 [45, 55]"
 
 
@@ -54,6 +56,16 @@ def test_the_base_is_marked_where_it_was_measured():
     assert (star.name, star.x, star.y, star.marker.symbol) == ("base", (60,), (0.4,), "star")
     assert star.hovertext == ("The base: strength 0.40 [0.30, 0.50],<br>perplexity 60 [55, 65]",)
     assert marked.layout.meta["alt"].endswith("base 0.4 at 60.")
+    [judge] = [note.text for note in marked.layout.annotations]
+    assert judge.startswith(
+        "Perplexity 50 to 65 along the line, about 60 for the base.<br>The judge is the base where no other"
+    )
+
+
+def test_the_best_alpha_is_named():
+    one = curve()
+    fig = plot_tradeoff(one, best=one.best("strength/joy", at_most={"perplexity/continuations": 50.0}))
+    assert "<b>best, alpha 0.5</b>" in fig.data[0].text
 
 
 @pytest.mark.slow

@@ -65,6 +65,7 @@
           if (note.x === 0) Object.assign(note, { x: 0, xshift: 6 - margin.l, align: "left", text: wrapped(note.text, width / 6.4) });
           continue;
         }
+        if (note.name === "verdict") { note.text = note.text.match(/<b>.*<\/b>/)?.[0] ?? note.text; continue; }
         if (/extrapolation/.test(note.text)) { note.font = { ...note.font, size: 10 }; continue; }
         const room = note.xref !== "paper" ? 60 : note.xanchor === "right" ? width - 190 : width;  // beside 'alpha = 0.5'
         note.visible = plain(note.text).length * 6.5 < room;
