@@ -33,9 +33,9 @@ def finding(figure: dict) -> str:
     """What a figure says, as plain text: its title, else its alt text; empty where neither is there, or too long.
 
     >>> finding({"layout": {"title": {"text": "Loss stays <b>below</b>"}, "meta": {"alt": "two lines"}}})
-    'Loss stays below'
+    'Loss stays below.'
     >>> finding({"layout": {"title": "<b>Loss</b> stays<br>below<br><b>Strength</b> rises"}})
-    'Loss stays below. Strength rises'
+    'Loss stays below. Strength rises.'
     """
     layout = figure.get("layout") or {}
     title, meta = layout.get("title"), layout.get("meta")
@@ -43,7 +43,9 @@ def finding(figure: dict) -> str:
     text = text or (meta.get("alt") if isinstance(meta, dict) else "") or ""
     sentences = re.sub(r"[.]?<br>(?=(<\w+>)?[A-Z])", ". ", text)  # one a line
     plain = " ".join(html.unescape(re.sub(r"<[^>]*>", "", sentences.replace("<br>", " "))).split())
-    return plain if len(plain) <= LONGEST else ""
+    if not plain or len(plain) > LONGEST:
+        return ""
+    return plain if plain[-1] in ".?!" else f"{plain}."
 
 
 def take_title(notebook: NotebookNode) -> str:
