@@ -33,7 +33,7 @@ def finding(figure: dict) -> str:
     """What a figure says, as plain text: its title, else its alt text; empty where neither is there, or too long.
 
     >>> finding({"layout": {"title": {"text": "Loss stays <b>below</b>"}, "meta": {"alt": "two lines"}}})
-    'Loss stays below.'
+    'Loss stays below'
     >>> finding({"layout": {"title": "<b>Loss</b> stays<br>below<br><b>Strength</b> rises"}})
     'Loss stays below. Strength rises.'
     """
@@ -45,7 +45,7 @@ def finding(figure: dict) -> str:
     plain = " ".join(html.unescape(re.sub(r"<[^>]*>", "", sentences.replace("<br>", " "))).split())
     if not plain or len(plain) > LONGEST:
         return ""
-    return plain if plain[-1] in ".?!" else f"{plain}."
+    return f"{plain}." if ". " in plain and plain[-1] != "." else plain
 
 
 def take_title(notebook: NotebookNode) -> str:

@@ -169,7 +169,7 @@ def test_the_headline_is_at_the_top_with_its_finding_and_the_facts(tmp_path):
     page = reports.render(new_notebook(cells=cells), FACTS, tmp_path)
     soup = BeautifulSoup(page, "html.parser")
     top = soup.find(class_="top")
-    assert [top.h1.string, top.find(class_="finding").string] == ["What lies between?", "Loss stays below."]
+    assert [top.h1.string, top.find(class_="finding").string] == ["What lies between?", "Loss stays below"]
     assert top.find(id="figure-1")["aria-label"] == "a line" and soup.h1 is soup.find_all("h1")[-1]
     main, first = (f["layout"] for f in json.loads(soup.find(id="figures").string))
     assert first["title"]["text"] == "first" and "title" not in main  # it stands above the figure
