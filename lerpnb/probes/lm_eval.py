@@ -87,9 +87,9 @@ class LMEval:
             raise ProbeError(
                 f'LMEval(): lm-eval is not installed ({error}).\nInstall it: pip install "lerpnb[lm-eval]".'
             ) from error
-        files = {task for task in self.tasks if Path(task).is_file()}
+        files = {task: assets.resolve(task) for task in self.tasks if Path(task).suffix in (".yaml", ".yml")}
         manager = TaskManager(include_path=folder and str(folder), include_defaults=False)
-        if not files.union(manager.all_tasks).issuperset(self.tasks):
+        if not {*files, *manager.all_tasks}.issuperset(self.tasks):
             manager = _with_defaults(folder)
         loaded: list[Any] = []
         answers = assets.hub_answers()
@@ -100,8 +100,8 @@ class LMEval:
                     f"LMEval(tasks): no task {task!r}, and no such file.\n"
                     + (f"Did you mean {listed(near)}?" if near else "Pass folder=..., where its YAML file is.")
                 )
-            spec = str(Path(task).resolve()) if task in files else task
-            where = folder or (Path(task).parent if task in files else None)
+            spec = str(files[task].resolve()) if task in files else task
+            where = folder or (files[task].parent if task in files else None)
             try:
                 with chdir(where) if where else nullcontext(), _hub(answers):
                     loaded.extend(manager.load([spec])["tasks"].values())

@@ -1,10 +1,12 @@
 """The notebooks, and parameters by which each runs at a tiny size."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from transformers import BertConfig, BertForSequenceClassification
 
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
@@ -39,6 +41,16 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
     data, prompts = {"data": str(folder / "texts.csv")}, {"prompts": str(folder / "prompts.txt")}
     line = {"minus": minus, "plus": plus, "base": base, "device": "cpu"}
     measured = line | data | prompts | {"classifier": classifier}
+    asked = {"base": str(shutil.copytree(base, folder / "chat")), "aligned": plus, "device": "cpu"}
+    (folder / "chat" / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }} {% endfor %}")
+    config = BertConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, num_labels=1
+    )
+    config.problem_type = "regression"
+    asked |= {"reward": str(tiny.save(BertForSequenceClassification(config), folder / "reward", tiny.tokenizer()))}
+    (folder / "docs.jsonl").write_text('{"text": "the film was", "endings": ["slow", "lovely"], "right": 1}\n' * 3)
+    task = (FOLDER.parent / "data" / "tasks" / "everyday.yaml").read_text().replace("everyday.jsonl", "docs.jsonl")
+    (folder / "everyday.yaml").write_text(task)
     second = {"second_minus": plus, "second_plus": minus, "second_classifier": classifier, "second_label": "negative"}
     return {
         "00_quickstart": measured | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(folder / "saved")},
@@ -69,6 +81,10 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(folder / "fine_tunes")},
         "studies/plausibility": line
         | {"n_scenarios": 2, "n_points": 3, "control": False, "keep": str(folder / "fine_tunes")},
+        "09_alignment": asked
+        | data
+        | prompts
+        | {"task": str(folder / "everyday.yaml"), "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4, "n_pairs": 4},
         "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "n_samples": 2},
         "07_several_attributes": prompts
         | {"first_minus": minus, "first_plus": plus, "first_classifier": classifier, "base": base, "device": "cpu"}

@@ -27,6 +27,7 @@ COURSE = [
     "06_merging_methods",
     "07_several_attributes",
     "08_compare_runs",
+    "09_alignment",
     "studies/linear_connectivity",
     "studies/backdoor_defence",
     "studies/plausibility",
