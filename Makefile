@@ -63,7 +63,7 @@ format: $(READY) ## Put the code in shape and strip the notebooks' outputs
 
 adapters: assets ## Train the demo's adapters and scorers anew, by notebook 01 (about two hours)
 	for name in negative positive scorer viewer critic scorer_voice reward; do OMP_NUM_THREADS=1 $(BIN)/lerpnb run \
-	notebooks/01_fine_tune.ipynb -f data/recipes/$$name.yaml --name fine_tune_$$name || exit 1; done
+	notebooks/01_fine_tune.ipynb -f data/recipes/$$name.yaml --name fine_tune_$$name --force || exit 1; done
 
 clean: ## Remove caches and build leftovers; .venv, runs and results stay
 	rm -rf build dist .pytest_cache .ruff_cache
