@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
 
 # Byte-order marks, the longer ones first: UTF-32's begins with UTF-16's.
 MARKS = {
@@ -51,17 +51,18 @@ def split_lines(text: str) -> list[str]:
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """A `.csv`, `.jsonl` or `.parquet` file; the index, called "line" or "row", holds the place of each row.
+    """A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; the index, called "line" or "row", holds the place of each row.
 
-    Cells of a `.csv` are strings, empty ones None; those of a `.jsonl`, or of a `.json` with a list of objects, are
-    what JSON makes of them.
+    Cells of a `.csv` or `.tsv` are strings, empty ones None; those of a `.jsonl`, or of a `.json` with a list of
+    objects, are what JSON makes of them.
 
     Raises:
         OSError, ValueError: it is damaged or in another encoding.
     """
     if (suffix := file.suffix.lower()) == ".parquet":
         return number_rows(pd.read_parquet(file))
-    return _csv(read_text(file)) if suffix == ".csv" else _jsonl(read_text(file))
+    separators = {".csv": ",", ".tsv": "\t"}
+    return _csv(read_text(file), separators[suffix]) if suffix in separators else _jsonl(read_text(file))
 
 
 def number_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,8 +70,8 @@ def number_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name="row"))
 
 
-def _csv(text: str) -> pd.DataFrame:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv(text: str, separator: str = ",") -> pd.DataFrame:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     header: list[str] = []
     rows, lines, line = [], [], 1
     limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))

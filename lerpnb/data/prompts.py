@@ -24,8 +24,8 @@ def load_prompts(
     """The first `n` prompts of a file; by default the project's own, neutral in sentiment.
 
     Where it has fewer, it takes all and says so. Of a text file each line that is not blank is a prompt, without the
-    spaces at its end. A `.csv`, `.jsonl` or `.parquet` file has a prompt a row, in one column: a text, or a list of
-    messages, which makes a `Chat`.
+    spaces at its end. A `.csv`, `.tsv`, `.jsonl` or `.parquet` file has a prompt a row, in one column: a text,
+    or a list of messages, which makes a `Chat`.
 
     Args:
         n: how many; None takes all.
@@ -47,6 +47,8 @@ def load_prompts(
         hint = f"\nPass the file by its name: load_prompts(source={n!r})." if isinstance(n, str | Path) else ""
         raise CorpusError(f"load_prompts({n!r}): expected a number of prompts, or none for all.{hint}")
     file, call = assets.resolve(source), f"load_prompts(source={str(source)!r})"
+    if column and file.suffix.lower() not in SUFFIXES:
+        raise CorpusError(f"{call}: column={column!r}, but a text file has a prompt a line.\nLeave the column out.")
     prompts = _cells(file, column, call) if file.suffix.lower() in SUFFIXES else _lines(file, call)
     prompts = _first(prompts, n, f"load_prompts({'' if n is None else n})", file.name)
     if chat or system or template_arguments:

@@ -21,8 +21,8 @@ from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.generation.causal import refuse_not_causal
-from lerpnb.generation.continuations import Continuations, continued
-from lerpnb.generation.sampling import sample
+from lerpnb.generation.continuations import Continuations, context_ids
+from lerpnb.generation.decoder import Decoder
 from lerpnb.probes.loss import LOGITS, head_is_last
 from lerpnb.results.measurement import Measurement
 
@@ -185,16 +185,18 @@ class KL:
     def _sampled(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[list, list, list]:
         """The same of each continuation: the place of its prompt, and the first token after it."""
         assert isinstance(self.texts, Continuations)
-        frame = sample(model, tokenizer, self.texts)
-        rows, starts = [], []
-        thought = frame["thinking"].fillna("") if "thinking" in frame else ""
-        written = thought + frame["continuation"]
-        for i, text, n in zip(frame["prompt_id"], written, frame["n_tokens"], strict=True):
-            ids, start = continued(tokenizer, self.texts.prompts[i], text)
-            ended = n < self.texts.max_new_tokens  # by an end-of-text token, which is a choice of the model's too
-            rows.append([*ids, ids[-1]] if ended or start == len(ids) else ids)  # which token it is does not matter
-            starts.append(max(1, start))
-        return frame["prompt_id"].tolist(), rows, starts
+        decoder = Decoder(model, tokenizer, self.texts)
+        for _ in decoder:
+            pass
+        before = [context_ids(tokenizer, prompt) for prompt in self.texts.prompts]
+        items, rows, starts = [], [], []
+        for (_, i, _), written in decoder.tokens.items():
+            ids = [*before[i], *written]
+            ended = len(written) < self.texts.max_new_tokens  # by an end-of-text token, a choice of the model's too
+            rows.append([*ids, ids[-1]] if ended else ids)  # which token it is does not matter
+            starts.append(len(before[i]))
+            items.append(i)
+        return items, rows, starts
 
     def _sums(
         self, model: Any, reference: Any, rows: Sequence[list[int]], starts: Sequence[int]

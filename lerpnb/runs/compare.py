@@ -10,6 +10,7 @@ import pandas as pd
 from lerpnb.errors import RunError
 from lerpnb.results.best import pick
 from lerpnb.results.comparisons import RunComparison
+from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import ATTRIBUTES, FLUENCY
 from lerpnb.runs.table import differing, read_curves, read_runs
 from lerpnb.utils.text import show
@@ -57,7 +58,7 @@ def compare_runs(
         raise RunError(f"compare_runs(slack={slack!r}): expected 1 or more, such as 1.1.")
     addresses = None if isinstance(runs, str | Path) else list(runs)
     frame = read_runs(addresses or runs, where)
-    curves = read_curves(list(frame.attrs["addresses"].values()))
+    curves = read_curves(list(frame.attrs["addresses"].values()), items=True)
     names = [name for name in frame.index if name in set(curves["run"])]
     if not names:
         raise RunError(
@@ -97,16 +98,15 @@ def _value(curve: pd.DataFrame, quantity: str, alpha: float) -> float:
 
 
 def _best(curve: pd.DataFrame, rule: str, slack: float, attribute: str, fluency: str) -> float:
-    """The best alpha by the rule; NaN where what it asks for was not measured."""
-    if rule == "loss":
+    """The best alpha by the rule, as `Curve.best` finds it; NaN where what it asks for was not measured."""
+    one, limits = Curve(curve.drop(columns="run")), {}
+    if rule == "loss":  # the mean of the losses, which is no quantity
         wanted = -curve[curve["kind"] == "loss"].groupby("alpha")["value"].mean()
-    else:
-        wanted = curve[curve["quantity"] == attribute].set_index("alpha")["value"]
+        alphas, values = wanted.index.to_numpy(), wanted.to_numpy()[None]
+        known = np.isfinite(values)
+        return float(alphas[pick(alphas, values, known)[0]]) if known.any() else np.nan
     if rule == "fluent":
-        measured = curve[curve["quantity"] == fluency].set_index("alpha")["value"]
-        if not {0.0, 1.0} <= set(measured.index):
+        limits = {fluency: slack * max(_value(curve, fluency, alpha) for alpha in (0.0, 1.0))}
+        if not np.isfinite(limits[fluency]):
             return np.nan
-        wanted = wanted[measured.reindex(wanted.index) <= slack * measured[[0.0, 1.0]].max()]
-    alphas, values = wanted.index.to_numpy(), wanted.to_numpy()[None]
-    known = np.isfinite(values)
-    return float(alphas[pick(alphas, values, known)[0]]) if known.any() else np.nan
+    return one.best(attribute, at_most=limits, highest=True).alpha if attribute in one.quantities else np.nan

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lerpnb.errors import RunError
+from lerpnb.results.parquet import MEASURED
 from lerpnb.results.quantity import with_kinds
 from lerpnb.runs.directory import RunDirectory
 from lerpnb.utils.text import listed
@@ -76,7 +77,11 @@ def differing(frame: pd.DataFrame) -> list[str]:
 
 
 def read_curves(
-    runs: str | Path | Iterable[str | Path] = "runs", where: str | None = None, quantities: Iterable[str] | None = None
+    runs: str | Path | Iterable[str | Path] = "runs",
+    where: str | None = None,
+    quantities: Iterable[str] | None = None,
+    *,
+    items: bool = False,
 ) -> pd.DataFrame:
     """Every value of many runs in long form: run, alpha, quantity, kind, value, low, high, n, unit.
 
@@ -85,6 +90,7 @@ def read_curves(
     Args:
         runs, where: as `read_runs` takes them.
         quantities: names such as "loss/negative"; all by default.
+        items: also the values of the items, in the columns of `Curve.frame`.
 
     >>> import tempfile
     >>> list(read_curves(tempfile.mkdtemp()))
@@ -92,20 +98,22 @@ def read_curves(
     """
     frame = read_runs(runs, where)
     unreadable, parts = dict(frame.attrs["unreadable"]), []
-    wanted = None if quantities is None else set(quantities)
+    wanted, columns = None if quantities is None else set(quantities), ["alpha", *MEASURED] if items else CURVE
     for name, address in frame.attrs["addresses"].items():
         if (data := RunDirectory(address).read("", "curve.parquet")) is None:
             continue
         try:
             file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
-            table = with_kinds(file.read(columns=[c for c in CURVE if c in file.schema.names]).to_pandas())[CURVE]
+            table = with_kinds(file.read(columns=[c for c in columns if c in file.schema_arrow.names]).to_pandas())[
+                columns
+            ]
         except (pa.ArrowException, OSError, ValueError, KeyError):
             unreadable[name] = "curve.parquet is damaged"
             warnings.warn(f"read_curves(runs): {name}: curve.parquet is damaged.", stacklevel=2)
             continue
         parts.append(table if wanted is None else table[table["quantity"].isin(wanted)])
         parts[-1].insert(0, "run", name)
-    curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *CURVE])
+    curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *columns])
     curves.attrs = {"unreadable": unreadable, "addresses": frame.attrs["addresses"]}
     return curves
 
