@@ -165,6 +165,11 @@ def test_files_of_prompts(tmp_path):
     assert load_prompts(1, tmp_path / "texts.jsonl") == ["the film"]
     (tmp_path / "table.csv").write_text("id,question\n1,the film\n2,\n3,nobody\n")
     assert load_prompts(2, tmp_path / "table.csv", column="question") == ["the film", "nobody"]
+    (tmp_path / "table.tsv").write_text("id\tprompt\n1\tthe film, it was\n")
+    assert load_prompts(1, tmp_path / "table.tsv") == ["the film, it was"]
+    (tmp_path / "lines.txt").write_text("the film\n")
+    with pytest.raises(CorpusError, match="column='prompt', but a text file has a prompt a line"):
+        load_prompts(1, tmp_path / "lines.txt", column="prompt")
     with pytest.raises(CorpusError, match="no column 'prompt'.\nIt has: id, question."):
         load_prompts(1, tmp_path / "table.csv")
     [chat] = load_prompts(1, tmp_path / "texts.jsonl", system="be brief", template_arguments={"enable_thinking": False})

@@ -111,7 +111,7 @@ def test_a_hub_data_set_offline_is_said():
     with pytest.raises(CorpusError) as error:
         Corpus.load("someone/some-data")
     assert str(error.value) == (
-        "Corpus.load('someone/some-data'): no .csv, .parquet, .jsonl, .json file, and the hub does not answer.\n"
+        "Corpus.load('someone/some-data'): no .csv, .tsv, .parquet, .jsonl, .json file, and the hub does not answer.\n"
         "Give a file, or a data set's hub id where there is a network."
     )
 
@@ -247,8 +247,8 @@ def test_a_list_of_texts_is_a_corpus_and_other_things_are_named():
 
 
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
-    (file := tmp_path / "a.tsv").write_text("text\tlabel\na\t1\n")
-    with pytest.raises(CorpusError, match=r"a file, but none of \.csv, \.parquet, \.jsonl, \.json\."):
+    (file := tmp_path / "a.tab").write_text("text\tlabel\na\t1\n")
+    with pytest.raises(CorpusError, match=r"a file, but none of \.csv, \.tsv, \.parquet, \.jsonl, \.json\."):
         Corpus.load(file)
 
 
