@@ -199,8 +199,8 @@ def _thumbnail(image: Path) -> str:
     whole, out = Image.open(image).convert("RGB"), io.BytesIO()
     small = whole.crop((0, 0, whole.width, min(whole.height, whole.width * 5 // 8)))
     small.thumbnail((CARD, CARD))
-    small.quantize(128).save(out, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    small.save(out, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def test_a_folder_of_runs_renews_all_and_the_page_of_cards(project, capsys):
     node = nbformat.read(files[0], 4)
     assert (card.a["href"], card.h2.string) == ("01_walk.html", "What?")
     assert card.p.string == gallery.finding(node.cells[1].outputs[0].data["application/vnd.plotly.v1+json"])
-    assert card.img["src"].startswith("data:image/png;base64,")
+    assert card.img["src"].startswith("data:image/webp;base64,")
     page = files[1].read_text()
     assert 'src="plotly.js"' in page and (files[1].parent / "plotly.js").stat().st_size > 4_000_000 > len(page)
     node.metadata["lerpnb"]["sha256"] = "0" * 64
