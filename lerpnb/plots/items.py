@@ -2,29 +2,28 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
-from lerpnb.plots.theme import alpha_text, escaped, faint
+from lerpnb.plots.theme import alpha_text, escaped, number, rounded
 from lerpnb.results.curve import Curve
-from lerpnb.utils.text import plain, show
+from lerpnb.utils.text import plain
 
-MAX_ITEMS = 60  # drawn one by one
-LETTERS = 160  # of a text, shown when its line is pointed at
-PANEL = 250  # pixels
+MAX_ITEMS = 60  # that have a row
+LETTERS = 160  # of a text, shown when its row is pointed at
+PANEL, ROW = 220, 7  # pixels of the distribution, and of an item
 
 
 def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] | None = None) -> Figure:
     """Above: the distribution over items (texts, or prompts) of a quantity at each alpha. Below: each item's change.
 
-    Bands hold the middle half and the middle 90 % of the items that have weight, the thick line is their median. A
-    thin line is one item; pointing at it shows its text. Below, each item's value less its own at the first alpha that
-    is 0, or else the lowest; orange lines rise from minus to plus, blue ones fall. Where there are more than 60 items,
-    the 60 that change most are drawn one by one, and the bands take all of them in.
+    Bands hold the middle half and the middle 90 % of the items that have weight, the thick line is their median. Below,
+    a row an item: its value less its own at alpha 0, or else at the lowest, sorted by the change from minus to plus;
+    purple rises, green falls, and pointing at a cell shows its text. Where there are more than 60 items, the 60 that
+    change most have a row, and the bands take all of them in.
 
     Args:
         curve: of a probe that has several items.
@@ -39,8 +38,8 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
         >>> from lerpnb.results.measurement import Measurement
         >>> points = {a: {"loss/x": Measurement([4 + a, 5 - a], unit="nats/token")} for a in (0.0, 1.0)}
         >>> fig = plot_items(Curve.from_measures(points), texts=["one gets worse", "one gets better"])
-        >>> [trace.name for trace in fig.data if trace.yaxis == "y2"]
-        ['one gets worse', 'one gets better']
+        >>> [list(row) for row in fig.data[-1].z]  # upwards
+        [[0.0, -1.0], [0.0, 1.0]]
     """
     quantity = quantity or _chosen(curve)
     unit, rows = curve.unit(quantity), curve.frame[curve.frame["quantity"] == quantity]
@@ -49,7 +48,8 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
     if rows["transform"].iloc[0] == "exp":
         values = np.exp(values)
     values = np.where(weights > 0, values, np.nan)
-    names = _names(curve, quantity, rows["items"].iloc[0], values.shape[1], texts)
+    items = rows["items"].iloc[0]
+    names = _names(curve, quantity, items, values.shape[1], texts)
     alphas = rows["alpha"].to_numpy()
     for bad, fault in (
         (values.shape[1] < 2, "one item. A distribution needs two or more."),
@@ -62,20 +62,37 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
     change = values - values[start]
     rise = change[stop]
     size = np.nanmax(np.where(np.isfinite(change), np.abs(change), 0), axis=0)
-    drawn = np.sort(np.argsort(-size, kind="stable")[:MAX_ITEMS])
+    drawn = np.argsort(-size, kind="stable")[:MAX_ITEMS]
+    drawn = drawn[np.argsort(np.where(np.isfinite(rise[drawn]), rise[drawn], -np.inf), kind="stable")]
     summary = _summary(alphas, start, stop, rise)
-    alt = f"{quantity} of {values.shape[1]} {rows['items'].iloc[0]} over {len(alphas)} alphas: {summary}."
-    fig = Figure.panels([PANEL, PANEL], alt, theme.facts(curve.provenance))
+    alt = f"{quantity} of {values.shape[1]} {items} over {len(alphas)} alphas: {summary}."
+    heights = [PANEL, max(110, ROW * len(drawn))]
+    fig = Figure.panels(heights, alt, theme.facts(curve.provenance), gap=76, right=84)
     _add_bands(fig, alphas, values)
-    for row, lines in ((1, values), (2, change)):
-        for i in drawn:
-            _add_item(fig, row, alphas, lines[:, i], names[i], rise[i], unit)
+    label = theme.unit_label(unit)
+    hover = [
+        [_sentence(names[i], alpha, *of, label) for alpha, *of in zip(alphas, values[:, i], change[:, i], strict=True)]
+        for i in drawn
+    ]
+    fig.add_heatmap(
+        x=rounded(alphas),
+        y=list(range(len(drawn))),
+        z=[rounded(change[:, i]) for i in drawn],
+        hovertext=hover,
+        name="change",
+        **dict(coloraxis="coloraxis", xgap=0, row=2, col=1),
+    )
     fig.mark_alphas(alphas[0], alphas[-1], theme.landmarks(curve.provenance))
     kind = escaped(curve.quantity(quantity).kind)
-    fig.update_yaxes(title_text=theme.title(kind, theme.unit_label(unit)), row=1, col=1)
-    fig.update_yaxes(title_text=f"change since alpha {show(alphas[start])}", row=2, col=1)
+    fig.update_yaxes(title_text=theme.title(kind, label), row=1, col=1)
+    fig.update_yaxes(title_text=f"{escaped(items)}, sorted", showticklabels=False, ticks="", row=2, col=1)
+    fig.update_yaxes(range=[-0.5, len(drawn) - 0.5], showgrid=False, row=2, col=1)
+    most = float(np.abs(theme.finite(change.ravel())).max()) or 1.0
+    bar = dict(thickness=12, len=0.5, y=0, yanchor="bottom", nticks=5, title_text="change")
+    fig.update_layout(coloraxis=dict(colorscale=theme.CHANGE, cmin=-most, cmax=most, colorbar=bar))
     kept = f"the {MAX_ITEMS} that change most; " if len(drawn) < values.shape[1] else ""
-    fig.add_note(f"{escaped(quantity)}: {kept}{summary}", "left", yref="y2 domain", yshift=6)
+    note = f"<b>Change of {escaped(quantity)} since alpha {alpha_text(alphas[start])}</b><br>{kept}{summary}"
+    fig.add_note(note, "left", yref="y2 domain", yshift=4, align="left")
     return fig
 
 
@@ -117,17 +134,12 @@ def _add_bands(fig: Figure, alphas: np.ndarray, values: np.ndarray) -> None:
     fig.add_series(x, middle, theme.TEXT, name="median", mode="lines", line=dict(width=4), zorder=2)
 
 
-def _add_item(fig: Figure, row: int, alphas: np.ndarray, values: np.ndarray, name: str, rise: float, unit: str) -> None:
-    color = theme.TEXT if not np.isfinite(rise) else theme.VERMILION if rise > 0 else theme.BLUE
-    change = "change " if row == 2 else ""
-    label = f"<b>%{{fullData.name}}</b><br>at alpha %{{x}}, {change}%{{y:.4g}} {theme.unit_label(unit)}<extra></extra>"
-    look: dict[str, Any] = dict(hovertemplate=label, hoverinfo="text", hoverlabel=dict(bordercolor=color))
-    look |= dict(mode="lines", line=dict(color=faint(color, 0.45), width=1), showlegend=False)
-    fig.add_series(alphas, values, color, name=name, row=row, **look)
+def _sentence(name: str, alpha: float, value: float, change: float, unit: str) -> str:
+    return f"<b>{name}</b><br>at alpha {alpha_text(alpha)}: {number(value)} {unit}, changed by {number(change)}"
 
 
 def _summary(alphas: np.ndarray, start: int, stop: int, rise: np.ndarray) -> str:
-    """orange: 40 of 64 rise from alpha 0 to 1; blue: 24 fall"""
+    """purple: 40 of 64 rise from alpha 0 to 1; green: 24 fall"""
     up, known = int((rise > 0).sum()), int(np.isfinite(rise).sum())
     first, last = alpha_text(alphas[start]), alpha_text(alphas[stop])
-    return f"orange: {up} of {known} rise from alpha {first} to {last}; blue: {int((rise < 0).sum())} fall"
+    return f"purple: {up} of {known} rise from alpha {first} to {last}; green: {int((rise < 0).sum())} fall"

@@ -37,6 +37,7 @@ TEXT, INK, CLEAR, FAINT, SHADE = (
 # From little to much, and from apart to alike: both keep their order for color-blind eyes, and in print.
 SEQUENTIAL = [[0, "#FDE9B8"], [0.25, "#F3B05A"], [0.5, "#D9702F"], [0.75, "#A03A3F"], [1, "#5B1A53"]]
 DIVERGING = [[0, "#B5470B"], [0.25, "#E9A06B"], [0.5, "#EFEDE8"], [0.75, "#79B3DD"], [1, "#0F5A94"]]
+CHANGE = [[0, "#00664B"], [0.25, "#6FBFA3"], [0.5, "#EFEDE8"], [0.75, "#D9A3C3"], [1, "#8A2F66"]]  # falls, rises
 UNITS = {
     "nats/token": "nats per token",
     "nats/text": "nats per text",

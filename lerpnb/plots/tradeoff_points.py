@@ -67,7 +67,7 @@ def title_axes(fig: Figure, values: Points, curve: Curve, strength: str, fluency
     ends = (math.log10(left), math.log10(right)) if log else (left, right)
     pad = 0.06 * (ends[1] - ends[0]) or 0.1 * (ends[0] or 1)
     ticks = dict(type="log", dtick="D2" if right < 1e3 * left else 1, tickformat=",~g") if log else dict(nticks=8)
-    fig.update_xaxes(range=[ends[0] - pad, ends[1] + pad], **ticks)
+    fig.update_xaxes(range=[ends[0] - 3 * pad, ends[1] + pad], **ticks)  # names stand on the left
     fig.update_xaxes(title_text=across + (" (log scale)" if log else "") + more, row=row, col=1)
     pad = 0.06 * (high - low) or 0.05
     fig.update_yaxes(title_text=up, range=[low - pad, high + pad], nticks=8, row=1, col=1)

@@ -1,5 +1,6 @@
 """What a person sees: the page opened from disk, and a notebook in JupyterLab, in a real Chromium."""
 
+import html
 import json
 import re
 import urllib.request
@@ -16,7 +17,9 @@ from browser import GO_TO
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pages import FACTS, HOSTILE, cell, shown
 
+from lerpnb.plots.barriers import plot_barriers
 from lerpnb.plots.curve import plot_curve
+from lerpnb.plots.curves import plot_curves
 from lerpnb.plots.deltas import plot_deltas
 from lerpnb.plots.items import plot_items
 from lerpnb.plots.texts import plot_texts
@@ -295,6 +298,50 @@ def test_nothing_in_a_figure_overlaps(tab, tmp_path, width):
     assert found > 100 and overlaps == []
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     seen.shoot(f"figures_{width}", whole=True)
+    quiet(seen)
+
+
+HOVER = """async ([id, place, point, subplot]) => {
+  const figure = document.getElementById(id);
+  await new Promise((resolve) => setTimeout(resolve, 80)); // plotly leaves out what follows too fast
+  Plotly.Fx.hover(figure, [{ curveNumber: place, pointNumber: point }], subplot);
+  return [...figure.querySelectorAll(".hoverlayer text")].map((text) => text.textContent).join(" ").trim();
+}"""
+
+
+def letters(text: str) -> str:
+    """A text without tags and spaces."""
+    return "".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())
+
+
+def test_what_a_mouse_reads_on_every_kind_of_figure_is_a_text(tab, tmp_path):
+    made = several()
+    figures = [plot_curve(made["three"]), made["deltas"].plot(), plot_tradeoff(made["three"], curve_at_base())]
+    figures += [plot_items(made["two"]), plot_barriers({"a line": made["three"].barrier("loss/negative")})]
+    figures += [plot_curves({"a": {"b": made["three"]}}, {"loss/negative": "loss"})]
+    page = written(tmp_path, *[cell(new_output("display_data", figure._repr_mimebundle_())) for figure in figures])
+    seen = tab(1280)
+    seen.page.goto(page.as_uri())
+    seen.page.locator(f"#figure-{len(figures)} .scatterlayer .trace").first.wait_for(state="attached")
+    for i, figure in enumerate(figures, start=1):
+        read = 0
+        for place, trace in enumerate(figure.data):
+            if trace.type != "scatter" or not any(trace.hovertext or ()):
+                continue
+            point = max(k for k, text in enumerate(trace.hovertext) if text)
+            subplot = (trace.xaxis or "x") + (trace.yaxis or "y")
+            shown = seen.page.evaluate(HOVER, [f"figure-{i}", place, point, subplot])
+            assert letters(trace.hovertext[point]) in letters(shown), (i, trace.name, shown)
+            read += 1
+        cells = [text for trace in figure.data if trace.type == "heatmap" for row in trace.hovertext for text in row]
+        for image in seen.page.locator(f"#figure-{i} .heatmaplayer image").all():
+            image.scroll_into_view_if_needed()
+            image.hover(force=True)
+            label = seen.page.locator(f"#figure-{i} .hoverlayer text").first
+            label.wait_for()
+            assert letters(label.text_content()) in map(letters, cells)
+            read += 1
+        assert read, i
     quiet(seen)
 
 

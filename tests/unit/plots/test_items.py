@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ import pytest
 
 from lerpnb.errors import CurveError
 from lerpnb.plots.items import MAX_ITEMS, plot_items
-from lerpnb.plots.theme import BLUE, VERMILION, faint
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 
@@ -22,19 +22,26 @@ def curve(slopes=SLOPES, weights=None, provenance=None, samples=None, items="tex
     return Curve.from_measures(points, samples, provenance)
 
 
-def lines(fig, axis: str = "y2") -> list:
-    return [trace for trace in fig.data if trace.hovertemplate and (trace.yaxis or "y") == axis]
+def rows(fig) -> list[tuple]:
+    """The heat map's rows, upwards."""
+    [heat] = [trace for trace in fig.data if trace.type == "heatmap"]
+    return [tuple(row) for row in heat.z]
 
 
-def test_each_item_has_a_line_and_below_its_change_since_alpha_0():
-    fig = plot_items(curve())
-    assert [trace.y for trace in lines(fig, "y")] == [tuple(4 + a * s for a in GRID) for s in SLOPES]
-    assert [trace.y for trace in lines(fig)] == [tuple(a * s for a in GRID) for s in SLOPES]
-    assert [trace.line.color for trace in lines(fig)] == [faint(c, 0.45) for c in (BLUE, BLUE, VERMILION, VERMILION)]
-    [told] = [note.text for note in fig.layout.annotations if note.text.startswith("loss/x")]
-    assert told == "loss/x: orange: 2 of 4 rise from alpha 0 to 1; blue: 1 fall"
+def names(fig) -> list[str]:
+    """Of the rows, downwards: what pointing at one shows in bold."""
+    [heat] = [trace for trace in fig.data if trace.type == "heatmap"]
+    return [re.match("<b>(.*?)</b><br>at alpha", row[0])[1] for row in heat.hovertext[::-1]]
+
+
+def test_each_item_is_a_row_of_changes_since_alpha_0_sorted_by_its_rise():
+    fig = plot_items(curve(slopes=SLOPES[::-1]))
+    assert rows(fig) == [tuple(a * s for a in GRID) for s in SLOPES]
+    [told] = [note.text for note in fig.layout.annotations if "Change of" in note.text]
+    assert told == "<b>Change of loss/x since alpha 0</b><br>purple: 2 of 4 rise from alpha 0 to 1; green: 1 fall"
     assert fig.layout.yaxis.title.text == "loss, nats per token"
-    assert fig.layout.yaxis2.title.text == "change since alpha 0"
+    assert (fig.layout.coloraxis.cmin, fig.layout.coloraxis.cmax) == (-4, 4)
+    assert fig.data[-1].hovertext[0][3] == "<b>text 4</b><br>at alpha 2: 2 nats per token, changed by −2"
 
 
 def test_bands_hold_the_middle_half_and_most():
@@ -43,15 +50,15 @@ def test_bands_hold_the_middle_half_and_most():
     assert wide.y[:8] == pytest.approx((3.95, 4, 4.95, 5.9, 4.1, 4.05, 4, 3.05))
     assert half.y[:8] == pytest.approx((3.75, 4, 4.75, 5.5, 4.5, 4.25, 4, 3.25))
     assert median.y == pytest.approx((3.5, 4, 4.5, 5))
-    assert len(lines(fig)) == MAX_ITEMS  # of 101, those that change most
-    assert {trace.name for trace in lines(fig)} == {f"text {i}" for i in range(42, 102)}
+    assert len(rows(fig)) == MAX_ITEMS  # of 101, those that change most
+    assert names(fig) == [f"text {i}" for i in range(101, 41, -1)]
 
 
 @pytest.mark.slow
 def test_names_come_from_the_caller_the_curve_or_the_prompts():
-    assert [trace.name for trace in lines(plot_items(curve(), texts=list("abcd")))] == list("abcd")
+    assert names(plot_items(curve(), texts=list("abcd"))) == list("dcba")
     known = curve(provenance={"item_names": {"loss/x": ["one <b>", "two", "three", "w" * 90]}})
-    assert [trace.name for trace in lines(plot_items(known))] == [
+    assert names(plot_items(known))[::-1] == [
         "one &lt;b&gt;",
         "two",
         "three",
@@ -60,23 +67,23 @@ def test_names_come_from_the_caller_the_curve_or_the_prompts():
     told = dict(alpha=0.0, draw=0, continuation="c", n_tokens=1)
     samples = pd.DataFrame([dict(told, prompt_id=i, prompt=f"prompt {i}") for i in range(4)])
     by_prompt = plot_items(curve(samples=samples, items="prompts"))
-    assert [trace.name for trace in lines(by_prompt)] == [f"prompt {i}" for i in range(4)]
-    assert [trace.name for trace in lines(plot_items(curve()))] == [f"text {i}" for i in range(1, 5)]
+    assert names(by_prompt) == [f"prompt {i}" for i in (3, 2, 1, 0)]
+    assert names(plot_items(curve())) == [f"text {i}" for i in (4, 3, 2, 1)]
 
 
 def test_an_item_without_weight_and_a_nan_are_gaps():
     points = {a: {"x": Measurement([1.0, math.nan if a == 2 else a, 5.0], [1, 1, 0])} for a in GRID}
-    first, second, third = lines(plot_items(Curve.from_measures(points)), "y")
-    assert (first.y, second.y, third.y) == ((1, 1, 1, 1), (-1, 0, 1, None), (None,) * 4)
+    third, first, second = rows(plot_items(Curve.from_measures(points)))  # an unknown rise stands below
+    assert (first, second, third) == ((0, 0, 0, 0), (-1, 0, 1, None), (None,) * 4)
 
 
 def test_a_curve_without_0_starts_at_its_lowest():
     points = {a: {"x": Measurement([a, 2 * a])} for a in (0.5, 0.75)}
     fig = plot_items(Curve.from_measures(points))
-    assert [trace.y for trace in lines(fig)] == [(0, 0.25), (0, 0.5)]
+    assert rows(fig) == [(0, 0.25), (0, 0.5)]
     assert (
         fig.layout.meta["alt"]
-        == "x of 2 texts over 2 alphas: orange: 2 of 2 rise from alpha 0.5 to 0.75; blue: 0 fall."
+        == "x of 2 texts over 2 alphas: purple: 2 of 2 rise from alpha 0.5 to 0.75; green: 0 fall."
     )
 
 

@@ -58,7 +58,11 @@
     const named = layout.annotations?.some((note) => note.xref === "paper" && note.x === 1 && note.xanchor === "left");
     const steps = (layout.sliders ?? []).flatMap((slider) => slider.steps ?? []);
     if (width < 600) {
-      margin.l = Math.min(margin.l, 46); margin.r = Math.min(margin.r, named ? 76 : 44);
+      const titles = Object.keys(layout).filter((key) => /^yaxis/.test(key)).map((key) => layout[key].title?.text ?? "");
+      const maps = data.filter((trace) => trace.type === "heatmap" && trace.texttemplate);
+      for (const trace of maps) delete trace.texttemplate; // hover and colour say it
+      const broad = maps.length || titles.some((title) => /<br>/.test(title));
+      margin.l = Math.min(margin.l, broad ? 72 : titles.some(Boolean) ? 52 : 46); margin.r = Math.min(margin.r, named ? 76 : 44);
       layout.font = { ...layout.font, size: 11 };
       for (const note of layout.annotations ?? []) {
         if (note.xref === "paper" && note.xanchor === "left") {
@@ -66,7 +70,10 @@
           continue;
         }
         if (note.name === "verdict") { note.text = note.text.match(/<b>.*<\/b>/)?.[0] ?? note.text; continue; }
-        if (/extrapolation/.test(note.text)) { note.font = { ...note.font, size: 10 }; continue; }
+        if (/extrapolation/.test(note.text)) {
+          Object.assign(note, { visible: note.yref !== "paper", font: { ...note.font, size: 10 } });
+          continue;
+        }
         const room = note.xref !== "paper" ? 60 : note.xanchor === "right" ? width - 190 : width;  // beside 'alpha = 0.5'
         note.visible = plain(note.text).length * 6.5 < room;
       }
@@ -75,7 +82,8 @@
         const { tickvals, ticktext } = layout[key], last = tickvals?.length - 1;
         const some = (_, i) => last < 8 || i === 0 || i === last || i % 4 === 3 && i < last - 2;
         if (last) Object.assign(layout[key], { tickvals: tickvals.filter(some), ticktext: ticktext?.filter(some), tickangle: 0 });
-        if (layout[key].title) layout[key].title.font = { ...layout[key].title.font, size: 12 };
+        const { title } = layout[key];
+        if (title) Object.assign(title, { text: title.text?.replace(" (no unit)", ""), font: { ...title.font, size: 12 } });
       }
     }
     if (width < 900) {
