@@ -71,7 +71,10 @@ def plot_items(curve: Curve, quantity: str | None = None, texts: Sequence[str] |
     _add_bands(fig, alphas, values)
     label = theme.unit_label(unit)
     hover = [
-        [_sentence(names[i], alpha, *of, label) for alpha, *of in zip(alphas, values[:, i], change[:, i], strict=True)]
+        [
+            _sentence(names[i], alpha, value, moved, label)
+            for alpha, value, moved in zip(alphas, values[:, i], change[:, i], strict=True)
+        ]
         for i in drawn
     ]
     fig.add_heatmap(

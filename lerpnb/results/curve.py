@@ -148,7 +148,8 @@ class Curve(Result):
 
         barrier/LOSS and gap/LOSS: how far a loss rises above its ends' chord on [0, 1], and its largest signed gap to
         the chord inside (see `Barrier`); rise/STRENGTH: value(1) - value(0); spearman/STRENGTH: its rank correlation
-        with alpha over all alphas. What needs an alpha that was not measured is left out; a NaN stays a NaN.
+        with alpha over all alphas, where the rise's interval leaves out 0. What needs an alpha that was not measured is
+        left out; a NaN stays a NaN.
 
         Example:
             >>> from lerpnb.results.measurement import Measurement
@@ -166,8 +167,10 @@ class Curve(Result):
                     if barrier.largest_gap:
                         numbers[f"gap/{quantity}"] = barrier.largest_gap[0], unit
                 elif kind in ATTRIBUTES:
-                    numbers[f"rise/{quantity}"] = self.difference(quantity), unit
-                    numbers[f"spearman/{quantity}"] = self.spearman(quantity), ""
+                    rise = self.difference(quantity)
+                    numbers[f"rise/{quantity}"] = rise, unit
+                    if not rise.low <= 0 <= rise.high:  # a flat line has ranks, and they say nothing
+                        numbers[f"spearman/{quantity}"] = self.spearman(quantity), ""
         return {
             name: {key: float(value) for key, value in vars(number).items()} | {"unit": unit}
             for name, (number, unit) in numbers.items()
