@@ -56,6 +56,10 @@ class Chat:
             ) from error
         return cls(tuple((message["role"], message["content"]) for message in messages), held)
 
+    def asking(self, text: str) -> "Chat":
+        """The same chat with another text as its last message."""
+        return Chat((*self.messages[:-1], (self.messages[-1][0], text)), self.arguments)
+
     def __str__(self) -> str:
         """What a table shows: the last message that is not the system's."""
         return next((content for role, content in reversed(self.messages) if role != "system"), self.messages[-1][1])

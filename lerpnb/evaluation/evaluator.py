@@ -112,7 +112,7 @@ class Evaluator:
                 if spec and spec not in unusable and spec not in texts:
                     texts[spec] = self._texts(spec, alpha)
             except NotFiniteError as error:
-                if self.path.dtype == "float16":
+                if self._overflows(alpha):
                     raise self._overflow(alpha, probe) from error
                 unusable |= {spec} if spec else set()
                 warnings.warn(f"{self.path.coordinate} {show(alpha)}: {error}", stacklevel=4)
@@ -153,13 +153,17 @@ class Evaluator:
             point = checked(probe, probe.measure(self._model(alpha), self.path.tokenizer)), None
             # Each is a mean of log-probabilities: finite where the logits are.
             nats = [m.value() for m in point[0].values() if m.unit == "nats/token"]
-            if self.path.dtype == "float16" and not np.isfinite(nats).all():
+            if self._overflows(alpha) and not np.isfinite(nats).all():
                 raise self._overflow(alpha, probe)
         if self.store is not None and key:
             if self.fresh and (before := self.store.get(key)):
                 self._compare(alpha, before[0], point[0])
             self.store.put(key, *point)
         return point
+
+    def _overflows(self, alpha: float) -> bool:
+        """Whether what is not finite there is float16's fault: far from the checkpoints it is a gap in any dtype."""
+        return self.path.dtype == "float16" and alpha in {self.path.start, *(at for at, _ in self.path.landmarks)}
 
     def _overflow(self, alpha: float, probe: Any) -> NotFiniteError:
         return NotFiniteError(

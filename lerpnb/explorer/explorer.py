@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lerpnb.data.chat import Prompt
 from lerpnb.errors import AlphaError, LerpError
 from lerpnb.explorer.axes import FixedAxes
 from lerpnb.explorer.kept import KeptTexts
@@ -25,7 +26,7 @@ from lerpnb.utils.text import show
 
 def explore(
     line: Line | MultiLine,
-    prompt: str = "The film",
+    prompt: Prompt | list = "The film",
     *,
     alphas: Sequence[float] | None = None,
     curve: Curve | None = None,
@@ -48,7 +49,7 @@ def explore(
 
     Args:
         line: a `Line` or a `MultiLine`, with a tokenizer.
-        prompt: the first prompt.
+        prompt: the first prompt: a text, or a `Chat` (a list of messages), whose last message the text box holds.
         alphas: the slider's steps, without unit; by default the curve's, else `alpha_grid(-1, 2, 13)`.
         curve: a `Curve` of this line, drawn with a marker at the slider's alpha.
         max_new_tokens, temperature, top_p, seed: the first settings, as of `Continuations`.
@@ -108,17 +109,17 @@ class Explorer:
         self.axes.move(name, alpha)
         self.session.rewrite(self.index)
 
-    def texts(self, prompt: str | None = None) -> pd.DataFrame:
+    def texts(self, prompt: Prompt | None = None) -> pd.DataFrame:
         """What each alpha writes, as a table: alpha, prompt, text, n_tokens. Waits until all is written.
 
         Args:
             prompt: another prompt than the widget's, which stays as it is.
         """
         page = self.session.finished(prompt, self.index)
-        columns = {"alpha": self.alphas, **self.axes.at, "prompt": page.spec.prompts[0], "text": page.texts}
+        columns = {"alpha": self.alphas, **self.axes.at, "prompt": str(page.spec.prompts[0]), "text": page.texts}
         return pd.DataFrame({**columns, "n_tokens": [len(ids) for ids in page.tokens]})
 
-    def plot(self, prompt: str | None = None) -> Any:
+    def plot(self, prompt: Prompt | None = None) -> Any:
         """The texts and the next-token bars as a Plotly figure that needs no kernel. Waits as `texts` does."""
         page = self.session.finished(prompt, self.index)
         bars = self.session.bars_after(page)
@@ -172,7 +173,7 @@ class Explorer:
 
     def _on_write(self, message: dict) -> None:
         self.session.writing.stop()
-        self.session.write(spec_from(message), self.index)
+        self.session.write(spec_from(message, self.session.spec.prompts[0]), self.index)
 
     def _on_stop(self, message: dict) -> None:
         self.session.writing.stop()

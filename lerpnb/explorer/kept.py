@@ -24,7 +24,7 @@ class KeptTexts:
 
     def add(self, alpha: float, text: str, spec: Continuations) -> None:
         settings = {name: getattr(spec, name) for name in COLUMNS[3:]}
-        self._rows.append({"alpha": alpha, **self.axes.at, "prompt": spec.prompts[0], "text": text, **settings})
+        self._rows.append({"alpha": alpha, **self.axes.at, "prompt": str(spec.prompts[0]), "text": text, **settings})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.frame()[-1:].to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
 

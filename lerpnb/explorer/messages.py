@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lerpnb.data.chat import Chat, Prompt
 from lerpnb.errors import LerpError, ProbeError
 from lerpnb.explorer.axes import FixedAxes
 from lerpnb.explorer.diff import word_diff, words
@@ -32,7 +33,7 @@ def setup_message(
         "axis": axes.first,
         "others": axes.steps(),
         "ends": ends(alphas),
-        "prompt": spec.prompts[0],
+        "prompt": str(spec.prompts[0]),
         "settings": {name: getattr(spec, name) for name in SETTINGS},
         "curve": curve_lines(curve),
         "to": f"out/alpha_{show(alphas[index])}",
@@ -44,7 +45,7 @@ def page_message(page: Page, alphas: Sequence[float]) -> dict[str, Any]:
     split = [words(text) for text in page.texts]
     return {
         "kind": "page",
-        "prompt": page.spec.prompts[0],
+        "prompt": str(page.spec.prompts[0]),
         "words": split,
         "diff": word_diff(split, ends(alphas)),
         "notes": page.notes,
@@ -64,9 +65,9 @@ def error_message(error: Exception, kind: str = "error") -> dict[str, Any]:
     return {"kind": kind, "text": text}
 
 
-def spec_from(message: dict[str, Any]) -> Continuations:
+def spec_from(message: dict[str, Any], before: Prompt = "") -> Continuations:
     """The prompt and the sampling that the widget asks for."""
-    settings, prompt = {}, checked_prompt(message["prompt"])
+    settings, prompt = {}, checked_prompt(message["prompt"], before)
     for name, kind in SETTINGS.items():
         value = message[name]
         if not isinstance(value, int | float) or kind is int and value != int(value):
@@ -75,15 +76,19 @@ def spec_from(message: dict[str, Any]) -> Continuations:
     return Continuations((prompt,), n_samples=1, **settings)
 
 
-def checked_prompt(prompt: Any) -> str:
-    """A prompt without the space at its end: tokenizers put a word's space before it.
+def checked_prompt(prompt: Any, before: Prompt = "") -> Prompt:
+    """A prompt without the space at its end: tokenizers put a word's space before it. After a chat before it, a text is
+    the last message of the same chat.
 
     >>> checked_prompt("The film ")
     'The film'
     """
+    if isinstance(prompt, Chat) or isinstance(prompt, list):
+        return prompt if isinstance(prompt, Chat) else Chat.of(prompt)
     if not isinstance(prompt, str) or not prompt.strip():
         raise ProbeError(f"explore(prompt): got {prompt!r}.\nType one or more words for the model to continue.")
-    return re.sub(r"\s+$", "", prompt)
+    text = re.sub(r"\s+$", "", prompt)
+    return before.asking(text) if isinstance(before, Chat) else text
 
 
 def curve_lines(curve: Curve | None) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lerpnb.data.chat import Prompt
 from lerpnb.errors import LerpError
 from lerpnb.explorer.axes import FixedAxes
 from lerpnb.explorer.background import ONE_AT_A_TIME, BackgroundJob, in_turn
@@ -55,10 +56,10 @@ class Session:
         self.writing.stop()
         self.looking.stop()
 
-    def finished(self, prompt: str | None, first: int) -> Page:
+    def finished(self, prompt: Prompt | None, first: int) -> Page:
         """The page of a prompt, by default the present one, written to its end."""
         if prompt is not None:
-            spec = replace(self.spec, prompts=(checked_prompt(prompt),))
+            spec = replace(self.spec, prompts=(checked_prompt(prompt, self.spec.prompts[0]),))
             self.engine.check(spec)
             with ONE_AT_A_TIME:
                 engine = self._current_engine()

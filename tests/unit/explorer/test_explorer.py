@@ -1,5 +1,6 @@
 """The explorer without a browser: what it sends the widget, what it answers, and what it leaves alone."""
 
+import copy
 import json
 import time
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lerpnb import Checkpoint, Line
+from lerpnb.data.chat import Chat
 from lerpnb.errors import AlphaError, LerpError, ProbeError
 from lerpnb.explorer import engine as engines
 from lerpnb.explorer.background import ONE_AT_A_TIME, BackgroundJob
@@ -583,3 +585,16 @@ def test_no_such_other_line_is_refused(two_sliders, explorer):
     assert str(error.value) == (
         "explore(): there is no other line 'mood'. The others are: none, since the path is a single line."
     )
+
+
+def test_a_chat_is_asked_anew_with_what_is_typed(line, tmp_path):
+    minus, plus = line.minus, line.plus
+    tokenizer = copy.deepcopy(line.tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
+    asked = Line(*(Checkpoint.from_model(end.model, tokenizer) for end in (minus, plus)), device="cpu")
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "the film"}]
+    explorer = explore(asked, messages, alphas=[0, 1], max_new_tokens=3, temperature=0, out=tmp_path)
+    first, other = explorer.texts(), explorer.texts("nobody")
+    assert first["prompt"].tolist() == ["the film"] * 2 and other["prompt"].tolist() == ["nobody"] * 2
+    spec = Continuations([Chat.of(messages).asking("nobody")], 1, 3, temperature=0)
+    assert other["text"].tolist() == [sample(asked.at(alpha), tokenizer, spec)["continuation"][0] for alpha in (0, 1)]
