@@ -101,7 +101,7 @@
       title.font = { ...title.font, size };
       const more = (title.text.split("<br>").length - before) * size * 1.35;
       margin.t += more; layout.height += more;
-      if (title.y > 0.5) title.y = 1 - 12 / layout.height;
+      if (title.y > 0.5) title.y = 1 - 18 / layout.height;
     }
     if (!table?.domain?.y || !layout.height) return;
     const texts = [...tables.map((one) => one.cells?.values),
@@ -109,9 +109,8 @@
     const letters = (width - margin.l - margin.r) / (width < 600 ? 11 : 8);
     const paper = layout.height - margin.t - margin.b;
     const room = (table.domain.y[1] - (table.domain.y[0] ?? 0)) * paper;
-    const longer = Math.max(0, ...texts.map((text) => 20 * lines(text, letters) + 60 - room));
-    const more = longer - (layout.updatemenus ? 48 : 0);  // the browser's own slider is lower than plotly's
-    if (!more) return;
+    const more = Math.max(...texts.map((text) => 20 * lines(text, letters) + 60)) - room;
+    if (more <= 0) return;
     const lift = (y) => (y * paper + more) / (paper + more);
     layout.height += more;
     for (const { domain } of tables) domain.y = [(domain.y[0] ?? 0) * paper / (paper + more), lift(domain.y[1])];
