@@ -232,13 +232,18 @@ def _hub(answers: bool) -> Iterator[None]:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Without the log and the bars of lm-eval and datasets."""
-    level = logging.root.manager.disable
+    import datasets
+
+    level, bars = logging.root.manager.disable, datasets.is_progress_bar_enabled()
     logging.disable(logging.ERROR)
+    datasets.disable_progress_bars()
     try:
         with redirect_stderr(io.StringIO()):
             yield
     finally:
         logging.disable(level)
+        if bars:
+            datasets.enable_progress_bars()
 
 
 @contextmanager
