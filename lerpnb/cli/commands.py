@@ -71,6 +71,26 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder, or the one t
     print(f"{project.init(folder)}: read README.md there, or open notebooks/00_quickstart.ipynb")
 
 
+store = typer.Typer(help="The store of finished points.", no_args_is_help=True)
+app.add_typer(store, name="store")
+
+
+@store.command("verify")
+def verify_store(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.")],
+    share: Annotated[float, typer.Option(help="Of its stored values, how many are computed again: 0 to 1.")] = 0.1,
+) -> None:
+    """Compute a sample of a run's stored values again and compare: exit code 1 where one differs."""
+    from lerpnb.runs.verify import verify
+
+    found = verify(run, share)
+    for text in found.differences[:20]:
+        results.say(f" {text}", label="differs:")
+    print(f"{found.compared} stored measurements were made again; {len(found.differences)} values differ.")
+    if found.differences:
+        raise SystemExit(1)
+
+
 @app.command()
 def assets() -> None:
     """Fetch the demo's model, reviews and classifier, once."""
