@@ -71,26 +71,6 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder, or the one t
     print(f"{project.init(folder)}: read README.md there, or open notebooks/00_quickstart.ipynb")
 
 
-store = typer.Typer(help="The store of finished points.", no_args_is_help=True)
-app.add_typer(store, name="store")
-
-
-@store.command("verify")
-def verify_store(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.")],
-    share: Annotated[float, typer.Option(help="Of its stored values, how many are computed again: 0 to 1.")] = 0.1,
-) -> None:
-    """Compute a sample of a run's stored values again and compare: exit code 1 where one differs."""
-    from lerpnb.runs.verify import verify
-
-    found = verify(run, share)
-    for text in found.differences[:20]:
-        results.say(f" {text}", label="differs:")
-    print(f"{found.compared} stored measurements were made again; {len(found.differences)} values differ.")
-    if found.differences:
-        raise SystemExit(1)
-
-
 @app.command()
 def assets() -> None:
     """Fetch the demo's model, reviews and classifier, once."""
@@ -187,15 +167,39 @@ def picture(
     print(save_image(Curve.load(source), output))
 
 
-@app.command()
-def store(clear: Annotated[bool, typer.Option("--clear", help="Delete every finished point.")] = False) -> None:
+store = typer.Typer()
+app.add_typer(store, name="store")
+
+
+@store.callback(invoke_without_command=True)
+def show_store(
+    ctx: typer.Context, clear: Annotated[bool, typer.Option("--clear", help="Delete every finished point.")] = False
+) -> None:
     """Show where finished points are kept, and how many."""
     from lerpnb.evaluation.cache import Cache
 
+    if ctx.invoked_subcommand is not None:
+        return
     kept = Cache()
     if clear:
         kept.clear()
     print(f"{kept.folder}: {kept!r}")
+
+
+@store.command("verify")
+def verify_store(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.")],
+    share: Annotated[float, typer.Option(help="Of its stored values, how many are computed again: 0 to 1.")] = 0.1,
+) -> None:
+    """Compute a sample of a run's stored values again and compare: exit code 1 where one differs."""
+    from lerpnb.runs.verify import verify
+
+    found = verify(run, share)
+    for text in found.differences[:20]:
+        results.say(f" {text}", label="differs:")
+    print(f"{found.compared} stored measurements were made again; {len(found.differences)} values differ.")
+    if found.differences:
+        raise SystemExit(1)
 
 
 @app.command()
