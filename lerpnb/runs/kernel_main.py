@@ -1,6 +1,11 @@
-"""The process of a batch kernel: ipykernel, which ends with its children when its runner is gone."""
+"""The process of a batch kernel: ipykernel, which ends with its children when its runner is gone.
+
+On Linux it adopts what its children leave behind, in whatever session, so that nothing that a notebook starts outlives
+its run. Elsewhere what has left its parents before it was seen, within half a second, is not found again.
+"""
 
 import atexit
+import ctypes
 import json
 import os
 import signal
@@ -10,10 +15,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from lerpnb.utils.environment import DEVICE
+
+PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
 def main() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    atexit.register(_end_children)
     runner = int(os.environ.get("JPY_PARENT_PID", 0))
     if runner > 1 and hasattr(os, "getpgrp"):
         os.environ["JPY_PARENT_PID"] = "1"  # ipykernel's own check would leave the kernel's children behind
@@ -30,9 +42,17 @@ def _follow(runner: int) -> None:
     """End this process, and all that it started, once its runner is no longer its parent."""
     while os.getppid() == runner:
         time.sleep(0.5)
+    _end_children()
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
+
+
+def _end_children() -> None:
+    with suppress(psutil.Error, OSError):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
 
 
 def _note_device() -> None:

@@ -27,6 +27,14 @@ from lerpnb.utils.environment import FILE
 
 FIRST = "import os\nopen('pid', 'w').write(str(os.getpid()))\nprint('done so far')"
 CHILD = "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nopen('child', 'w').write(str(child.pid))"
+ORPHAN = """import os
+if (first := os.fork()) == 0:
+    os.setsid()
+    if (second := os.fork()) == 0:
+        os.execlp('sleep', 'sleep', '600')
+    open('child', 'w').write(str(second))
+    os._exit(0)
+os.waitpid(first, 0)"""
 FOREVER = "import time\nwhile True:\n    time.sleep(0.1)"
 HERE = Path(__file__).parents[2]
 
@@ -146,6 +154,20 @@ def test_notebook_that_never_ends(notebook):
     assert failed["error"]["kind"] == "TimeLimit" and failed["limits"] == {"seconds": 4}
     assert printed("runs/night.failed") == "done so far\n"
     assert is_gone(number_in("pid")) and is_gone(number_in("child"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+@pytest.mark.parametrize("end", ["done", "failed", "killed", "limit"])
+def test_an_orphan_in_a_session_of_its_own_ends_with_the_run(notebook, end):
+    """A double fork under setsid, right before the run ends: gone, whatever ends the run."""
+    last = {"done": "1", "failed": "1 / 0", "killed": "os.kill(os.getpid(), 9)", "limit": FOREVER}[end]
+    path = notebook(ORPHAN + ("\nimport time; time.sleep(1.2)" if end == "killed" else ""), last)
+    if end == "done":
+        execution.run(path)
+    else:
+        told(path, **({"time_limit": 4} if end == "limit" else {}))
+    assert is_gone(number_in("child"))
 
 
 @pytest.mark.slow
