@@ -5,7 +5,9 @@ from pathlib import Path
 
 from lerpnb import assets
 from lerpnb.checkpoints.pretrained import load_pretrained
+from lerpnb.errors import CheckpointError
 from lerpnb.utils.atomic import atomic_folder
+from lerpnb.utils.text import first_line
 
 
 def model_folder(name: str | Path) -> Path:
@@ -31,7 +33,14 @@ def _convert(path: Path, folder: Path) -> None:
 
     print(f"Converting {path.name} to safetensors, once (about half a minute) ...", flush=True)
     call = f"Checkpoint.load({str(path)!r})"
-    model = load_pretrained(AutoModelForCausalLM, path.parent, call, gguf_file=path.name, dtype=torch.float32)
+    try:
+        model = load_pretrained(AutoModelForCausalLM, path.parent, call, gguf_file=path.name, dtype=torch.float32)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever its reader raises of a damaged header
+        raise CheckpointError(
+            f"{call}: it cannot be read as GGUF: {first_line(error)}\nCopy or download the file again."
+        ) from error
     # The weights are dequantized: what still calls them quantized would make save_pretrained refuse.
     model.hf_quantizer = None
     del model.config.quantization_config

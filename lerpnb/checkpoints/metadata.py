@@ -235,7 +235,7 @@ def _base_metadata(
     folder: Path, settings: dict, base: CheckpointMetadata | str | Path | None, call: str, above: tuple[Path, ...]
 ) -> CheckpointMetadata:
     kind = settings.get("peft_type")
-    if kind not in MERGED:
+    if not isinstance(kind, str) or kind not in MERGED:
         expected = "one that peft merges into the weights, such as 'LORA'"
         raise CheckpointError(f"{call}: a PEFT adapter of type {kind!r}, expected {expected}.\n" + MERGE_FIRST)
     if settings.get("init_lora_weights") == "corda":

@@ -26,7 +26,10 @@ def paired(arguments: list[str]) -> Iterator[str]:
             value = name if "=" in name else next(rest, None)
             if not name or value is None:
                 raise RunError(f"lerpnb run {f'{argument} {name}'.strip()}: no value.\nWrite -p NAME VALUE.")
-            yield value if "=" in name else f"{name}={value}"
+            pair = value if "=" in name else f"{name}={value}"
+            if not pair.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in pair):
+                raise RunError(f"lerpnb run -p {pair!a}: not in UTF-8.\nWrite it in UTF-8, or give it in a file (-f).")
+            yield pair
 
 
 def first_positional(arguments: list[str], command: Any, ctx: Any) -> str | None:

@@ -7,7 +7,6 @@ import shutil
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lerpnb import assets
@@ -56,15 +55,18 @@ class Cache:
         except (OSError, ValueError):
             body, checksum = "", ""
         record = json.loads(body) if checksum == _digest(body) else {}
-        if record.get("key") != json.loads(json.dumps(key)):  # or it lies under another's name
+        try:
+            if record["key"] != json.loads(json.dumps(key)):
+                raise ValueError("it lies under another's name")
+            measures = {
+                name: Measurement(m["values"], m["weights"], **{key: m.get(key, "") for key in WORDS})
+                for name, m in record["measures"].items()
+            }
+            samples = record["samples"]
+            return measures, None if samples is None else pd.DataFrame(samples)
+        except (KeyError, ValueError, TypeError, AttributeError, LerpError):
             warnings.warn(f"The store's record {path.name} is damaged: its point is computed again.", stacklevel=2)
             return None
-        measures = {
-            name: Measurement(np.array(m["values"]), np.array(m["weights"]), **{key: m.get(key, "") for key in WORDS})
-            for name, m in record["measures"].items()
-        }
-        samples = record["samples"]
-        return measures, None if samples is None else pd.DataFrame(samples)
 
     def put(self, key: dict, measures: dict[str, Measurement], samples: pd.DataFrame | None = None) -> None:
         """Write a record, whole or not at all.

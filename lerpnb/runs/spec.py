@@ -19,6 +19,7 @@ from lerpnb.project import output_path, project_root
 from lerpnb.runs.inputs import contents, fingerprint, located
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 
+LONGEST = 200  # bytes of a run's name: its folder's temporary names are longer
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 
 
@@ -113,10 +114,12 @@ def prepare(
 
 def check_name(name: str, meant: str, call: str) -> None:
     """Refuse a name that is none for a run: it would leave the folder of runs, be hidden, or mean a failed run."""
-    if not re.fullmatch(r"\w[\w .,=+-]*", name) or name.endswith((".failed", ".", " ")):
+    long = len(name.encode(errors="replace")) > LONGEST
+    if long or not re.fullmatch(r"\w[\w .,=+-]*", name) or name.endswith((".failed", ".", " ")):
         raise RunError(
-            f"{call}: {meant!r} is no name for a run.\n"
+            f"{call}: {meant[:80]!r} is no name for a run.\n"
             "It starts with a letter or digit, holds letters, digits, spaces and .,_-+= and does not end in .failed."
+            + (f"\nIt has at most {LONGEST} bytes." if long else "")
         )
 
 

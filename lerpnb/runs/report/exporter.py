@@ -15,7 +15,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from jinja2 import pass_context
 from nbconvert.exporters.html import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets import default
@@ -88,6 +90,13 @@ def _writable(path: Path, call: str) -> Path:
         raise RunError(f"{call}: cannot write {path}: {error.strerror}.") from error
 
 
+class FileRenderer(IPythonRenderer):
+    """Markdown whose pictures are embedded where they are files: a pipe or a device beside a notebook never ends."""
+
+    def _src_to_base64(self, src: str) -> str | None:
+        return super()._src_to_base64(src) if Path(self.path, src).is_file() else None
+
+
 class LerpnbExporter(HTMLExporter):
     """nbconvert's exporter `lerpnb-html`: the headline first, live Plotly figures, folded code; one offline file."""
 
@@ -104,6 +113,19 @@ class LerpnbExporter(HTMLExporter):
     @default("embed_images")
     def _default_embed_images(self) -> bool:
         return True
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        renderer = FileRenderer(
+            escape=False,
+            attachments=context.get("cell", {}).get("attachments", {}),
+            embed_images=self.embed_images,
+            path=context.get("resources", {}).get("metadata", {}).get("path", ""),
+            anchor_link_text=self.anchor_link_text,
+            exclude_anchor_links=self.exclude_anchor_links,
+            **self.lexer_options,
+        )
+        return MarkdownWithMath(renderer=renderer).render(source)
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
