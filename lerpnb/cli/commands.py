@@ -50,9 +50,9 @@ def lerpnb(ctx: typer.Context, version: Annotated[bool, typer.Option("--version"
     if version:
         from lerpnb import __version__
 
-        print(f"lerpnb {__version__}")
+        results.out(f"lerpnb {__version__}")
     elif ctx.invoked_subcommand is None:
-        print(WELCOME)
+        results.out(WELCOME)
 
 
 @app.command()
@@ -60,7 +60,7 @@ def doctor() -> None:
     """Print what an issue should say of this machine: versions, device, Chrome, folders, hub."""
     from lerpnb.cli.doctor import diagnosis
 
-    print("\n".join(diagnosis()))
+    results.out("\n".join(diagnosis()))
 
 
 @app.command()
@@ -68,7 +68,7 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder, or the one t
     """Lay out a project of your own: notebooks, the demo's data, environment.yml and a README."""
     from lerpnb import project
 
-    print(f"{project.init(folder)}: read README.md there, or open notebooks/00_quickstart.ipynb")
+    results.out(f"{project.init(folder)}: read README.md there, or open notebooks/00_quickstart.ipynb")
 
 
 @app.command()
@@ -107,7 +107,7 @@ def run(
     given = parameters.given_parameters(parameter or [], yaml, file)
     name = name or timed_name(find_notebook(notebook).stem, time.time())
     limits: dict[str, Any] = {"time_limit": seconds, "memory_limit": memory_limit}
-    print(results.run_result(execution.run(notebook, given, name, to, force=force, **limits)))
+    results.out(results.run_result(execution.run(notebook, given, name, to, force=force, **limits)))
 
 
 @app.command()
@@ -123,7 +123,7 @@ def report(
     executed = source / "executed.ipynb" if source.is_dir() else source
     if not results.has_outputs(executed):
         results.say(f"{executed.name} holds no outputs, and so the page holds none: execute it first.")
-    print(page)
+    results.out(str(page))
 
 
 @app.command()
@@ -133,7 +133,7 @@ def accuracy(
 ) -> None:
     """Print a classifier's accuracy on held-out reviews of the demo, by source."""
     for source, value in held_out_accuracy(scorer, n).items():
-        print(f"{source}: {value:.3f} of {2 * n:,} held-out texts")
+        results.out(f"{source}: {value:.3f} of {2 * n:,} held-out texts")
 
 
 def held_out_accuracy(name: str, n: int = 500) -> dict[str, float]:
@@ -164,7 +164,7 @@ def picture(
     from lerpnb.plots.image import save_image
     from lerpnb.results.curve import Curve
 
-    print(save_image(Curve.load(source), output))
+    results.out(str(save_image(Curve.load(source), output)))
 
 
 store = typer.Typer()
@@ -183,7 +183,7 @@ def show_store(
     kept = Cache()
     if clear:
         kept.clear()
-    print(f"{kept.folder}: {kept!r}")
+    results.out(f"{kept.folder}: {kept!r}")
 
 
 @store.command("verify")
@@ -197,7 +197,7 @@ def verify_store(
     found = verify(run, share)
     for text in found.differences[:20]:
         results.say(f" {text}", label="differs:")
-    print(f"{found.compared} stored measurements were made again; {len(found.differences)} values differ.")
+    results.out(f"{found.compared} stored measurements were made again; {len(found.differences)} values differ.")
     if found.differences:
         raise SystemExit(1)
 
@@ -218,10 +218,10 @@ def sweep(
 
     config = read_sweep(file, to)
     if dry_run:
-        return print(results.sweep_plan(config, rows_of(config, to, retry_failed)))
+        return results.out(results.sweep_plan(config, rows_of(config, to, retry_failed)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to end a job
     rows = perform(config, to, jobs=jobs, retry_failed=retry_failed, dask=dask)
-    print(f"{summary(rows)}\n{results.sweep_counts(rows)}")
+    results.out(f"{summary(rows)}\n{results.sweep_counts(rows)}")
     if not passed(rows):
         raise typer.Exit(1)
 
@@ -239,10 +239,10 @@ def ls(
     with warnings.catch_warnings(action="ignore"):
         frame = read_runs(to, where)
     if len(frame):
-        print(results.run_table(frame))
-    print(f"{len(frame)} runs in {to}")
+        results.out(results.run_table(frame))
+    results.out(f"{len(frame)} runs in {to}")
     for name, why in frame.attrs["unreadable"].items():
-        print(f"no whole run: {name} ({why})")
+        results.out(f"no whole run: {name} ({why})")
 
 
 @app.command()
@@ -255,9 +255,9 @@ def show(name: Run, to: Runs = "runs") -> None:
     runs = RunDirectory(to)
     if "/" in name or name in ("", ".", "..") or (facts := runs.facts(name)) is None:
         raise RunError(f"lerpnb show {name}: no such run in {to}.\n`lerpnb ls --to {to}` lists them.")
-    print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120).rstrip())
+    results.out(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120).rstrip())
     if runs.local and (Path(runs.root) / name / "report.html").exists():
-        print(f"page: {Path(to) / name / 'report.html'}")
+        results.out(f"page: {Path(to) / name / 'report.html'}")
 
 
 @app.command()
@@ -272,4 +272,4 @@ def rm(
     if not yes:
         typer.confirm(f"Delete the run {name} in {to}?", abort=True)
     runs.remove(name)
-    print(f"deleted {name}")
+    results.out(f"deleted {name}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lerpnb.errors import CurveError
+from lerpnb.utils.text import printable
 
 WIDTH = 100  # letters of a line of `lerpnb ls`
 
@@ -18,7 +19,12 @@ def say(text: str, label: str = "") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble((label, "bold red"), text))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble((label, "bold red"), printable(text)))
+
+
+def out(text: str) -> None:
+    """Print on stdout; what names and texts of others hold of escape codes does not reach the terminal."""
+    print(printable(text))
 
 
 def run_result(folder: Path) -> str:

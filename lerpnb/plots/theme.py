@@ -152,7 +152,7 @@ def quantity_title(quantity: str, unit: str) -> str:
 
 def landmarks(provenance: dict) -> Landmarks:
     """The checkpoints on a curve's path and their alphas, from its provenance; a line's where that has none."""
-    return [(float(alpha), name) for alpha, name in provenance.get("named", LANDMARKS)]
+    return [(float(alpha), escaped(str(name), 60)) for alpha, name in provenance.get("named", LANDMARKS)]
 
 
 def facts(provenance: dict) -> dict:

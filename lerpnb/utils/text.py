@@ -50,6 +50,15 @@ def first_line(error: BaseException | None) -> str:
 WORD = 40  # letters of a word before it is broken
 
 
+def printable(text: str) -> str:
+    r"""A text without what steers a terminal: control characters, but for line breaks and tabs, and lone surrogates.
+
+    >>> printable("a\x1b]8;;https://x\x07b\n")
+    'a]8;;https://xb\n'
+    """
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+
+
 def plain(text: str, letters: int = 300) -> str:
     """A text on one line: no control character, no mark that turns its direction, no endless word; cut, with a …."""
     text = re.sub(r"\s*\n\s*", " ↵ ", text[: 4 * letters].strip())

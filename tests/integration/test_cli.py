@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ import lerpnb
 from lerpnb import assets, cli
 from lerpnb.cli import commands, doctor
 from lerpnb.data.corpus import Corpus
-from lerpnb.errors import AssetError, RunError
+from lerpnb.errors import AssetError, LerpError, RunError
 from lerpnb.evaluation.cache import Cache
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
@@ -331,3 +332,26 @@ print([name for name in ("torch", "transformers", "papermill", "nbconvert", "pan
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage: lerpnb" in done.stdout and done.stdout.endswith("[]\n")
+
+
+def test_escape_codes_of_a_stranger_do_not_reach_the_terminal(tmp_path, monkeypatch, capsys):
+    """In a run's name, status, parameters and errors, in an error of ours, and in a notebook's title."""
+    evil = "\x1b]8;;https://evil.example\x07press\x1b[2J\x9b31m"
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    facts = {"name": evil, "status": evil, "parameters": {"seed": evil, evil: 1}, "notebook": {"name": evil}}
+    (folder / "run.json").write_text(json.dumps(facts | {"started": "2026-01-01T00:00:00+00:00", "seconds": 1.0}))
+    monkeypatch.chdir(tmp_path)
+    for command in (
+        ["ls"],
+        ["show", "one"],
+        ["run", evil],
+        ["report", evil],
+        ["show", evil],
+        ["run", "x", "-p", evil, "1"],
+    ):
+        with suppress(SystemExit, LerpError):
+            cli.main(command)
+    said = capsys.readouterr()
+    assert "press" in said.out + said.err
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said.out + said.err)
