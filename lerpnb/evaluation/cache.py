@@ -34,7 +34,7 @@ class Cache:
     Example:
         >>> import tempfile
         >>> store = Cache(tempfile.mkdtemp())
-        >>> store.put({"probe": "x", "alpha": 0.5}, {"x": Measurement(np.array([0.1]))})
+        >>> store.put({"probe": "x", "alpha": 0.5}, {"x": Measurement([0.1])})
         >>> store.get({"probe": "x", "alpha": 0.5})[0]["x"].value()
         0.1
     """

@@ -19,7 +19,7 @@ from lerpnb.project import output_path, project_root
 from lerpnb.runs.inputs import contents, fingerprint, located
 from lerpnb.runs.parameters import Parameter, checked, parameters_of
 
-LONGEST = 200  # bytes of a run's name: its folder's temporary names are longer
+LONGEST = 230  # bytes of a run's name: its folder's temporary names are longer
 ADDED_BY_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}
 
 

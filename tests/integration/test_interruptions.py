@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from lerpnb import cli
 from lerpnb.errors import RunError
-from lerpnb.runs import execution
+from lerpnb.runs import execution, preflight
 from lerpnb.runs.progress_line import ProgressLine
 from lerpnb.runs.report import exporter
 from lerpnb.utils import progress
@@ -61,8 +61,9 @@ def no_kernel(monkeypatch):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path, monkeypatch):
     """Mount a file system in memory of so many KiB; skipped where this user may not."""
+    monkeypatch.setattr(preflight, "ROOM", 0)  # else a run refuses it before it starts
     places = []
 
     def mount(name: str, kib: int) -> Path:

@@ -46,7 +46,7 @@ def test_it_is_measured_saved_and_told_apart(tiny_llama_pair, tmp_path):
     assert curve.provenance["named"] == [[0.0, "step 0"], [1.0, "step 100"], [2.0, "step 200"]]
     marks = [note.text for note in curve.plot().layout.annotations]
     assert marks[:3] == ["<b>step 0</b>", "<b>step 100</b>", "<b>step 200</b>"]
-    assert [(shade.x0, shade.x1 > 2.5) for shade in curve.plot().layout.shapes if shade.type == "rect"] == [(2, True)]
+    assert {(shade.x0, shade.x1 > 2.5) for shade in curve.plot().layout.shapes if shade.type == "rect"} == {(2, True)}
     other = Trajectory(dict(reversed(steps.items())), device="cpu")
     assert other.identity()["settings"] != run.identity()["settings"]
 
