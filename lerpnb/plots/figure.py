@@ -96,7 +96,7 @@ class Figure(go.Figure):
         """Sentences as the figure's title, one a line, the words before a bracket in bold; a page wraps them."""
         parts = (line.partition(" (" if " (" in line else " [") for line in lines)
         bold = [f"<b>{escaped(head[:1].upper() + head[1:])}</b>{sign}{escaped(rest)}" for head, sign, rest in parts]
-        place = dict(x=0, xref="container", y=1 - 12 / self.layout.height, yref="container", xanchor="left")
+        place = dict(x=0, xref="container", y=1 - 24 / self.layout.height, yref="container", xanchor="left")
         place |= dict(yanchor="top", pad=dict(l=12))
         self.update_layout(title=dict(text="<br>".join(bold), font_size=16, **place))
 
