@@ -157,11 +157,8 @@ def _add_panel(fig: Figure, curve: Curve, panel: _Panel, rows: dict, row: int, i
         fig.add_hline(0, row=row, col=1, line=dict(color=TEXT, width=3), layer="below")
     elif panel.kind == "rise" and bounds:
         low, high = bounds[0] - 0.04 * (bounds[1] - bounds[0]), bounds[1] + 0.04 * (bounds[1] - bounds[0])
-    known = [end for end in ends if np.isfinite(end[0])]
-    heights = theme.spread([value for value, *_ in known], 15 * (high - low) / panel.height)
-    for y, (_, name, color) in zip(heights, known, strict=True):
-        fig.add_annotation(xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=y, text=name, font_color=color)
     fig.update_yaxes(range=[low, high], nticks=5 if panel.kind == "value" else 4, row=row, col=1)
+    fig.name_lines(row, ends, panel.height)
     fig.add_note(_heading(curve, panel), "left", 1, f"{axis} domain", yshift=18 if row == 1 else 0)
     if panel.kind == "rise":
         _add_ends(fig, curve, panel, rows, axis, high - low)

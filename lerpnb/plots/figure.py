@@ -1,14 +1,16 @@
 """A Plotly figure in the look of lerpnb: panels that share an x axis of alphas, an alt text, safe display."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
-from lerpnb.plots.theme import ALPHA, LANDMARKS, MINUS, PLUS, SHADE, TEXT, Landmarks, escaped, faint, rounded
+from lerpnb.plots.theme import ALPHA, LANDMARKS, MINUS, PLUS, SHADE, TEXT, Landmarks, escaped, faint, rounded, spread
 
 Values = Iterable[float | None]
 
@@ -94,11 +96,25 @@ class Figure(go.Figure):
 
     def add_finding(self, lines: Sequence[str]) -> None:
         """Sentences as the figure's title, one a line, the words before a bracket in bold; a page wraps them."""
-        parts = (line.partition(" (" if " (" in line else " [") for line in lines)
-        bold = [f"<b>{escaped(head[:1].upper() + head[1:])}</b>{sign}{escaped(rest)}" for head, sign, rest in parts]
+        parts = (re.split(r" (?=[(\[])", line[:1].upper() + line[1:], maxsplit=1) for line in lines)
+        bold = [f"<b>{escaped(head)}</b>{''.join(f' {escaped(more)}' for more in rest)}" for head, *rest in parts]
         place = dict(x=0, xref="container", y=1 - 24 / self.layout.height, yref="container", xanchor="left")
         place |= dict(yanchor="top", pad=dict(l=12))
         self.update_layout(title=dict(text="<br>".join(bold), font_size=16, **place))
+
+    def name_lines(self, row: int, ends: Sequence[tuple[float, str, str]], height: int) -> None:
+        """The name of each line beside its right end, in its color, moved apart where two would overlap.
+
+        ends: (value, name, color) of each; height: of the panel, in pixels; its y axis has a range.
+        """
+        axis = f"y{row if row > 1 else ''}"
+        low, high = self.layout[f"yaxis{axis[1:]}"].range
+        known = [end for end in ends if np.isfinite(end[0])]
+        lines = max((name.count("<br>") + 1 for _, name, _ in known), default=1)
+        places = spread([value for value, *_ in known], 15 * lines * (high - low) / height)
+        for y, (_, name, color) in zip(places, known, strict=True):
+            place = dict(xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=y, align="left")
+            self.add_annotation(text=name, font_color=color, **place)
 
     def add_slider(self, active: int, steps: list[dict], top: float, inset: float) -> None:
         """A slider over alphas; inset, a share of the width, puts its knob under the axis's own alpha."""

@@ -47,7 +47,9 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
     units = [frame.loc[q, "unit"].iloc[0] for q in shown]
     if units[0] != units[1]:
         raise CurveError(f"plot_heatmaps(quantities): {shown[0]} is a {units[0]}, {shown[1]} a {units[1]}.")
-    fig = Figure.blank(430, _alt(surface, shown), theme.facts(surface.provenance), t=56, b=74, l=90, r=20)
+    finding = _finding(surface, shown)
+    top, alt = 56 + 26 * len(finding), " ".join([*(f"{sentence}." for sentence in finding), _alt(surface, shown)])
+    fig = Figure.blank(374 + top, alt, theme.facts(surface.provenance), t=top, b=74, l=90, r=20)
     titles = [f"<b>{escaped(quantity, 60)}</b>" for quantity in shown]
     fig.set_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=titles)
     fig.update_annotations(font=None, yshift=6)
@@ -68,7 +70,21 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
             sides = dict(x0=x0 - 0.5, x1=x1 + 0.5, y0=y0 - 0.5, y1=y1 + 0.5)
             fig.add_shape(type="rect", line=dict(color=theme.TEXT, width=3, dash="dot"), row=1, col=col, **sides)
     _lay_out(fig, surface, shown, units[0])
+    if finding:
+        fig.add_finding(finding)
     return fig
+
+
+def _finding(surface: Surface, shown: tuple[str, ...]) -> list[str]:
+    """Of each line what a unit of its alpha does to both; nothing where a point of the grid is missing."""
+    try:
+        moved = {line: [surface.effect(quantity, line).text(sign=True) for quantity in shown] for line in surface.axes}
+    except CurveError:
+        return []
+    return [
+        f"A unit of {line} moves {shown[0]} by {first} and {shown[1]} by {second}"
+        for line, (first, second) in moved.items()
+    ]
 
 
 def _lay_out(fig: Figure, surface: Surface, shown: tuple[str, ...], unit: str) -> None:

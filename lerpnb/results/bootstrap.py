@@ -35,10 +35,10 @@ class Estimate:
         >>> Estimate(-0.03604, -0.04391, -0.02808).text(), Estimate(0.4731, 0.3812, 0.5688).text(sign=True)
         ('−0.036 [−0.044, −0.028]', '+0.47 [0.38, 0.57]')
         """
-        plus, width = "+" * (sign and self.value > 0), self.high - self.low
+        plus, width = "+" * (sign and self.value > 1e-12), self.high - self.low
         if not np.isfinite(width) or width < 1e-9:
             spread = f" [{number(self.low)}, {number(self.high)}]" if np.isfinite(width) else ""
-            return f"{plus}{number(self.value)}{spread}"
+            return f"{plus}{number(round(self.value, 12))}{spread}"
         decimals = int(np.clip(1 - np.floor(np.log10(width)), 0, 9))
         value, low, high = (f"{round(x, decimals) + 0.0:.{decimals}f}" for x in (self.value, self.low, self.high))
         return f"{plus}{value} [{low}, {high}]".replace("-", "−")

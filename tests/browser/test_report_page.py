@@ -104,7 +104,7 @@ def test_the_curve_is_there_at_once_and_then_alive(tab, tmp_path):
     marks = "Object.fromEntries(performance.getEntriesByType('mark').map((mark) => [mark.name, mark.startTime]))"
     times = seen.page.evaluate(f"({{...{marks}, ...painted}})")
     print({name: f"{time:.0f} ms" for name, time in times.items()})
-    assert times.get("still", 0) < 1000 and times["figure 1"] < times["figure 2"]  # on a slow machine none is noted
+    assert times["still"] < 1000 and times["figure 1"] < times["figure 2"]
     assert seen.page.locator(".top #figure-1").count() == 1
     order = seen.page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
     assert order[0] == 1 and all(b <= a + 1 for a, b in zip(order, order[1:], strict=False))

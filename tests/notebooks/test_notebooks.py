@@ -102,7 +102,7 @@ def test_the_main_one_records_its_curve(executed):
     } <= set(curve.quantities)
     drawn = [figure for _, _, figure in figures(folder / "executed.ipynb")]
     kinds = [{trace["type"] for trace in figure["data"]} for figure in drawn]
-    assert kinds == [{"heatmap"}, {"scatter", "table"}, {"scatter"}, {"scatter"}]
+    assert kinds == [{"heatmap"}, {"scatter", "table"}, {"scatter", "heatmap"}, {"scatter"}]
     assert drawn[1]["layout"]["sliders"]
     assert "base" in [trace.get("name") for trace in drawn[3]["data"]]
     assert curve.provenance["item_names"]["loss/negative"][0].endswith(tuple("0123456789"))

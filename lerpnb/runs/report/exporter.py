@@ -166,16 +166,16 @@ class LerpnbExporter(HTMLExporter):
             body = body.replace(mark, image)
         data = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
         tail = f'<script type="application/json" id="figures">{data}</script>'
-        scripts, script = [], _page("page.js")
-        nonce, shared = "", resources.get("plotly")
+        scripts, nonce, shared = [_page("page.js")], "", resources.get("plotly")
+        # Inert until page.js runs it, so that the static images are on the screen first.
         if figures and shared:
             # Nothing on the page can foresee a hash of the page; a file: address allows no other way to name one file.
             nonce = hashlib.sha256((head + body + tail).encode()).hexdigest()
-            tail += f'<script nonce="{nonce}" src="{html.escape(shared)}"></script>'
+            tail += f'<script type="text/plain" id="plotly" nonce="{nonce}" data-src="{html.escape(shared)}"></script>'
         elif figures:
             scripts.append(plotly_js())
-        scripts.append(script)
-        tail += "".join(f"<script>{script}</script>" for script in scripts)
+            tail += f'<script type="text/plain" id="plotly">{scripts[1]}</script>'
+        tail += f"<script>{scripts[0]}</script>"
         head = head.replace(POLICY, policy(scripts, nonce))
         return f"{head}{start}{body.rstrip()}\n{tail}</body>\n</html>\n", resources
 

@@ -42,7 +42,8 @@ def test_values_ways_and_states_are_drawn(fig):
     assert [trace.line.dash for trace in drawn] == ["solid", "dot", "solid"] * 2
     assert [trace.line.width for trace in drawn[:3]] == [4.5, 4.5, 2.0]  # one on another hides none
     assert [trace.yaxis for trace in drawn] == ["y"] * 3 + ["y2"] * 3
-    assert [trace.showlegend for trace in drawn] == [True] * 3 + [False] * 3
+    ends = [(note.text, note.font.color) for note in fig.layout.annotations]
+    assert ends == [(trace.name.replace(", ", "<br>"), trace.line.color) for trace in drawn]
 
 
 def test_every_line_has_its_interval(fig):
@@ -58,7 +59,26 @@ def test_hover_and_axes_say_what_is_seen(fig):
     assert fig.layout.xaxis2.title.text == "ratio (no unit)" and fig.layout.xaxis2.anchor == "y2"
     assert fig.layout.yaxis.title.text == "clean accuracy<br>share 0 to 1"
     assert fig.layout.yaxis2.domain[1] < fig.layout.yaxis.domain[0]
-    assert fig.layout.meta["alt"].startswith("Over the ratio. clean accuracy: mask, mixed, 0.333 at 0, 0.667 at 1; ")
+    assert fig.layout.meta["alt"].startswith(
+        "Clean accuracy: no change from end to end lies outside its interval. "
+        "Attack success: no change from end to end lies outside its interval. "
+        "Over the ratio. clean accuracy: mask, mixed, 0.333 at 0, 0.667 at 1; "
+    )
+
+
+def test_the_title_says_which_changes_most_where_an_interval_bears_it_out():
+    def rising(by: float) -> Curve:
+        values = {a: [a * by + 0.1 * i for i in range(3)] for a in (0.0, 1.0)}
+        return Curve.from_measures({a: {"accuracy/x": Measurement(of, unit="share")} for a, of in values.items()})
+
+    def said(**by: float) -> str:
+        return plot_curves(
+            {name: {"": rising(size)} for name, size in by.items()}, {"accuracy/x": "a"}
+        ).layout.title.text
+
+    assert said(up=0.2, down=-0.3) == "<b>A changes most in down, by −0.3</b> [−0.3, −0.3] from 0 to 1"
+    assert said(up=0.2) == "<b>A changes, by +0.2</b> [0.2, 0.2] from 0 to 1"
+    assert said(flat=0.0) == "<b>A: no change from end to end lies outside its interval</b>"
 
 
 def test_a_nan_is_a_gap_in_the_line_and_in_its_band():
@@ -70,7 +90,7 @@ def test_a_nan_is_a_gap_in_the_line_and_in_its_band():
 def test_a_curve_without_a_quantity_is_left_out():
     other = Curve.from_measures({0.0: {"attack/x": Measurement([1.0, 0.0], unit="share")}})
     drawn = lines(plot_curves({"a": {"b": curve()}, "c": {"b": other}}, PANELS))
-    assert [(trace.name, trace.yaxis) for trace in drawn] == [("a, b", "y"), ("a, b", "y2"), ("c, b", "y2")]
+    assert [(trace.name, trace.yaxis) for trace in drawn] == [("a", "y"), ("a", "y2"), ("c", "y2")]
 
 
 def test_curves_are_joined_and_can_be_recorded(tmp_path):

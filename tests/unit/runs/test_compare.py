@@ -93,21 +93,21 @@ def test_a_quantity_of_some_runs_is_compared_and_without_the_default_fluency_too
 
 
 @pytest.mark.slow
-def test_the_figure_has_a_color_a_run_and_a_panel_a_kind(two):
+def test_the_figure_has_a_color_a_run_and_a_panel_a_quantity(two):
     fig = compare_runs("runs").plot()
     drawn = [trace for trace in fig.data if trace.mode == "lines+markers"]
-    assert [(t.name, t.yaxis, t.line.dash, t.showlegend) for t in drawn if t.legendgroup.startswith("seed 0")] == [
-        ("seed 0, lo -1", "y", "solid", True),
-        ("seed 0, lo -1", "y", "dot", False),
-        ("seed 0, lo -1", "y2", "solid", False),
-        ("seed 0, lo -1", "y3", "solid", False),
+    assert [(t.name, t.yaxis) for t in drawn if t.name.startswith("seed 0")] == [
+        ("seed 0, lo -1", axis) for axis in ("y", "y2", "y3", "y4")
     ]
-    assert len({t.line.color for t in drawn}) == 2
+    assert len({t.line.color for t in drawn}) == 2 and fig.layout.showlegend is False
     diamonds = [(t.x[0], t.y[0], t.yaxis) for t in fig.data if t.name == "best alpha"]
-    assert diamonds == [(1.0, 0.7, "y2"), (2.0, 0.9, "y2")]
-    titles = [fig.layout[axis].title.text for axis in ("yaxis", "yaxis2", "yaxis3")]
-    assert titles == ["loss", "strength/good<br>probability 0 to 1", "perplexity/continuations"]
+    assert diamonds == [(1.0, 0.7, "y3"), (2.0, 0.9, "y3")]
+    named = [(note.text, note.font.color) for note in fig.layout.annotations if note.yref == "y3"]
+    assert named == [(trace.name, trace.line.color) for trace in drawn if trace.yaxis == "y3"]
+    titles = [fig.layout[f"yaxis{row}"].title.text for row in ("", 2, 3, 4)]
+    assert titles == ["loss/a", "loss/b", "strength/good<br>probability 0 to 1", "perplexity/continuations"]
     assert fig.layout.meta["alt"] == (
+        "strength/good rises in 2 of 2 runs (+0.5 from alpha 0 to 1). best alpha 1 to 2. "
         "Curves of 2 runs over alpha. seed 0, lo -1: best alpha 1, seed 1, lo -1.5: best alpha 2."
     )
     config = compare_runs("runs")._repr_mimebundle_()["application/vnd.plotly.v1+json"]["config"]

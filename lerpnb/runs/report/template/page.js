@@ -67,6 +67,7 @@
       for (const note of layout.annotations ?? []) {
         if (note.xref === "paper" && note.xanchor === "left") {
           if (note.x === 0) Object.assign(note, { x: 0, xshift: 6 - margin.l, align: "left", text: wrapped(note.text, width / 6.4) });
+          else note.text = wrapped(note.text, 11); // a line's name
           continue;
         }
         if (note.name === "verdict") { note.text = note.text.match(/<b>.*<\/b>/)?.[0] ?? note.text; continue; }
@@ -192,10 +193,20 @@
     if (drawn === figures.length) return;
     draw(figures[drawn], drawn)?.then(() => performance.mark(`figure ${++drawn}`)).then(() => setTimeout(next));
   };
-  const redraw = () => figures.forEach(draw);
+  const redraw = () => window.Plotly && figures.forEach(draw);
   const turn = (now) => { printing = now; redraw(); };
   document.documentElement.classList.add("js");
-  next();
+  const load = () => new Promise((done) => {
+    const { nonce, dataset, textContent } = document.getElementById("plotly"), script = make("script", { nonce });
+    if (dataset.src) Object.assign(script, { src: dataset.src, onload: done });
+    else script.textContent = textContent;
+    document.head.append(script); // one without an address has run now
+    if (!dataset.src) done();
+  });
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const still = document.querySelector(".still")?.decode().catch(() => {});
+  // plotly.js takes a second to begin: until then the static images are on the screen.
+  if (figures.length) Promise.resolve(still).then(frame).then(load).then(next);
   night.addEventListener("change", redraw);
   matchMedia("(max-width: 600px)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => turn(true));
