@@ -9,7 +9,7 @@ from lerpnb.errors import CurveError
 from lerpnb.plots import theme
 from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import alpha_text, escaped, number, rounded
-from lerpnb.results.quantity import ATTRIBUTES
+from lerpnb.results.quantity import ATTRIBUTES, Quantity
 from lerpnb.results.surface import Surface
 
 
@@ -81,10 +81,8 @@ def _finding(surface: Surface, shown: tuple[str, ...]) -> list[str]:
         moved = {line: [surface.effect(quantity, line).text(sign=True) for quantity in shown] for line in surface.axes}
     except CurveError:
         return []
-    return [
-        f"A unit of {line} moves {shown[0]} by {first} and {shown[1]} by {second}"
-        for line, (first, second) in moved.items()
-    ]
+    labels = [Quantity.named(quantity).label or quantity for quantity in shown]
+    return [f"A unit of {line}: {labels[0]} {first}, {labels[1]} {second}" for line, (first, second) in moved.items()]
 
 
 def _lay_out(fig: Figure, surface: Surface, shown: tuple[str, ...], unit: str) -> None:

@@ -50,12 +50,10 @@ def test_the_frame_holds_what_lies_between_the_ends():
 
 def test_the_figure_in_words():
     fig = plot_heatmaps(crossing())
-    assert fig.layout.title.text.splitlines()[0].startswith(
-        "<b>A unit of mood moves strength/glad by +0.1</b> [0.1, 0.1]"
-    )
+    assert fig.layout.title.text.splitlines()[0].startswith("<b>A unit of mood: glad +0.1</b> [0.1, 0.1]")
     assert fig.layout.meta["alt"] == (
-        "A unit of mood moves strength/glad by +0.1 [0.1, 0.1] and strength/ornate by 0 [0, 0]. "
-        "A unit of style <b> moves strength/glad by 0 [0, 0] and strength/ornate by +0.25 [0.25, 0.25]. "
+        "A unit of mood: glad +0.1 [0.1, 0.1], ornate 0 [0, 0]. "
+        "A unit of style <b>: glad 0 [0, 0], ornate +0.25 [0.25, 0.25]. "
         "Two maps over the alphas of mood and style <b>: strength/glad goes from 0.4 to 0.7, largest at mood 2, "
         "style <b> 0; strength/ornate goes from 0.2 to 0.45, largest at mood −1, style <b> 1."
     )

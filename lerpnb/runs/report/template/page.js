@@ -67,9 +67,10 @@
       for (const note of layout.annotations ?? []) {
         if (note.xref === "paper" && note.xanchor === "left") {
           if (note.x === 0) Object.assign(note, { x: 0, xshift: 6 - margin.l, align: "left", text: wrapped(note.text, width / 6.4) });
-          else note.text = wrapped(note.text, 11); // a line's name
+          else note.text = wrapped(note.text, 13); // a line's name
           continue;
         }
+        if (maps.length > 1 && note.xanchor === "center") { note.text = note.text.replace("/", "/<br>"); continue; }
         if (note.name === "verdict") { note.text = note.text.match(/<b>.*<\/b>/)?.[0] ?? note.text; continue; }
         if (/extrapolation/.test(note.text)) {
           Object.assign(note, { visible: note.yref !== "paper", font: { ...note.font, size: 10 } });
@@ -83,8 +84,9 @@
         const { tickvals, ticktext } = layout[key], last = tickvals?.length - 1;
         const some = (_, i) => last < 8 || i === 0 || i === last || i % 4 === 3 && i < last - 2;
         if (last) Object.assign(layout[key], { tickvals: tickvals.filter(some), ticktext: ticktext?.filter(some), tickangle: 0 });
+        if (maps.length > 1) layout[key].ticktext = layout[key].ticktext?.map((text) => text.replace(/<br>.*/, ""));
         const { title } = layout[key];
-        if (title) Object.assign(title, { text: title.text?.replace(" (no unit)", ""), font: { ...title.font, size: 12 } });
+        if (title) Object.assign(title, { text: title.text?.replace(" (no unit)", ""), font: { ...title.font, size: maps.length > 1 ? 10 : 12 } });
       }
     }
     if (width < 900) {
