@@ -8,12 +8,15 @@ from lerpnb.errors import RunError
 
 
 def given_parameters(pairs: list[str], text: str | None, file: Path | None) -> dict[str, Any]:
-    """The values of -p NAME=VALUE, before those of -y, before those of -f."""
+    """The values of -p NAME=VALUE, before those of -y, before those of -f; mappings are merged key by key."""
     from lerpnb.runs.parameters import Word
 
     parameters = _mapping(_text(file), f"-f {file}") if file else {}
     words = (pair.split("=", 1) for pair in pairs)
-    return parameters | (_mapping(text, "-y") if text else {}) | {name: Word(value) for name, value in words}
+    for name, value in (_mapping(text, "-y") if text else {}).items():
+        before = parameters.get(name)
+        parameters[name] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
+    return parameters | {name: Word(value) for name, value in words}
 
 
 def paired(arguments: list[str]) -> Iterator[str]:
@@ -50,7 +53,11 @@ def parameters_help(notebook: str) -> str:
     from lerpnb.runs.sweeps.display import text_table
 
     source = Notebook.read(notebook)
-    rows = [[f"  -p {p.name}", p.type or "any", repr(p.default), p.help] for p in source.takes.values()]
+    rows = [
+        [f"  -p {one.name}", one.type or "any", "" if one.settings else repr(one.default), one.help]
+        for parameter in source.takes.values()
+        for one in (parameter, *parameter.parts)
+    ]
     if not rows:
         return f"{source.path.stem} takes no parameters: no cell is tagged 'parameters'."
     return f"Parameters of {source.path.stem}: name, type, default, meaning\n{text_table([''] * 4, rows)}"

@@ -1,4 +1,8 @@
-"""A notebook's parameters: what its parameters cell declares, and the values given for them, checked and fitted."""
+"""A notebook's parameters: what its parameters cell declares, and the values given for them, checked and fitted.
+
+A parameter may be a group of settings, `fine_tuning: dict = {"steps": 60, "epochs": 1.0}`: what is given is merged over
+its default, key by key, and `fine_tuning.steps` means one of them.
+"""
 
 import ast
 import difflib
@@ -53,6 +57,17 @@ class Parameter:
         """Whether its texts name files and folders that the run reads."""
         return re.search(rf"\b({'|'.join(INPUTS)})\b", self.type) is not None
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a group with their defaults; none where the parameter is anything else."""
+        return self.default if self.type == "dict" and isinstance(self.default, dict) else {}
+
+    @property
+    def parts(self) -> list["Parameter"]:
+        """A parameter for each setting of a group, called GROUP.SETTING; its type is that of its default."""
+        kinds = {key: "" if value is None else type(value).__name__ for key, value in self.settings.items()}
+        return [Parameter(f"{self.name}.{key}", kind, self.settings[key], "") for key, kind in kinds.items()]
+
 
 def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)") -> dict[str, Parameter]:
     """What the cell tagged `parameters` assigns, by name.
@@ -92,18 +107,45 @@ def parameters_of(notebook: NotebookNode, call: str = "parameters_of(notebook)")
 
 def checked(given: dict[str, Any], takes: dict[str, Parameter], call: str) -> dict[str, Any]:
     """The given values as the notebook declares them, or a RunError that names the first that does not fit."""
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in given.items():
-        if name not in takes:
-            raise RunError(f"{call}: {unknown('parameter', name, takes)}")
-        kind = takes[name].type
-        try:
-            values[name] = _fitted(_plain(value), TypeAdapter(_python_type(kind)))
-        except (ValueError, RecursionError, yaml.YAMLError) as error:  # pydantic's ValidationError is a ValueError
-            hint = WAY_OUT.get(re.split(r"\W", kind)[0], "Pass a text, a number, true or false, a list or a mapping.")
-            expected = f"takes {kind or 'plain values'}, {came(value)}"
-            raise RunError(f"{call}: parameter {name!r} {expected}.\n{hint}") from error
+        if name not in (known := all_names(takes)):
+            raise RunError(f"{call}: {unknown('parameter', name, known)}")
+        group, _, key = name.partition(".")
+        if settings := takes[group].settings:
+            changed = _group(takes[group], {key: value} if key else value, call)
+            values[group] = values.get(group, settings) | changed
+        else:
+            values[name] = _one(takes[name], value, call)
     return values
+
+
+def all_names(takes: dict[str, Parameter]) -> list[str]:
+    """Every name that a value can be given for, the settings of groups too.
+
+    >>> all_names({"new": Parameter("new", "dict", {"steps": 60}, "")})
+    ['new', 'new.steps']
+    """
+    return [one.name for parameter in takes.values() for one in (parameter, *parameter.parts)]
+
+
+def _group(parameter: Parameter, value: Any, call: str) -> dict[str, Any]:
+    """The settings that are given of a group."""
+    parts = {part.name.partition(".")[2]: part for part in parameter.parts}
+    given = _one(parameter, value, call)
+    if strange := [key for key in given if key not in parts]:
+        raise RunError(f"{call}: parameter {parameter.name!r}: {unknown('setting', strange[0], parts)}")
+    return {key: _one(parts[key], one, call) for key, one in given.items()}
+
+
+def _one(parameter: Parameter, value: Any, call: str) -> Any:
+    kind = parameter.type
+    try:
+        return _fitted(_plain(value), TypeAdapter(_python_type(kind)))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # pydantic's ValidationError is a ValueError
+        hint = WAY_OUT.get(re.split(r"\W", kind)[0], "Pass a text, a number, true or false, a list or a mapping.")
+        expected = f"takes {kind or 'plain values'}, {came(value)}"
+        raise RunError(f"{call}: parameter {parameter.name!r} {expected}.\n{hint}") from error
 
 
 def came(value: Any) -> str:
@@ -116,7 +158,8 @@ def came(value: Any) -> str:
 
 def unknown(what: str, name: Any, known: Iterable[str]) -> str:
     """What an error says of a name that nothing has, with the nearest known one."""
-    near = difflib.get_close_matches(str(name), known := list(known), n=1)
+    known = list(known)
+    near = [one for one in known if one.endswith(f".{name}")] or difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     names = f"It takes: {', '.join(known)}." if known else "It takes none: no cell is tagged 'parameters'."
     return f"no {what} {name!r}.{hint}\n{names}"

@@ -1,12 +1,14 @@
 """What can be known of a notebook's parameters without weights, checked in seconds before long work starts.
 
 A parameter's annotation says what it is: `classifier: "ClassifierPath" = "data/scorer"`. What belongs to it has its
-name with another word in it: `label` to `classifier`, `second_label` to `second_classifier`, `text_column` to `data`.
+name with another word in it: `label` to `classifier`, `second_label` to `second_classifier`. `data_options` are what
+`held_out` takes beside `data`, and `labels` the labels that are used of it, a list a side.
 """
 
 import contextlib
 import importlib.metadata
 import io
+import itertools
 import platform
 import shutil
 import time
@@ -80,7 +82,7 @@ def _checks(
             yield name, partial(load_prompts, None, find(value, folder) or value)
     lo, hi = values.get("lo"), values.get("hi")
     if isinstance(lo, int | float) and isinstance(hi, int | float):
-        yield "lo, hi", partial(alpha_grid, lo, hi, values.get("n_alphas", values.get("n_points", 2)))
+        yield "lo, hi", partial(alpha_grid, lo, hi, values.get("n_points", 2))
     yield "device", partial(_device, given.get("device", "auto"))
     yield "dtype", partial(_dtype, given.get("dtype", "auto"))
     yield "", partial(_disk, to)
@@ -171,10 +173,9 @@ def _corpus(name: str, values: Mapping[str, Any], folder: Path) -> None:
     file = find(name, folder)
     if file is None or not file.is_file() or file.stat().st_size > LARGE:
         return
-    columns = {f"{key}_column": values.get(f"{key}_column", key) for key in ("text", "label")}
-    corpus = held_out(str(file), 1, **columns, whole=bool(values.get("whole", "whole" not in values)))
+    corpus = held_out(str(file), 1, **{"whole": True} | (values.get("data_options") or {}))
     wanted = [] if any("classifier" in name for name in values) else [values.get("label")]
-    for label in [*wanted, *(values.get("minus_labels") or []), *(values.get("plus_labels") or [])]:
+    for label in itertools.chain(wanted, *(values.get("labels") or {}).values()):
         if label:
             corpus.only(label)
 

@@ -36,14 +36,17 @@ def is_secret(name: str) -> bool:
 
 
 def hidden(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Named values, in which each text of a secret one is ***."""
+    """Named values, in which each text of a secret one is ***, in mappings too."""
 
     def hide(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: hide(inner) for key, inner in value.items()}
         return [*map(hide, value)] if isinstance(value, list) else HIDDEN if value and isinstance(value, str) else value
 
-    return {name: hide(value) if is_secret(name) else value for name, value in values.items()}
+    return {
+        name: hide(value) if is_secret(name) else hidden(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
 
 
 def secrets_in(values: Mapping[str, Any]) -> set[str]:
@@ -54,7 +57,8 @@ def secrets_in(values: Mapping[str, Any]) -> set[str]:
     """
     texts = {text for name, value in values.items() if is_secret(name) for text in _texts(value)}
     urls = (text for value in values.values() if isinstance(value, str) for text in _passwords(value))
-    return {text for text in texts if _looks_secret(text)} | set(urls)
+    inside = (secrets_in(value) for value in values.values() if isinstance(value, dict))
+    return {text for text in texts if _looks_secret(text)}.union(urls, *inside)
 
 
 class Redactor:

@@ -26,8 +26,9 @@ def read_runs(runs: str | Path | Iterable[str | Path] = "runs", where: str | Non
     """The runs of a folder, a row a run, from their run.json: facts, parameters and summary numbers as columns.
 
     Index: the folder's name. Columns: status, notebook, started (UTC), seconds, error, sweep; each parameter by its
-    name, or "parameter NAME" where it is called like one of these; each summary number by its name, such as
-    "rise/strength/positive", with " low" and " high" for its 95 % interval. Runs of lerpnb 0.1 are read too.
+    name, or "parameter NAME" where it is called like one of these, each setting of a group as "GROUP.SETTING"; each
+    summary number by its name, such as "rise/strength/positive", with " low" and " high" for its 95 % interval. Runs of
+    lerpnb 0.1 are read too.
 
     Folders that are no whole run are no error: `frame.attrs["unreadable"]` has each with its reason, and a warning
     names three. `frame.attrs["addresses"]` has each run's address.
@@ -164,7 +165,8 @@ def _row(facts: dict[str, Any]) -> dict[str, Any]:
         "sweep": facts.get("sweep", ""),
     }
     for name, value in facts.get("parameters", {}).items():
-        row[f"parameter {name}" if name in FACTS else name] = value
+        parts = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+        row |= {f"parameter {part}" if part in FACTS else part: one for part, one in parts.items()}
     for name, number in facts.get("summary", {}).items():
         row[name] = float(number["value"])
         row |= {f"{name} {end}": float(number[end]) for end in ("low", "high")}

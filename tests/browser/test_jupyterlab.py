@@ -154,7 +154,7 @@ def written(given: dict, voices: tuple[float, ...]) -> dict[float, str]:
     """Notebook 10's text at sentiment 0 and each alpha of the other line, by the line that holds it fixed."""
     lines = {name: (given[f"{place}_minus"], given[f"{place}_plus"]) for name, place in ATTRIBUTES.items()}
     product = ln.MultiLine(lines, given["base"], weights=(1, 1), device="cpu")
-    settings = {"alphas": [-1, 0, 1, 2], "max_new_tokens": given["max_new_tokens"]}
+    settings = {"alphas": [-1, 0, 1, 2], "max_new_tokens": given["sampling"]["max_new_tokens"]}
     tables = {voice: ln.explore(product.line((None, voice)), "The film", **settings).texts() for voice in voices}
     return {voice: "The film" + texts.text[1] for voice, texts in tables.items()}
 

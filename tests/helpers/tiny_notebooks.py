@@ -53,16 +53,19 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
     (folder / "everyday.yaml").write_text(task)
     second = {"second_minus": plus, "second_plus": minus, "second_classifier": classifier, "second_label": "negative"}
     return {
-        "00_quickstart": measured | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "to": str(folder / "saved")},
+        "00_quickstart": measured
+        | {"n_texts": 4, "n_prompts": 2, "sampling": {"n_samples": 1}, "to": str(folder / "saved")},
         "01_fine_tune": data | {"base": str(llama), "steps": 2, "batch_size": 4, "out": str(folder / "adapter")},
-        "02_interpolate": measured | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
+        "02_interpolate": measured
+        | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "sampling": {"n_samples": 2, "max_new_tokens": 5}},
         "08_compare_runs": {"runs": str(folder / "compared"), "rule": "strongest"},
-        "03_explore": line | {"prompt": "the film was", "another": "nobody", "n_points": 4, "max_new_tokens": 12},
+        "03_explore": line
+        | {"prompt": "the film was", "another": "nobody", "n_points": 4, "sampling": {"max_new_tokens": 12}},
         "04_loss_landscape": measured
-        | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "max_new_tokens": 4}
-        | {"n_directions": 2, "n_alphas": 4},
+        | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "sampling": {"max_new_tokens": 4}}
+        | {"random_directions": {"n": 2, "n_alphas": 4}},
         "06_merging_methods": measured
-        | {"n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 5, "rounds": 1},
+        | {"n_texts": 4, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 5}, "rounds": 1},
         "studies/linear_connectivity": data
         | prompts
         | {
@@ -84,10 +87,11 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         "09_alignment": asked
         | data
         | prompts
-        | {"task": str(folder / "everyday.yaml"), "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4, "n_pairs": 4},
+        | {"task": str(folder / "everyday.yaml"), "n_prompts": 2, "n_pairs": 4}
+        | {"sampling": {"n_samples": 1, "max_new_tokens": 4}},
         "05_curvature": line | data | {"n_points": 4, "n_texts": 3, "n_hessian": 2, "n_samples": 2},
         "07_several_attributes": prompts
         | {"first_minus": minus, "first_plus": plus, "first_classifier": classifier, "base": base, "device": "cpu"}
         | second
-        | {"n_prompts": 3, "n_samples": 2, "max_new_tokens": 5},
+        | {"n_prompts": 3, "sampling": {"n_samples": 2, "max_new_tokens": 5}},
     }

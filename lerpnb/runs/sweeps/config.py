@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
-from lerpnb.runs.parameters import Parameter, came, unknown
+from lerpnb.runs.parameters import Parameter, all_names, came, unknown
 from lerpnb.runs.plain_yaml import read_yaml
 from lerpnb.runs.redaction import is_secret
 from lerpnb.runs.spec import Notebook, RunSpec, check_name
@@ -86,6 +86,7 @@ def read_sweep(file: str | Path, to: str | Path = "runs") -> SweepConfig:
 
     notebook: what every run executes. parameters: the same for all. grid: each combination of its lists.
     list: parameters that belong together; with a grid, each of its entries meets each combination.
+    A group's setting is a parameter of its own too, "sampling.n_samples".
     name: a pattern of parameters in braces; by default the varying ones, as "seed=0,lo=-1".
     time_limit (2h, 90m or seconds), memory_limit (GiB), environment: of each run. resources: of a Dask worker, per run.
     then: a notebook for the end, its name and parameters; its parameter `runs` becomes the list of finished runs.
@@ -168,8 +169,8 @@ def _notebook(notebook: str, file: Path, call: str) -> Notebook:
 
 def _known(names: Iterable[str], takes: dict[str, Parameter], call: str) -> None:
     for name in names:
-        if name not in takes:
-            raise RunError(f"{call}: {unknown('parameter', name, takes)}")
+        if name not in (known := all_names(takes)):
+            raise RunError(f"{call}: {unknown('parameter', name, known)}")
 
 
 def _varying(sweep: _File, call: str) -> list[str]:
@@ -198,17 +199,24 @@ def _fields(pattern: str, takes: dict[str, Parameter], call: str) -> list[str]:
         if conversion or re.search(r"[{]|[1-9]\d{3}", shape or ""):
             raise RunError(f"{call}: name: {pattern!r} is no pattern.\nWrite it as 'seed{{seed}}' or 'lo{{lo:g}}'.")
         _known([str(name)], takes, f"{call}: name")
-        if is_secret(str(name)):
+        if any(map(is_secret, [str(name), *takes[str(name).partition(".")[0]].settings])):
             raise RunError(f"{call}: name: a run's name would show {name!r}.\nGive a `name` without it.")
     return [str(part[1]) for part in parts]
 
 
+class _Pattern(string.Formatter):
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> tuple[Any, str]:
+        return kwargs[field_name], field_name  # "sampling.n_samples" is a name as a whole
+
+
 def _name(pattern: str, values: dict[str, Any], call: str) -> str:
     """A run's name: of a path its last part, and what is no letter, digit or one of " .,=+-_" as a "-"."""
+    groups = {name: value for name, value in values.items() if isinstance(value, dict)}
+    values = values | {f"{name}.{key}": one for name, group in groups.items() for key, one in group.items()}
     plain = {key: Path(value).name if isinstance(value, str) else value for key, value in values.items()}
     whole = {key: int(value) for key, value in plain.items() if isinstance(value, float) and value.is_integer()}
     try:
-        text = pattern.format(**plain | whole)
+        text = _Pattern().vformat(pattern, (), plain | whole)
     except (ValueError, TypeError) as error:
         raise RunError(f"{call}: name: {pattern!r} does not fit its parameters: {error}.") from error
     name = "".join(c if c in " .,=+-_" or c.isalnum() else "-" for c in text).strip(" .-")

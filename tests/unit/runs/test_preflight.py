@@ -14,7 +14,7 @@ from lerpnb.runs.spec import prepare
 
 KINDS = {"minus": "ModelPath", "plus": "ModelPath", "base": "ModelPath", "perplexity_model": "JudgePath"}
 KINDS |= {"classifier": "ClassifierPath", "label": "str", "data": "CorpusPath", "prompts": "PromptsPath"}
-KINDS |= {name: "str" for name in ("text_column", "label_column", "device", "dtype")} | {"lo": "float", "hi": "float"}
+KINDS |= {"data_options": "dict", "labels": "dict", "device": "str", "dtype": "str", "lo": "float", "hi": "float"}
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ def good(tmp_path) -> dict:
     (tmp_path / "empty.txt").write_text("\n\n")
     good = {"minus": "llama", "plus": "adapter", "base": "llama", "perplexity_model": "", "classifier": "scorer"}
     good |= {"label": "glad", "data": "texts.csv", "prompts": "prompts.txt", "device": "auto", "dtype": "float32"}
-    return good | {"text_column": "text", "label_column": "label", "lo": -1.0, "hi": 2.0}
+    options = {"text_column": "text", "label_column": "label", "whole": False}
+    return good | {"data_options": options, "labels": {"minus": ["sad"]}, "lo": -1.0, "hi": 2.0}
 
 
 def refused(values: dict, folder: Path) -> str:
@@ -52,7 +53,11 @@ def refused(values: dict, folder: Path) -> str:
         ({"lo": 2.0, "hi": 1.0}, "lo, hi: alpha_grid(2, 1, 2): expected lo below hi"),
         ({"prompts": "empty.txt"}, "prompts: load_prompts(): no prompts in empty.txt."),
         ({"data": "bare.csv"}, "no column 'text'.\nIt has: text 0, glad."),
-        ({"text_column": "label", "label_column": "text"}, "They look swapped: give text='text', label='label'."),
+        (
+            {"data_options": {"text_column": "label", "label_column": "text"}},
+            "They look swapped: give text='text', label='label'.",
+        ),
+        ({"labels": {"minus": ["sad"], "plus": ["fine"]}}, "data: Corpus.only('fine'): no such label."),
         ({"device": "tpu"}, "device: no device 'tpu'.\nIt is auto, cpu, mps, cuda"),
         ({"dtype": "int8"}, "dtype: no dtype 'int8'.\nIt is one of: auto, float32"),
         ({"plus": "wide"}, "minus (llama) has hidden_size 8, plus (wide) has 16.\nAll must come from one model"),
