@@ -1,7 +1,9 @@
 """A Plotly figure in the look of lerpnb: panels that share an x axis of alphas, an alt text, safe display."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lerpnb.plots.theme import ALPHA, LANDMARKS, MINUS, PLUS, SHADE, TEXT, Landmarks, escaped, faint, rounded, spread
+from lerpnb.utils.progress import is_batch
 
 Values = Iterable[float | None]
 
@@ -19,7 +22,10 @@ CONFIG = dict(showSendToCloud=False, displaylogo=False, typesetMath=False, respo
 
 
 class Figure(go.Figure):
-    """A plotly Figure that shows itself with CONFIG, and itself alone: no page of HTML, no script from elsewhere."""
+    """A plotly Figure that shows itself with CONFIG, and itself alone: no page of HTML, no script from elsewhere.
+
+    Only in a live notebook of Colab or Kaggle is it HTML as well, which loads plotly.js from plotly's own server.
+    """
 
     _ipython_display_ = None
     _repr_html_ = None
@@ -156,10 +162,13 @@ class Figure(go.Figure):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
         plotly = {**json.loads(self.to_json()), "config": dict(CONFIG)}
-        return {
+        bundle = {
             "application/vnd.plotly.v1+json": plotly,
             "text/plain": (self.layout.meta or {}).get("alt", "A figure."),
         }
+        if _is_hosted() and not is_batch():
+            bundle["text/html"] = self.to_html(full_html=False, include_plotlyjs="cdn")
+        return bundle
 
     # plotly keeps no config inside a Figure: without these three, its button that shares with a vendor's cloud is back.
 
@@ -174,3 +183,8 @@ class Figure(go.Figure):
     def write_html(self, file: str | Path, config: dict | None = None, **plotly: Any) -> None:
         """Write a page as plotly does, with CONFIG."""
         super().write_html(file, {**CONFIG, "responsive": True, **(config or {})}, **plotly)
+
+
+def _is_hosted() -> bool:
+    """Whether this kernel is Colab's or Kaggle's, whose pages draw no figure unless it comes as HTML."""
+    return "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ

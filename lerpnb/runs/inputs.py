@@ -19,7 +19,7 @@ from pydantic import StrictStr
 from lerpnb.assets import BUILT_IN, place
 from lerpnb.data.demo import DEMO
 from lerpnb.errors import RunError
-from lerpnb.project import output_path
+from lerpnb.project import output_path, template
 
 SUFFIXES = set(".csv .tsv .txt .json .jsonl .yaml .yml .parquet .npy .npz .gguf .safetensors .ipynb".split())
 ALWAYS_FILES = set(".csv .json .jsonl .parquet .gguf".split())  # what lerpnb opens as a file even as org/name.csv
@@ -108,7 +108,8 @@ def find(text: str, folder: Path) -> Path | None:
     """The file or folder that a text names where the kernel stands, in `folder`; None where there is none."""
     with suppress(OSError, ValueError, RuntimeError):  # too long, a null byte, nobody's home
         beside = folder / Path(text).expanduser()
-        for path in (beside, place(text) if text.startswith("data/") else output_path(text, folder)):
+        elsewhere = (place(text), template() / text) if text.startswith("data/") else (output_path(text, folder),)
+        for path in (beside, *elsewhere):
             if path.exists():
                 return path
     return None
