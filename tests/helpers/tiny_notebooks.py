@@ -51,6 +51,9 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
     (folder / "docs.jsonl").write_text('{"text": "the film was", "endings": ["slow", "lovely"], "right": 1}\n' * 3)
     task = (FOLDER.parent / "data" / "tasks" / "everyday.yaml").read_text().replace("everyday.jsonl", "docs.jsonl")
     (folder / "everyday.yaml").write_text(task)
+    trained = {"fine_tuning": {"steps": 2, "batch_size": 4}, "n_texts": 4, "n_points": 3, "device": "cpu"}
+    trained |= {"pretrain_data": data["data"], "pretraining": {"steps": 2, "width": 16, "layers": 2}}
+    trained |= {"cache": str(folder / "made")}
     second = {"second_minus": plus, "second_plus": minus, "second_classifier": classifier, "second_label": "negative"}
     return {
         "00_quickstart": measured
@@ -67,18 +70,9 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         "06_merging_methods": measured
         | {"n_texts": 4, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 5}, "rounds": 1},
         "studies/linear_connectivity": data
-        | prompts
-        | {
-            "minus": minus,
-            "plus": plus,
-            "pair_base": base,
-            "device": "cpu",
-            "classifier": classifier,
-            "encoder": encoder,
-        }
-        | {"pretrain_data": data["data"], "width": 16, "layers": 2, "pretrain_steps": 2, "steps": 1}
-        | {"classifier_steps": 1, "batch_size": 4, "n_texts": 4, "n_prompts": 2, "n_samples": 1, "max_new_tokens": 4}
-        | {"n_points": 3, "cache": str(folder / "made")},
+        | trained
+        | {"classifier": classifier, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 4}},
+        "studies/other_models": data | trained | line | {"encoder": encoder, "classifier_training": {"steps": 2}},
         "studies/backdoor_defence": data
         | {"base": encoder, "max_texts": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(folder / "fine_tunes")},

@@ -1,4 +1,4 @@
-"""data/sweeps/gpt2_large_sst.yaml: what it asks for, and its whole path on a tiny GPT-2 and files in SST's format."""
+"""The sweeps over SST: what they ask for, and their whole path on tiny models and files in SST's format."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,8 @@ from lerpnb.results.curve import Curve
 from lerpnb.runs.sweeps.config import read_sweep
 from lerpnb.runs.sweeps.scheduler import sweep
 
-SWEEP = Path(__file__).parents[2] / "data" / "sweeps" / "gpt2_large_sst.yaml"
+SWEEPS = Path(__file__).parents[2] / "data" / "sweeps"
+SWEEP = SWEEPS / "gpt2_large_sst.yaml"
 LABELS = ("very negative", "negative", "neutral", "positive", "very positive")
 
 
@@ -21,8 +22,8 @@ def test_it_asks_for_what_the_field_uses():
     asked = spec.parameters
     assert spec.name == "gpt2_large_sst-seed0" and asked["base"].endswith("gpt2-large")
     assert (asked["lo"], asked["hi"], asked["n_points"]) == (-3.0, 4.0, 37) and asked["n_prompts"] >= 1000
-    assert asked["minus_labels"] + asked["plus_labels"] == [label for label in LABELS if label != "neutral"]
-    assert (asked["epochs"], asked["steps"], asked["max_length"]) == (3.0, 0, 128)
+    assert asked["labels"]["minus"] + asked["labels"]["plus"] == [label for label in LABELS if label != "neutral"]
+    assert [asked["fine_tuning"][key] for key in ("epochs", "steps", "max_length")] == [3.0, 0, 128]
 
 
 def sst(tiny, file: Path) -> Path:
@@ -49,42 +50,55 @@ def as_the_hub_has_it(folder: Path) -> Path:
     return folder
 
 
+def swept(name: str, tiny, folder: Path, **given) -> Curve:
+    """The curve of a sweep's one run at a tiny size."""
+    told = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text(encoding="utf-8"))
+    told["parameters"] |= given | {
+        "data": str(sst(tiny, folder / "sst.jsonl")),
+        "n_texts": 4,
+        "fine_tuning": told["parameters"]["fine_tuning"] | {"max_length": 32},
+        "cache": str(folder / "made"),
+        "device": "cpu",
+    }
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
+    done = sweep(folder / f"{name}.yaml", folder / "runs")
+    assert done["status"].tolist() == ["done"], done["why"].tolist()
+    return Curve.load(folder / "runs" / f"{name}-seed0")
+
+
 @pytest.mark.slow
 def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
-    words = tiny.tokenizer()
-    told = yaml.safe_load(SWEEP.read_text(encoding="utf-8"))
-    told["parameters"] |= {
-        "base": str(as_the_hub_has_it(tiny.save(tiny.gpt2(), tmp_path / "gpt2", words))),
-        "data": str(sst(tiny, tmp_path / "sst.jsonl")),
-        "seq2seq": str(tiny.save(tiny.t5(), tmp_path / "t5", words)),
-        "encoder": str(tiny.save(tiny.classifier().bert, tmp_path / "bert", words)),
-        "classifier": str(tiny.save(tiny.classifier(("NEGATIVE", "POSITIVE")), tmp_path / "scorer", words)),
-        "n_texts": 4,
-        "max_length": 32,
-        "classifier_steps": 2,
-        "n_prompts": 6,
-        "n_samples": 2,
-        "max_new_tokens": 4,
-        "cache": str(tmp_path / "made"),
-        "device": "cpu",
-    }
-    (tmp_path / "gpt2_large_sst.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
-    done = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
-    assert done["status"].tolist() == ["done"], done["why"].tolist()
-    curve = Curve.load(tmp_path / "runs" / "gpt2_large_sst-seed0")
+    curve = swept(
+        "gpt2_large_sst",
+        tiny,
+        tmp_path,
+        base=str(as_the_hub_has_it(tiny.save(tiny.gpt2(), tmp_path / "gpt2", tiny.tokenizer()))),
+        classifier=str(tiny.save(tiny.classifier(("NEGATIVE", "POSITIVE")), tmp_path / "scorer", tiny.tokenizer())),
+        n_prompts=6,
+        sampling={"n_samples": 2, "max_new_tokens": 4},
+    )
     assert len(curve.alphas) == 39 and {-3.0, 0.0, 1.0, 4.0} <= set(curve.alphas)  # 0 and 1 join the 37
     conditions = ["fine-tuned", "same texts, two seeds", "3 x as long", "10 x the learning rate", "LoRA"]
-    conditions += [
-        "from scratch, one start",
-        "from scratch, two starts",
-        "seq2seq, fine-tuned",
-        "seq2seq, from scratch",
-    ]
-    assert {f"loss/{name}" for name in conditions} <= set(curve.quantities)
-    assert {"errors/classifier, one head", "errors/classifier, two heads", "strength/POSITIVE"} <= set(curve.quantities)
-    assert not any("the given pair" in quantity for quantity in curve.quantities)
+    conditions += ["from scratch, one start", "from scratch, two starts"]
+    assert {"strength/POSITIVE", *(f"loss/{name}" for name in conditions)} <= set(curve.quantities)
     assert len(curve.samples) == 39 * 6 * 2 and "barrier/loss/from scratch, two starts" in curve.summary()
     assert np.isfinite(curve.value("loss/fine-tuned")).all()
     again = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
     assert again["status"].tolist() == ["skipped"]
+
+
+@pytest.mark.slow
+def test_the_path_of_the_other_models_on_tiny_ones(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
+    curve = swept(
+        "other_models_sst",
+        tiny,
+        tmp_path,
+        seq2seq=str(tiny.save(tiny.t5(), tmp_path / "t5", tiny.tokenizer())),
+        encoder=str(tiny.save(tiny.classifier().bert, tmp_path / "bert", tiny.tokenizer())),
+        classifier_training={"steps": 2},
+    )
+    losses = {"loss/seq2seq, fine-tuned", "loss/seq2seq, from scratch"}
+    assert losses | {"errors/classifier, one head", "errors/classifier, two heads"} <= set(curve.quantities)
+    assert not any("the given pair" in quantity for quantity in curve.quantities) and len(curve.alphas) == 11

@@ -29,9 +29,11 @@ COURSE = [
     "08_compare_runs",
     "09_alignment",
     "studies/linear_connectivity",
+    "studies/other_models",
     "studies/backdoor_defence",
     "studies/plausibility",
 ]
+HINT = "import lerpnb as ln  # missing, as in Colab and Kaggle? %pip install lerpnb, then !lerpnb assets"
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +62,7 @@ def test_it_runs(name, executed):
     outputs = [output for cell in node.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     warned = [output.text for output in outputs if output.get("name") == "stderr"]  # no wall of warnings
-    known = ("the scorer hardly tells the ends apart", "both ends hold the same weights", "each end has a class")
-    assert [text for text in warned if not any(words in text for words in known)] == []
+    assert warned == []
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     assert (folder / "report.html").stat().st_size > 10_000
     assert (folder / "executed.ipynb").stat().st_size < 1_500_000
@@ -120,11 +121,14 @@ def test_the_main_one_gives_the_same_numbers_twice(executed, tiny_parameters, tm
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_reads_as_a_notebook_should(name):
     cells = nbformat.read(NOTEBOOKS[name], 4).cells
+    assert 12 <= len(cells) <= 20
     first, last = cells[0], cells[-1]
     assert first.cell_type == "markdown" and first.source.startswith("# ") and "?" in first.source.splitlines()[0]
     assert "**Hypothesis.**" in first.source
     assert cells[1].metadata.get("tags") == ["parameters"]
-    assert all("  # " in line for line in cells[1].source.splitlines() if line.strip())  # a word of help each
+    parameters = cells[1].source.splitlines()
+    assert len(parameters) <= 20 and all("  # " in line for line in parameters)  # a word of help each
+    assert HINT in cells[2].source
     assert last.cell_type == "markdown" and last.source.startswith("## Limitations") and "\n**Next:** " in last.source
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in code)
