@@ -1,14 +1,11 @@
 """What a command prints of runs: one run's numbers, a sweep's plan and its counts."""
 
-import html
 import json
-import re
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lerpnb.errors import CurveError
 from lerpnb.utils.text import printable
 
 WIDTH = 100  # letters of a line of `lerpnb ls`
@@ -30,28 +27,28 @@ def out(text: str) -> None:
 def run_result(folder: Path) -> str:
     """A run in a few lines, from its folder: what it found, the time, the page."""
     from lerpnb.results.curve import Curve
+    from lerpnb.results.finding import sentences
     from lerpnb.utils.progress import time_text
 
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    found = headline(folder / "executed.ipynb")
+    found = _headline(folder / "executed.ipynb")
     lines = [found] if found else []
     if not found and (folder / "curve.parquet").exists():
-        lines = _findings(Curve.load(folder))
+        lines = sentences(Curve.load(folder)) or ["No finding: it needs alpha 0 and 1, which the curve leaves out."]
     peak = f", peak memory {facts['peak_memory_bytes'] / 2**30:.2f} GiB" if facts.get("peak_memory_bytes") else ""
     lines.append(f"{facts['name']}: {facts['status']} in {time_text(facts['seconds'])}{peak}")
     return "\n".join([*lines, f"page: {(folder / 'report.html').absolute().as_uri()} (opens in any browser)"])
 
 
-def headline(executed: Path) -> str:
-    """The title of the figure that the cell tagged `headline` shows; "" where there is none."""
-    with suppress(OSError, ValueError, AttributeError):
-        for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
-            if "headline" in cell.get("metadata", {}).get("tags", []):
-                for output in cell.get("outputs", []):
-                    figure = output.get("data", {}).get("application/vnd.plotly.v1+json", {})
-                    title = figure.get("layout", {}).get("title", {}).get("text", "")
-                    if text := html.unescape(re.sub(r"<[^>]+>", " ", title)):
-                        return " ".join(text.split())
+def _headline(executed: Path) -> str:
+    """What the figure finds that the cell tagged `headline` shows; "" where there is none."""
+    import nbformat
+
+    from lerpnb.runs.report.cells import finding, headline
+
+    with suppress(OSError, ValueError):
+        figure = headline(nbformat.read(executed, as_version=4))
+        return finding(figure) if figure else ""
     return ""
 
 
@@ -114,40 +111,3 @@ def sweep_counts(rows: list[Any]) -> str:
     counts = Counter(row.status for row in rows)
     text = ", ".join(f"{count} {status}" for status, count in counts.items())
     return text + ("; --retry-failed runs again what failed before" if counts["failed before"] else "")
-
-
-def _findings(curve: Any) -> list[str]:
-    """A sentence a loss or strength of the curve."""
-    kinds = {name: curve.quantity(name).kind for name in curve.quantities}
-    lines = []
-    for name in (name for name in kinds if kinds[name] in ("loss", "strength", "score")):
-        with suppress(CurveError):
-            lines.append((_barrier if kinds[name] == "loss" else _rise)(curve, name))
-    return lines or ["no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."]
-
-
-def _barrier(curve: Any, quantity: str) -> str:
-    from lerpnb.utils.text import listed, show
-
-    barrier = curve.barrier(quantity)
-    if barrier.nan_alphas:
-        return f"{quantity}: barrier unknown, NaN at alpha {listed(map(show, barrier.nan_alphas))}"
-    if barrier.gaps.empty:
-        return f"{quantity}: nothing was measured between the ends, so whether there is a barrier is unknown"
-    gap, at = barrier.largest_gap
-    interval = f"{_interval('+.3f', gap.value, gap.low, gap.high)} {barrier.unit}".rstrip()
-    if (barrier.gaps["high"] < 0).all():
-        return f"{quantity} stays below the chord at every inner alpha measured (largest gap {interval}): no barrier"
-    if gap.low > 0:
-        return f"{quantity} rises above the chord (gap {interval} at alpha {show(at)}): a barrier"
-    return f"{quantity}: undecided, the largest gap to the chord is {interval} at alpha {show(at)}"
-
-
-def _rise(curve: Any, quantity: str) -> str:
-    rise = curve.difference(quantity)
-    return f"{quantity} changes from alpha 0 to 1 by {_interval('+.3f', rise.value, rise.low, rise.high)}"
-
-
-def _interval(shape: str, *values: float) -> str:
-    value, low, high = ("NaN" if value != value else format(value, shape) for value in values)
-    return f"{value} [{low}, {high}]".replace("-", "\u2212")

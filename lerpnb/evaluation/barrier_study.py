@@ -140,7 +140,7 @@ class BarrierStudy(Displayed):
         for verdict, headline in VERDICTS.items():
             same = {name: c for name, c in self.conditions.items() if c.verdict == verdict}
             lines += [headline.format(tolerance=self.tolerance)] if same else []
-            lines += [f"  {name}: {_interval(c.gap)} {c.barrier.unit}" for name, c in same.items()]
+            lines += [f"  {name}: {c.gap} {c.barrier.unit}" for name, c in same.items()]
         return "\n".join(lines)
 
     @property
@@ -172,7 +172,7 @@ class BarrierStudy(Displayed):
 
 def _as_text(numbers: pd.DataFrame) -> pd.DataFrame:
     def intervals(name: str) -> list[str]:
-        return [_interval(Estimate(*row)) for row in numbers.filter(regex=f"^{name}").to_numpy()]
+        return [str(Estimate(*row)) for row in numbers.filter(regex=f"^{name}").to_numpy()]
 
     shown = pd.DataFrame({"barrier": intervals("barrier"), "largest gap": intervals("gap")}, index=numbers.index)
     shown["unit"] = numbers["unit"]
@@ -181,10 +181,6 @@ def _as_text(numbers: pd.DataFrame) -> pd.DataFrame:
     shown["of the weights"] = [f"{value:.1%}" for value in numbers["relative"]]
     shown["cosine of deltas"] = ["" if np.isnan(value) else f"{value:.2f}" for value in numbers["cosine"]]
     return shown.assign(line=numbers["line"])
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def with_errors(curve: Curve, name: str) -> tuple[Curve, str]:

@@ -11,6 +11,7 @@ from lerpnb.plots.figure import Figure
 from lerpnb.plots.theme import alpha_text, escaped, number, rounded
 from lerpnb.results.quantity import ATTRIBUTES, Quantity
 from lerpnb.results.surface import Surface
+from lerpnb.utils.text import hundredths
 
 
 def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -> Figure:
@@ -61,7 +62,7 @@ def plot_heatmaps(surface: Surface, quantities: tuple[str, str] | None = None) -
             x=list(range(len(across))),
             y=list(range(len(up))),
             z=[rounded(row) for row in cells],
-            text=[["NaN" if np.isnan(value) else f"{value:.2f}" for value in row] for row in cells],
+            text=[[hundredths(value) for value in row] for row in cells],
             hovertext=[[_sentence(surface, quantity, rows.loc[(a, b)]) for a in across] for b in up],
             **dict(texttemplate="%{text}", textfont=dict(size=12), coloraxis="coloraxis", row=1, col=col),
         )

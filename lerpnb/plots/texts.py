@@ -14,7 +14,7 @@ from lerpnb.plots.theme import FAINT, alpha_text, number
 from lerpnb.results import samples as samples_
 from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import ATTRIBUTES, Quantity
-from lerpnb.utils.text import plain
+from lerpnb.utils.text import hundredths, plain
 
 LETTERS = 400  # of a text
 CELL = "text-align: left; vertical-align: top; padding: 5px 8px; min-width: 7.5em; max-width: 24em; "
@@ -64,7 +64,7 @@ class Texts:
             body = _marked(words, before) or "<i>nothing</i>"
             value, ground = "", ""
             if not np.isnan(strength):
-                value = f" <small>({strength:.2f})</small>"
+                value = f" <small>({hundredths(strength)})</small>"
                 ground = f"; background-color: {tint(strength, *self.span)}"
             cells.append(f"<td style='{CELL}{ground}'>{body}{value}</td>")
             before = words

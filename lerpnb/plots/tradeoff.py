@@ -1,6 +1,7 @@
 """Attribute strength against fluency along one path or several, so that an alpha can be chosen at one look."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from lerpnb.plots.tradeoff_points import Points, points_of, quantities, title_ax
 from lerpnb.results.best import Best
 from lerpnb.results.comparisons import PathComparison
 from lerpnb.results.curve import Curve
+from lerpnb.results.finding import of_change
 from lerpnb.results.quantity import fluency_of
 
 
@@ -80,7 +82,15 @@ def _plot_path(curve: Curve, base: Curve | None, best: Best | None, x: str | Non
     spans = [points_of(curve, call, *names)]
     if base is not None:
         spans.append(points_of(base, "plot_tradeoff(base)", *quantities(base, "plot_tradeoff(base)", x, y)))
-    fig = Figure.panels([360], _alt(curve, *names, *spans[1:]), theme.facts(curve.provenance), top=24)
+    finding = []
+    with suppress(CurveError):  # alpha 0 or 1 was not measured
+        finding = [of_change(name, curve) for name in names]
+    alt = " ".join(
+        [*(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in finding), _alt(curve, *names, *spans[1:])]
+    )
+    fig = Figure.panels([360], alt, theme.facts(curve.provenance), top=24 + 26 * len(finding))
+    if finding:
+        fig.add_finding(finding)
     ends = {alpha: f"<b>{name}</b>" for alpha, name in theme.landmarks(curve.provenance)}
     if best is not None and np.isfinite(best.alpha):
         ends = {best.alpha: f"<b>best, alpha {alpha_text(best.alpha)}</b>"} | ends

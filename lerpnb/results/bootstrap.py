@@ -15,10 +15,12 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval.
+    """A number with its 95 % interval; as a text it is what `text` gives.
 
     >>> Estimate(0.5, 0.25, 0.75)
     0.5 [0.25, 0.75]
+    >>> print(Estimate(-0.03604, -0.04391, -0.02808))
+    −0.036 [−0.044, −0.028]
     """
 
     value: float
@@ -27,6 +29,9 @@ class Estimate:
 
     def __repr__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self, sign: bool = False) -> str:
         """The number and its interval to two digits of the interval's width, with a true minus; the number alone where

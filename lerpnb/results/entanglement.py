@@ -87,7 +87,7 @@ class Entanglement:
 
     def to_frame(self) -> pd.DataFrame:
         """The effects as text: a row a line that is moved, a column a quantity, in the quantity's unit."""
-        rows = {line: {q: repr(e) for q, e in row.items()} for line, row in self.effects.items()}
+        rows = {line: {q: str(e) for q, e in row.items()} for line, row in self.effects.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("a unit of alpha of")
 
     def __repr__(self) -> str:

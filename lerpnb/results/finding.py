@@ -32,8 +32,8 @@ def sentences(curve: Curve, barriers: dict[str, Barrier] | None = None) -> list[
     found = [_of_barriers(curve, barriers)] if barriers else []
     for name in curve.of_kind(*ATTRIBUTES):
         with suppress(CurveError):
-            found.append(_of_rise(name, curve))
-    return found
+            found.append(of_change(name, curve))
+    return [sentence[:1].upper() + sentence[1:] for sentence in found]
 
 
 def _of_barriers(curve: Curve, barriers: dict[str, Barrier]) -> str:
@@ -63,7 +63,12 @@ def _of_barriers(curve: Curve, barriers: dict[str, Barrier]) -> str:
     return f"Undecided whether {kind}{of} leaves the chord ({gap_text})"
 
 
-def _of_rise(name: str, curve: Curve) -> str:
+def of_change(name: str, curve: Curve) -> str:
+    """How a quantity changes from alpha 0 to 1, in words.
+
+    Raises:
+        CurveError: no such quantity, or alpha 0 or 1 was not measured.
+    """
     of, rise = curve.quantity(name), curve.difference(name)
     subject = f"{of.kind} of “{of.label}”" if of.label else of.kind
     if np.isnan(rise.low):

@@ -25,6 +25,15 @@ def number(value: float, digits: int = 3) -> str:
     return (f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value + 0.0:.{digits}g}").replace("-", "−")
 
 
+def hundredths(value: float) -> str:
+    """A value to two decimals, with a true minus sign, for cells of a table; NaN is "NaN".
+
+    >>> hundredths(-0.136), hundredths(float("nan"))
+    ('−0.14', 'NaN')
+    """
+    return "NaN" if value != value else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def listed(names: Iterable[str]) -> str:
     """At most three names, and how many more there are.
 

@@ -87,8 +87,8 @@ def test_run_ends_with_what_it_found_and_where_the_page_is(asked, folder, capsys
         f"page: file://{folder}/report.html (opens in any browser)",
     ]
     found = [
-        "loss/x rises above the chord (gap +0.250 [+0.250, +0.250] nats/token at alpha 0.5): a barrier",
-        "strength/good changes from alpha 0 to 1 by +0.500 [+0.500, +0.500]",
+        "Loss rises above the chord (largest gap 0.25 [0.25, 0.25] nats/token at alpha 0.5)",
+        "Strength of “good” rises by 0.5 [0.5, 0.5]",
     ]
     assert capsys.readouterr().out.splitlines() == [*found, *ended]
     figure = {
@@ -105,10 +105,10 @@ def test_run_ends_with_what_it_found_and_where_the_page_is(asked, folder, capsys
 @pytest.mark.parametrize(
     ("inner", "said"),
     [
-        ([3.0, 3.0], "stays below the chord at every inner alpha measured (largest gap \u22121.000 "),
-        ([3.0, 9.0], "undecided, the largest gap to the chord is +"),
-        (None, "nothing was measured between the ends"),
-        ([float("nan")] * 2, "barrier unknown, NaN at alpha 0.5"),
+        ([3.0, 3.0], "Loss stays below the chord (largest gap \u22121 "),
+        ([3.0, 9.0], "Undecided whether loss leaves the chord (largest gap "),
+        (None, "Loss: nothing was measured between the ends"),
+        ([float("nan")] * 2, "Loss is no finite number at alpha 0.5"),
     ],
 )
 def test_a_loss_is_judged_by_its_intervals(asked, folder, capsys, inner, said):
@@ -124,7 +124,7 @@ def test_a_walk_without_its_ends_is_told_and_no_curve_is_no_error(asked, folder,
     Curve.from_measures({0.0: {"loss/x": Measurement([1.0])}, 0.5: {"loss/x": Measurement([1.0])}}).save(folder)
     with pytest.raises(SystemExit):
         cli.main(["run", "02"])
-    told = "no barrier and no rise: they need alpha 0 and 1, which the curve leaves out."
+    told = "No finding: it needs alpha 0 and 1, which the curve leaves out."
     assert told in capsys.readouterr().out.splitlines()
     (folder / "curve.parquet").unlink()
     with pytest.raises(SystemExit):

@@ -262,7 +262,7 @@ def test_points_are_sorted_and_a_missing_quantity_is_a_gap():
 
 def test_the_summary_gives_both_ends():
     assert repr(parabola(1, 2, grid=(-1.0, 0.0, 1.0))) == (
-        "Curve: 3 alphas from -1 to 1, 0 samples\n  loss/x  3.667 [0, 8] at 0, 5.667 [2, 10] at 1 nats/token"
+        "Curve: 3 alphas from -1 to 1, 0 samples\n  loss/x  3.7 [0.0, 8.0] at 0, 5.7 [2.0, 10.0] at 1 nats/token"
     )
     assert repr(curve_of({0.5: [1.0]})).endswith("\n  loss/x  from 1 to 1 nats/token")
 

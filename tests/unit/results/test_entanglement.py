@@ -76,7 +76,7 @@ def test_it_says_what_it_is():
     measures = {"strength/glad": glad, "strength/ornate": ornate}
     found = Entanglement.of(over(measures))
     assert repr(found) == (
-        "Entanglement 0.1667 [0.1667, 0.1667]: cross effects over own effects\n"
+        "Entanglement 0.167 [0.167, 0.167]: cross effects over own effects\n"
         "  a unit of mood moves strength/ornate by 0 [0, 0], a unit of style by 0.25 [0.25, 0.25]: 0 [0, 0] of it\n"
         "  a unit of style moves strength/glad by 0.125 [0.125, 0.125], a unit of mood by 0.5 [0.5, 0.5]: "
         "0.25 [0.25, 0.25] of it"
