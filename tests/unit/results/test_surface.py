@@ -158,6 +158,7 @@ def test_what_it_says_of_itself(surface, monkeypatch):
     assert surface._repr_mimebundle_() == {"text/plain": repr(surface)}
     lines = repr(surface).splitlines()
     assert lines[0] == "Surface: 20 points"
-    assert lines[1] == "  loss/x      8.0 [7.0, 9.0] at minus, 5.0 [4.0, 6.0] at plus, 7.0 [6.0, 8.0] at base nats/token"
+    ends = "8.0 [7.0, 9.0] at minus, 5.0 [4.0, 6.0] at plus, 7.0 [6.0, 8.0] at base"
+    assert lines[1] == f"  loss/x      {ends} nats/token"
     bare = Surface(surface.frame[surface.frame["quantity"] == "strength/y"])
     assert repr(bare).splitlines()[1] == "  strength/y  from 0 to 1 probability"
