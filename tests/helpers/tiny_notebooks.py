@@ -26,7 +26,10 @@ def tiny_parameters(tiny, tmp_path, tiny_llama_pair, tiny_adapter_pair, monkeypa
 
 
 def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, Path]) -> dict[str, dict]:
-    """Of every notebook; what they read and what they write lies in the folder."""
+    """Of every notebook; what they read and what they write lies in the folder.
+
+    Random models and a random scorer: with these seeds its scores of the two ends differ, and no run has to warn.
+    """
     texts = pd.DataFrame({"text": [f"{text} {i}" for i in range(25) for text in tiny.TEXTS]})
     texts["label"] = ["negative", "positive"] * (len(texts) // 2)
     texts.to_csv(folder / "texts.csv")
@@ -60,7 +63,8 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         | {"n_texts": 4, "n_prompts": 2, "sampling": {"n_samples": 1}, "to": str(folder / "saved")},
         "01_fine_tune": data | {"base": str(llama), "steps": 2, "batch_size": 4, "out": str(folder / "adapter")},
         "02_interpolate": measured
-        | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "sampling": {"n_samples": 2, "max_new_tokens": 5}},
+        | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "sampling": {"n_samples": 2, "max_new_tokens": 5}}
+        | {"seed": 17},
         "08_compare_runs": {"runs": str(folder / "compared"), "rule": "strongest"},
         "03_explore": line
         | {"prompt": "the film was", "another": "nobody", "n_points": 4, "sampling": {"max_new_tokens": 12}},
@@ -68,10 +72,12 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         | {"n_texts": 3, "n_points": 30, "n_strength": 2, "n_prompts": 2, "sampling": {"max_new_tokens": 4}}
         | {"random_directions": {"n": 2, "n_alphas": 4}},
         "06_merging_methods": measured
-        | {"n_texts": 4, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 5}, "rounds": 1},
+        | {"n_texts": 4, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 8}, "rounds": 1}
+        | {"seed": 5},
         "studies/linear_connectivity": data
         | trained
-        | {"classifier": classifier, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 4}},
+        | {"classifier": classifier, "n_prompts": 2, "sampling": {"n_samples": 1, "max_new_tokens": 4}}
+        | {"seed": 3},
         "studies/other_models": data | trained | line | {"encoder": encoder, "classifier_training": {"steps": 2}},
         "studies/backdoor_defence": data
         | {"base": encoder, "max_texts": 12, "n_clean": 4, "n_texts": 6, "epochs": 1.0, "tune_epochs": 1.0}

@@ -50,7 +50,7 @@ def measured(folder: Path) -> dict[str, str]:
         with suppress(OSError, ValueError, KeyError):  # none there, or damaged: the row is left out
             frame = pq.read_table(folder / file, columns=["quantity", "n", "items"]).to_pandas().drop_duplicates()
             corpora, found = frame[frame["items"] == "texts"], {}
-            names = corpora["quantity"].str.partition("/")[2].str.partition(" (")[0]
+            names = [quantity.partition("/")[2].partition(" (")[0] for quantity in corpora["quantity"]]
             sizes = dict(zip(names, corpora["n"], strict=True))
             if sizes:
                 found["texts"] = ", ".join(f"{n} {name}".strip() for name, n in sizes.items())
@@ -70,7 +70,8 @@ def fact_row(facts: dict, folder: Path) -> Rows:
         "device": facts.get("device"),
     }
     row |= measured(folder)
-    each = given.get("n_samples")
+    sampling = given.get("sampling")
+    each = (sampling if isinstance(sampling, dict) else given).get("n_samples")
     if "openings" in row and each:
         row["openings"] += f", {each} text{'s' * (each != 1)} each"
     day, took = str(facts.get("started") or "")[:10], _took(facts)
