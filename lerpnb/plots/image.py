@@ -73,9 +73,10 @@ def draw(figures: list[dict], width: int, scale: float = 1.0, kind: str = "png")
 
         # MathJax would be fetched from a network.
         async with kaleido.Kaleido(n=1, timeout=PATIENCE / 2, mathjax=False, path=path) as chrome:
-            for i, figure in enumerate(map(_on_white, figures)):
-                size = dict(width=width, height=figure["layout"].get("height") or 450)
+            for i, figure in enumerate(figures):
                 with suppress(Exception):  # one figure that fails leaves the others theirs
+                    figure = _on_white(figure)
+                    size = dict(width=width, height=figure["layout"].get("height") or 450)
                     images[i] = await chrome.calc_fig(figure, opts=dict(format=kind, scale=scale, **size))
 
     def work() -> None:  # in a thread, since a notebook's kernel has an event loop of its own

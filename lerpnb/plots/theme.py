@@ -173,8 +173,8 @@ def escaped(text: str, letters: int = 300) -> str:
 
 
 def escape(text: str) -> str:
-    """A text without a tag, formula or template that plotly would take for its own."""
-    return html.escape(text).replace("$", "&#36;").replace("%{", "&#37;{")
+    """A text without a tag, formula or template that plotly would take for its own; &quot; it would show as spelled."""
+    return html.escape(text, quote=False).replace("$", "&#36;").replace("%{", "&#37;{")
 
 
 def rounded(values: Iterable[float | None]) -> list[float | None]:

@@ -180,7 +180,7 @@ def _recover(folder: Path, environment: dict[str, str]) -> None:
 
 
 def _finish(work: Path, folder: Path, facts: dict[str, Any], private: dict[str, Any]) -> dict[str, Any] | None:
-    """Take secrets out of the notebook, which else stays as it ran, draw the page, write run.json last.
+    """Take what is private out of the notebook, draw its images and the page, write run.json last.
 
     `private` has variables and parameters, some of them secret. Returns the run's error, which may be that this failed.
     """
@@ -195,9 +195,10 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any], private: dict[str, 
         papermill = node.metadata.setdefault("papermill", {})
         papermill.update(input_path=facts["notebook"]["name"], output_path=notebook.name)
         secrets |= secrets_in(papermill.get("parameters", {}))
-        redactor = Redactor(secrets, whose=False, also=places)
+        redactor = Redactor(secrets, places)
         node = with_images(redactor.notebook(node))
         write_whole(notebook, nbformat.writes(node))
+        facts["left out"] = dict(redactor.counts)
         if count := redactor.counts["secret"]:
             say(f"{facts['name']}: {count} times a secret was taken out of executed.ipynb")
         with suppress(OSError, ValueError):  # what the kernel noted at its end; a curve knows better
@@ -214,7 +215,7 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any], private: dict[str, 
             facts["status"] = "failed"
     for leftover in (*work.glob(".*.tmp"), work / ".progress.json", work / "kernel.log", work / ".device.json"):
         leftover.unlink(missing_ok=True)
-    plain = json.loads(json.dumps(Redactor(secrets, also=places)(facts)), parse_constant=str)  # NaN is no JSON
+    plain = json.loads(json.dumps(Redactor(secrets, places)(facts)), parse_constant=str)  # NaN is no JSON
     write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     (work / stages.RUNNING).unlink(missing_ok=True)
     return facts["error"]

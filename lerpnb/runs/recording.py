@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 
 from lerpnb.project import output_path, timed_name
@@ -33,6 +34,7 @@ def record(curve: Curve | Surface, to: str | Path | None = None) -> Path:
     redactor, folder = Redactor(secrets_in(os.environ)), recording_folder(to)
     redacted = copy.copy(curve)
     redacted.provenance = redactor(curve.provenance)
+    redacted.frame, redacted.samples = (_redacted(frame, redactor) for frame in (curve.frame, curve.samples))
     redacted.save(folder)
     if not to and RUN_DIR not in os.environ:
         write_whole(folder / "run.json", json.dumps(redactor(_facts(folder.name, curve)), indent=2) + "\n")
@@ -44,6 +46,11 @@ def recording_folder(to: str | Path | None = None) -> Path:
     if folder := os.environ.get(RUN_DIR):
         return Path(folder)
     return (output_path(to) if to else output_path("runs") / timed_name(_notebook(), _started())).absolute()
+
+
+def _redacted(frame: pd.DataFrame, redactor: Redactor) -> pd.DataFrame:
+    texts = [column for column in frame if all(isinstance(cell, str) for cell in frame[column])]
+    return frame.assign(**{column: frame[column].map(redactor) for column in texts}).rename(columns=redactor)
 
 
 def _facts(name: str, curve: Curve | Surface) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """What is private: secrets, which no file of a run holds, and whose machine it was, which nothing shared says."""
 
+import ast
+import base64
 import getpass
+import html
+import json
 import re
 import socket
 from collections import Counter
@@ -9,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from lerpnb.runs.pictures import without_notes
 
 if TYPE_CHECKING:  # a kernel that records reads no notebook
     from nbformat import NotebookNode
@@ -20,8 +26,9 @@ SPECIAL = {f"{what}_token" for what in "pad eos bos unk sep cls mask stop end st
 NOBODY = set("root user users home admin ubuntu debian runner jovyan vscode nobody test data work shared".split())
 NOWHERE = {"localhost", "host", "node", "server", "main", "demo", "test"}
 ESCAPE = r"\x1b\[[\d;]*m"  # a terminal's color; it ends in a letter, and a path may follow at once
-SEPARATOR = r"(?:/|%2F|\\{1,2})"
-START, END = rf"({ESCAPE}|%2F|%3A|%3D|(?<![\w.~-]))", r"(?![\w-]|\.\w)"
+SEPARATOR = r"(?:/|%2F|\\/|\\u002f|\\{1,2}|&#x2F;|&#47;)"  # as it is, and as addresses, JSON and HTML spell it
+WRITTEN = rf"{ESCAPE}|\\[nrt]|\\u00[\da-f]{{2}}|&#?\w+;"  # what ends in a letter, and a text may follow at once
+END = r"(?![\w-]|\.\w)"
 
 
 def is_secret(name: str) -> bool:
@@ -36,17 +43,16 @@ def is_secret(name: str) -> bool:
 
 
 def hidden(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Named values, in which each text of a secret one is ***, in mappings too."""
+    """Named values, those within them too, in which each text of a secret one is ***."""
 
-    def hide(value: Any) -> Any:
+    def hide(value: Any, secret: bool) -> Any:
         if isinstance(value, dict):
-            return {key: hide(inner) for key, inner in value.items()}
-        return [*map(hide, value)] if isinstance(value, list) else HIDDEN if value and isinstance(value, str) else value
+            return {key: hide(inner, secret or is_secret(str(key))) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [hide(inner, secret) for inner in value]
+        return HIDDEN if secret and value and isinstance(value, str) else value
 
-    return {
-        name: hide(value) if is_secret(name) else hidden(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-    }
+    return hide(dict(values), False)
 
 
 def secrets_in(values: Mapping[str, Any]) -> set[str]:
@@ -55,34 +61,39 @@ def secrets_in(values: Mapping[str, Any]) -> set[str]:
     >>> secrets_in({"API_KEY": "sk-0123456789", "KEY": "positive", "MAX_TOKENS": "100000000", "ID": "a-b-c-d-1"})
     {'sk-0123456789'}
     """
-    texts = {text for name, value in values.items() if is_secret(name) for text in _texts(value)}
-    urls = (text for value in values.values() if isinstance(value, str) for text in _passwords(value))
-    inside = (secrets_in(value) for value in values.values() if isinstance(value, dict))
-    return {text for text in texts if _looks_secret(text)}.union(urls, *inside)
+    texts = list(_texts(dict(values), False))
+    passwords = (password for text, _ in texts for password in _passwords(text))
+    return {text for text, secret in texts if secret and _looks_secret(text)} | set(passwords)
 
 
 class Redactor:
-    """Takes what is private out of JSON-like data and counts it: secrets, and with `whose` the home folder (it becomes
-    ~) and whole names of the user and the machine in paths. Other words stay, and so do images. `also` has further
-    texts to replace, and what by.
+    """Takes what is private out of JSON-like data and counts it: secrets, the home folder (it becomes ~), whole names
+    of the user and the machine in paths, and what pictures say in words. Other words stay, and so do pixels. `also` has
+    further texts to replace, and what by.
 
     >>> redactor = Redactor()
     >>> redactor({"model": f"{Path.home()}/models/a"}), redactor.counts
     ({'model': '~/models/a'}, Counter({'home folder': 1}))
     """
 
-    def __init__(self, secrets: Iterable[str] = (), whose: bool = True, also: Mapping[str, str] | None = None):
+    def __init__(self, secrets: Iterable[str] = (), also: Mapping[str, str] | None = None):
         self.counts: Counter[str] = Counter()
-        texts = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+        texts = {form for secret in secrets for form in (*_forms(secret), _base64(secret))}
         self._rules = [(re.compile(f"(){re.escape(old)}"), new, "") for old, new in (also or {}).items()]
         self._rules += [
-            (re.compile(rf"((?<![A-Za-z0-9])){re.escape(text)}(?![A-Za-z0-9])"), HIDDEN, "secret")
+            (
+                re.compile(rf"({WRITTEN}|%[\dA-F]{{2}}|(?<![A-Za-z0-9])){re.escape(text)}(?![A-Za-z0-9])"),
+                HIDDEN,
+                "secret",
+            )
             for text in sorted(texts, key=len, reverse=True)
         ]
-        self._rules += _whose() if whose else []
+        self._rules += _whose()
 
     def __call__(self, value: Any, name: str = "") -> Any:
         """A copy of the value; `name` is its key."""
+        if isinstance(value, str) and name in ("image/png", "image/jpeg"):
+            return self._picture(value)
         if isinstance(value, str) and not (name == "bdata" or name.startswith("image/") and name != "image/svg+xml"):
             for pattern, new, kind in self._rules:
                 value, count = pattern.subn("\\g<1>" + new.replace("\\", r"\\"), value)
@@ -97,23 +108,62 @@ class Redactor:
     def notebook(self, node: "NotebookNode") -> "NotebookNode":
         """A copy of a notebook, in which the given parameters show no secret either, whatever it looks like."""
         node = self(node)
-        given = node.metadata.get("papermill", {})
-        given["parameters"] = hidden(given.get("parameters", {}))
+        given = node.metadata.get("papermill")
+        if isinstance(given, dict) and isinstance(given.get("parameters"), dict):
+            given["parameters"] = hidden(given["parameters"])
         for cell in node.cells:
             if "injected-parameters" in cell.metadata.get("tags", []):
-                lines = (re.match(r"(\w+) = .*['\"]", line) for line in cell.source.split("\n"))
-                for line in filter(None, lines):
-                    if is_secret(line[1]):
-                        cell.source = cell.source.replace(line.string, f'{line[1]} = "{HIDDEN}"')
+                cell.source = "\n".join(map(_hidden_line, cell.source.split("\n")))
         return node
 
+    def _picture(self, text: str) -> str:
+        with suppress(ValueError):
+            picture = base64.b64decode(text)
+            if (bare := without_notes(picture)) != picture:
+                self.counts["words in a picture"] += 1
+                return base64.b64encode(bare).decode()
+        return text
 
-def _texts(value: Any) -> Iterator[str]:
+
+def _hidden_line(line: str) -> str:
+    """A line of a cell that papermill wrote: NAME = VALUE."""
+    name, _, text = line.partition(" = ")
+    if is_secret(name):
+        return f'{name} = "{HIDDEN}"' if re.search("['\"]", text) else line
+    with suppress(ValueError, SyntaxError):
+        value = ast.literal_eval(text)
+        clean = hidden({name: value})[name]
+        return line if clean == value else f"{name} = {clean!r}"
+    return line
+
+
+def _forms(text: str) -> set[str]:
+    """A text as it is, and as addresses, JSON, Python and HTML spell it."""
+    quoted = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
+    escaped = {form.replace("/", slash) for form in quoted for slash in (r"\/", r"\u002f")}
+    return {text, quote(text), quote(text, safe=""), html.escape(text), *quoted, *escaped}
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode().rstrip("=")
+
+
+def _any(text: str) -> str:
+    """A pattern of a name however it is spelled; in an address a capital Ë has other bytes than ë."""
+    forms = sorted(_forms(text) | _forms(text.upper()), key=len, reverse=True)
+    return f"(?:{'|'.join(map(re.escape, forms))})"
+
+
+def _texts(value: Any, secret: bool) -> Iterator[tuple[str, bool]]:
+    """Each text in a value, and whether it, or what it is in, is called like a secret."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
+        yield value, secret
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, secret or is_secret(str(name)))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, secret)
 
 
 def _passwords(text: str) -> list[str]:
@@ -134,14 +184,16 @@ def _whose() -> list[tuple[re.Pattern, str, str]]:
         user = getpass.getuser()
     rules = []
     for folder in {home, home.resolve()}:
-        parts = [f"(?:{re.escape(part)}|{re.escape(quote(part, safe=''))})" for part in folder.parts[1:]]
-        if parts:
-            path = "".join(SEPARATOR + part for part in parts)
-            rules.append((re.compile(START + path + END, re.I), "~", "home folder"))
+        if folder.parts[1:]:
+            path = "".join(SEPARATOR + _any(part) for part in folder.parts[1:])
+            start = rf"({WRITTEN}|%[\dA-F]{{2}}|(?<![\w.~-]))"
+            rules.append((re.compile(start + path + END, re.I), "~", "home folder"))
     names = {name: "host" for name in (host, host.split(".")[0]) if name.lower() not in NOWHERE}
     names |= {name: "user" for name in (user, home.name) if name.lower() not in NOBODY}
+    # Not behind the address of a machine: a name on a hub is public.
+    start = rf"(?:{WRITTEN}|%(?:3D|20|22|27|0A)|(?<![\w.~/:-])|(?<=file://)|(?<=file%3A//)|(?<=file%3A%2F%2F))"
     for name, new in names.items():
         if len(name) > 2:
-            inside = rf"((?<![\w.~/:-])(?:{SEPARATOR}[\w.-]+?)+{SEPARATOR}){re.escape(name)}{END}"
+            inside = rf"({start}(?:{SEPARATOR}[\w.%+-]+?)+{SEPARATOR}){_any(name)}{END}"
             rules.append((re.compile(inside, re.I), new, f"name of the {'user' if new == 'user' else 'machine'}"))
     return rules

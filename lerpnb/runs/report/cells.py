@@ -8,10 +8,11 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from lerpnb.runs.report.facts import PLOTLY
+from lerpnb.runs.report.facts import PLOTLY, figure_in
 
 HEADLINE = "headline"  # tag of the cell whose figure stands at the top
 LONGEST = 300  # letters of a finding: more is a description, which stays the figure's alt text
+HEIGHT, MOST = 450, 10_000  # pixels of a figure: where it says none, and of any
 LINE = 22  # pixels of one line of a figure's title
 NEVER_SHOWN = ("application/vnd.jupyter.widget-view+json", "application/javascript")
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False, "responsive": True}
@@ -25,8 +26,7 @@ PROGRESS = re.compile(  # what lerpnb prints of its work, not of a result
 def headline(notebook: NotebookNode) -> dict | None:
     """The figure, as Plotly's JSON, of the first cell that is tagged `headline`."""
     tagged = [cell for cell in notebook.cells if HEADLINE in cell.metadata.get("tags", [])]
-    found = [out.data[PLOTLY] for cell in tagged for out in cell.get("outputs", []) if PLOTLY in out.get("data", {})]
-    return found[0] if found else None
+    return next(filter(None, (figure_in(out) for cell in tagged for out in cell.get("outputs", []))), None)
 
 
 def finding(figure: dict) -> str:
@@ -39,8 +39,10 @@ def finding(figure: dict) -> str:
     """
     layout = figure.get("layout") or {}
     title, meta = layout.get("title"), layout.get("meta")
-    text = title.get("text") if isinstance(title, dict) else title
-    text = text or (meta.get("alt") if isinstance(meta, dict) else "") or ""
+    meta = meta if isinstance(meta, dict) else {}
+    text = (title.get("text") if isinstance(title, dict) else title) or meta.get("alt")
+    if not isinstance(text, str):
+        return ""
     sentences = re.sub(r"[.]?<br>(?=(<\w+>)?[A-Z])", ". ", text)  # one a line
     plain = " ".join(html.unescape(re.sub(r"<[^>]*>", "", sentences.replace("<br>", " "))).split())
     if not plain or len(plain) > LONGEST:
@@ -80,7 +82,7 @@ def take_figures(notebook: NotebookNode) -> tuple[list[dict], dict[str, str], st
     notebook.metadata.pop("widgets", None)
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs if "data" in out]
     for out in outputs:
-        for kind in NEVER_SHOWN:
+        for kind in (*NEVER_SHOWN, *([] if figure_in(out) else [PLOTLY])):
             out.data.pop(kind, None)
     drawn = sorted((out for out in outputs if PLOTLY in out.data), key=lambda out: out.data[PLOTLY] is not top)
     figures: list[dict] = []
@@ -88,7 +90,7 @@ def take_figures(notebook: NotebookNode) -> tuple[list[dict], dict[str, str], st
     for number, out in enumerate(drawn, start=1):
         # JSON knows no NaN; null is drawn as the gap that it is.
         figure = json.loads(json.dumps(out.data[PLOTLY]), parse_constant=lambda _: None)
-        figure["config"] = {**(figure.get("config") or {}), **CONFIG}
+        figure |= {"config": CONFIG, "data": figure.get("data") or [], "layout": figure.get("layout") or {}}
         figures.append(figure)
         mark = f"image-{uuid.uuid4().hex}"
         place, images[mark] = _place(figure, number, mark, out.data.get("image/png", ""))
@@ -105,21 +107,26 @@ def take_figures(notebook: NotebookNode) -> tuple[list[dict], dict[str, str], st
 
 def _place(figure: dict[str, Any], number: int, mark: str, png: str) -> tuple[str, str]:
     """Where a figure is drawn, as HTML with the mark in it; and the static image, which is there until then."""
-    layout = figure.setdefault("layout", {})
-    meta = layout.get("meta")
-    alt = (meta.get("alt") if isinstance(meta, dict) else "") or finding(figure) or f"Figure {number}"
+    layout = figure["layout"]
+    meta, height = layout.get("meta"), layout.get("height")
+    alt = str(meta.get("alt") or "") if isinstance(meta, dict) else ""
+    alt = alt or finding(figure) or f"Figure {number}"
+    if not isinstance(height, int | float) or not 0 < height < MOST:
+        layout.pop("height", None)
+        height = HEIGHT
     label, data = html.escape(re.sub(r"<[^>]*>", " ", alt)), html.escape("".join(png.split()))
     image = f'<img class="still" src="data:image/png;base64,{data}" alt="{label}">' if png else ""
     place = f'id="figure-{number}" class="figure" role="group" aria-label="{label}"'
-    height = int(layout.get("height") or 450)
-    return f'<div {place} style="height: {height}px">{mark}</div>', image
+    return f'<div {place} style="height: {int(height)}px">{mark}</div>', image
 
 
 def _drop_title(layout: dict[str, Any]) -> None:
     """Take the title away, which stands above the figure as text, and its room."""
-    title, margin = layout.pop("title", None), layout.get("margin") or {}
+    title, margin = layout.pop("title", None), layout.get("margin")
+    margin = margin if isinstance(margin, dict) else {}
     text = title.get("text") if isinstance(title, dict) else title
-    room = LINE * len(text.split("<br>")) if text else 0
-    if layout.get("height") and margin.get("t", 0) > room:
+    room = LINE * len(str(text).split("<br>")) if text else 0
+    top = margin.get("t")
+    if layout.get("height") and isinstance(top, int | float) and top > room:
         layout["height"] -= room
-        margin["t"] -= room
+        margin["t"] = top - room

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pygments.formatters import HtmlFormatter
 from traitlets import default
 
 from lerpnb.errors import RunError
+from lerpnb.runs.pictures import without_notes
 from lerpnb.runs.redaction import Redactor, hidden, secrets_in
 from lerpnb.runs.report.cells import finding, headline, take_figures, take_progress, take_title
 from lerpnb.runs.report.facts import fact_row, facts_beside, facts_within, footer
@@ -91,10 +93,18 @@ def _writable(path: Path, call: str) -> Path:
 
 
 class FileRenderer(IPythonRenderer):
-    """Markdown whose pictures are embedded where they are files: a pipe or a device beside a notebook never ends."""
+    """Markdown whose pictures are embedded where they are files beside the notebook or below it, wherever links lead.
+
+    A pipe or a device there would never end.
+    """
 
     def _src_to_base64(self, src: str) -> str | None:
-        return super()._src_to_base64(src) if Path(self.path, src).is_file() else None
+        file, folder = Path(self.path, src).resolve(), Path(self.path).resolve()
+        url = super()._src_to_base64(src) if file.is_file() and file.is_relative_to(folder) else None
+        if not url:
+            return None
+        head, _, data = url.partition("base64,")
+        return f"{head}base64,{base64.b64encode(without_notes(base64.b64decode(data))).decode()}"
 
 
 class LerpnbExporter(HTMLExporter):
@@ -140,7 +150,7 @@ class LerpnbExporter(HTMLExporter):
         redactor = Redactor(secrets_in(os.environ | parameters))
         nb = redactor.notebook(nb)
         facts = redactor(resources["facts"] | {"parameters": hidden(parameters)})
-        facts["left out"] = dict(redactor.counts)
+        facts["left out"] = dict(redactor.counts + Counter(facts.get("left out")))
         code = [cell for cell in nb.cells if cell.cell_type == "code"]
         executed = not code or any(cell.outputs for cell in code)
         title, log = take_title(nb) or place.get("name") or "notebook", take_progress(nb)

@@ -15,6 +15,8 @@ from lerpnb.runs.parameters import parameters_of
 from lerpnb.utils.progress import time_text
 
 PLOTLY = "application/vnd.plotly.v1+json"
+GROUPS = ("notebook", "parameters", "seeds", "hashes", "versions", "ends", "left out")
+KINDS: dict[str, Any] = dict.fromkeys(GROUPS, dict) | {"peak_memory_bytes": int | float}  # else a fact is left out
 Rows = list[tuple[str, str]]
 
 
@@ -22,8 +24,26 @@ def facts_beside(notebook: Path) -> dict:
     """What the `run.json` beside a run's executed.ipynb holds; empty for any other notebook."""
     with suppress(OSError, ValueError, TypeError):  # TypeError: damaged, so that it holds something else
         if notebook.name == "executed.ipynb":
-            return dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8")))
+            facts = dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8")))
+            facts = {key: value for key, value in facts.items() if isinstance(value, KINDS.get(key, object))}
+            counts = facts.get("left out", {}).items()
+            return facts | {"left out": {name: count for name, count in counts if isinstance(count, int)}}
     return {}
+
+
+def figure_in(output: NotebookNode) -> dict[str, Any] | None:
+    """The figure that an output shows, as Plotly's JSON; None where it shows none, or what no figure looks like."""
+    figure = output.get("data", {}).get(PLOTLY)
+    data, layout = (figure.get("data") or [], figure.get("layout") or {}) if isinstance(figure, dict) else ([], None)
+    shaped = isinstance(layout, dict) and isinstance(data, list) and all(isinstance(trace, dict) for trace in data)
+    return figure if shaped else None
+
+
+def given_in(notebook: NotebookNode) -> dict[str, Any]:
+    """The parameters that papermill notes; none where what stands there is something else."""
+    papermill = notebook.metadata.get("papermill")
+    parameters = papermill.get("parameters") if isinstance(papermill, dict) else None
+    return parameters if isinstance(parameters, dict) else {}
 
 
 def facts_within(notebook: NotebookNode) -> dict:
@@ -31,10 +51,10 @@ def facts_within(notebook: NotebookNode) -> dict:
     facts: dict[str, Any] = {}
     with suppress(LerpError):
         facts["parameters"] = {name: one.default for name, one in parameters_of(notebook).items()}
-        facts["parameters"] |= notebook.metadata.get("papermill", {}).get("parameters", {})
+        facts["parameters"] |= given_in(notebook)
     for cell in notebook.cells:
         for out in cell.get("outputs", []):
-            meta = ((out.get("data", {}).get(PLOTLY) or {}).get("layout") or {}).get("meta")
+            meta = ((figure_in(out) or {}).get("layout") or {}).get("meta")
             if isinstance(meta, dict) and isinstance(meta.get("facts"), dict):
                 return facts | {key: value for key, value in meta["facts"].items() if key != "seconds"}
     return facts
@@ -88,7 +108,8 @@ def footer(facts: dict) -> list[tuple[str, Rows]]:
         run["peak memory"] = f"{facts['peak_memory_bytes'] / 2**30:.2f} GiB"
     run |= {key: facts[key] for key in ("device", "dtype", "platform") if facts.get(key)}
     notebook, hashes = facts.get("notebook") or {}, facts.get("hashes")
-    hashes = {f"{notebook['name']}, sha256": notebook["sha256"], "": hashes or {}} if notebook else hashes
+    if notebook.get("sha256"):
+        hashes = {f"{notebook.get('name')}, sha256": notebook["sha256"], "": hashes or {}}
     groups = {"Run": run, "Parameters": facts.get("parameters"), "Seeds": facts.get("seeds"), "Hashes": hashes}
     groups |= {"Versions": facts.get("versions"), "Left out": facts.get("left out")}
     return [(title, list(_rows(group))) for title, group in groups.items() if group]

@@ -10,7 +10,7 @@ import json
 from nbformat import NotebookNode
 
 from lerpnb.plots import image
-from lerpnb.runs.report.facts import PLOTLY
+from lerpnb.runs.report.facts import PLOTLY, figure_in
 from lerpnb.runs.staging import say
 
 WIDTH = 840  # pixels: JupyterLab shows an image at its own size, and cuts off what is wider than its panel
@@ -22,7 +22,7 @@ def with_images(notebook: NotebookNode) -> NotebookNode:
     Without a Chrome the notebook stays as it is, and one message says how to get one.
     """
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
-    bundles = [out.data for out in outputs if PLOTLY in out.get("data", {}) and "image/png" not in out.data]
+    bundles = [out.data for out in outputs if figure_in(out) and "image/png" not in out.data]
     images = static_images([bundle[PLOTLY] for bundle in bundles])
     for bundle, png in zip(bundles, images, strict=True):
         if png is not None:

@@ -4,7 +4,7 @@
   const night = matchMedia("(prefers-color-scheme: dark)");
   const PAPER = 700; // pixels: A4 and Letter within a browser's margins
   let printing = false;
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const figures = JSON.parse(document.querySelector("script#figures").textContent); // a notebook's HTML holds no script
   const brush = document.createElement("canvas").getContext("2d");
   const ink = { true: "#dfe3ea", false: "#1d2330" };
   const inks = (colour, dark, text) => {
@@ -190,16 +190,21 @@
       return move();
     });
   };
-  let drawn = 0;
-  const next = () => { // one at a time, so that scrolling stays smooth
-    if (drawn === figures.length) return;
-    draw(figures[drawn], drawn)?.then(() => performance.mark(`figure ${++drawn}`)).then(() => setTimeout(next));
+  const tried = async (figure, i) => { // one that plotly cannot draw leaves the others theirs
+    try { await draw(figure, i); } catch { }
   };
-  const redraw = () => window.Plotly && figures.forEach(draw);
+  let drawn = 0;
+  const next = async () => { // one at a time, so that scrolling stays smooth
+    if (drawn === figures.length) return;
+    await tried(figures[drawn], drawn);
+    performance.mark(`figure ${++drawn}`);
+    setTimeout(next);
+  };
+  const redraw = () => window.Plotly && figures.forEach(tried);
   const turn = (now) => { printing = now; redraw(); };
   document.documentElement.classList.add("js");
   const load = () => new Promise((done) => {
-    const { nonce, dataset, textContent } = document.getElementById("plotly"), script = make("script", { nonce });
+    const { nonce, dataset, textContent } = document.querySelector("script#plotly"), script = make("script", { nonce });
     if (dataset.src) Object.assign(script, { src: dataset.src, onload: done });
     else script.textContent = textContent;
     document.head.append(script); // one without an address has run now

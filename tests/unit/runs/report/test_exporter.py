@@ -18,6 +18,7 @@ from lerpnb.plots.curve import plot_curve
 from lerpnb.results.curve import Curve
 from lerpnb.results.measurement import Measurement
 from lerpnb.runs.report import exporter as reports
+from lerpnb.runs.report.cells import CONFIG
 from lerpnb.runs.report.sanitize import sanitize
 
 PLOTLY_SIGN = "plotly.js v"
@@ -136,6 +137,32 @@ def test_hostile_texts_leave_nothing_that_runs(kind):
     assert [e for e in body.find_all(True) if "url(" in e.get("style", "")] == []
     if kind in ("plain", "stream", "error"):  # told as they are
         assert all(text.strip() in body.get_text() for text in HOSTILE)
+
+
+def test_what_only_looks_like_a_figure_is_left_out_and_no_setting_of_a_strangers_figure_stays():
+    odd = ["x", ["x"], {"data": {"x": 1}}, {"data": ["x"]}, {"layout": ["x"]}]
+    strange = {"title": ["x"], "meta": {"alt": ["x"], "facts": ["x"]}, "margin": "x", "height": "9px; color: red"}
+    figures = [{"layout": strange, "config": {"showSendToCloud": True, "plotlyServerURL": "https://example.com"}}]
+    figures += [figure(height=height) for height in (float("inf"), float("nan"), -1, 1e9)]
+    cells = [cell(shown(figure=value, plain="instead")) for value in odd] + [tagged(shown(figure=f)) for f in figures]
+    soup = BeautifulSoup(page_of(*cells), "html.parser")
+    assert soup.main.get_text().count("instead") == len(odd)
+    assert [place["style"] for place in soup.find_all(class_="figure")] == ["height: 450px"] * len(figures)
+    told = json.loads(soup.find("script", id="figures").string)
+    assert [f["config"] for f in told] == [CONFIG] * len(figures) and not any("height" in f["layout"] for f in told)
+
+
+def test_pictures_are_embedded_from_beside_the_notebook_alone(tmp_path):
+    (tmp_path / "sent").mkdir()
+    for place in ("mine.png", "sent/theirs.png"):
+        (tmp_path / place).write_bytes(place.encode())
+    (tmp_path / "sent" / "link.png").symlink_to("../mine.png")
+    (tmp_path / "sent" / "near.png").symlink_to("theirs.png")
+    names = f"theirs.png near.png link.png ../mine.png {tmp_path}/mine.png".split()
+    node = new_notebook(cells=[new_markdown_cell(f"![{name}]({name}) <img src='{name}'>") for name in names])
+    page = reports.render(node, {}, tmp_path / "sent")
+    assert page.count(base64.b64encode(b"sent/theirs.png").decode()) == 4
+    assert base64.b64encode(b"mine.png").decode() not in page
 
 
 def test_what_a_notebook_may_show_stays():
