@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a kernel that records reads no notebook
     from nbformat import NotebookNode
 
 HIDDEN = "***"
-SECRET = set("token secret secrets password passwd passphrase pat key apikey credential credentials".split())
+SECRET = set("token secret secrets password passwd passphrase pass pwd pat key apikey credential credentials".split())
 SPECIAL = {f"{what}_token" for what in "pad eos bos unk sep cls mask stop end start".split()}  # of a tokenizer
 # Names that say nothing about a person or a machine, and are words of other paths.
 NOBODY = set("root user users home admin ubuntu debian runner jovyan vscode nobody test data work shared".split())

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import planted
@@ -100,7 +101,7 @@ def opened(tab, page: Path):
     addresses = [address for address in seen.page.evaluate(PRESS) if address is not None]
     seen.page.wait_for_timeout(200)
     assert [address for address in addresses if not LINK.match(address)] == []
-    assert (seen.page.url.partition("#")[0], left, seen.outside) == (page.as_uri(), [], [])
+    assert (unquote(seen.page.url.partition("#")[0]), left, seen.outside) == (f"file://{page}", [], [])
     assert seen.page.evaluate("window.hacked ?? null") is None
     assert len(seen.page.frames) == 1
     return seen

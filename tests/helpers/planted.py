@@ -126,7 +126,8 @@ def share(tiny, root: Path) -> Shared:
         new_code_cell(code) for code in (SAY, f"hostile = {HOSTILE[:8]!r}", SHOW.partition("\ndrawing")[0], FAIL)
     ]
     failing.insert(0, new_code_cell("options: dict = {}", metadata={"tags": ["parameters"]}))
-    nbformat.write(new_notebook(cells=failing), work / "fails.ipynb")
+    metadata = {"kernelspec": {"name": EVIL, "display_name": EVIL, "language": "python"}}
+    nbformat.write(new_notebook(cells=failing, metadata=metadata), work / f"fails {NAME}.ipynb")
     (work / "plant").mkdir()
     says = f"import platform, socket\nsocket.gethostname = platform.node = lambda: {HOST!r}\n"
     (work / "plant" / "sitecustomize.py").write_text(says, encoding="utf-8")
@@ -138,7 +139,7 @@ def share(tiny, root: Path) -> Shared:
         "LERPNB_STORE": str(home / "store"),
     }
     done = subprocess.run(
-        [sys.executable, "go.py", str(ROOT / "notebooks" / "rendered" / "build.py")],
+        [sys.executable, "go.py", str(ROOT / "notebooks" / "rendered" / "build.py"), f"fails {NAME}"],
         env=environment,
         cwd=work,
         capture_output=True,
@@ -173,7 +174,7 @@ def command(*arguments):
 
 assert not command("run", "walk.ipynb", "-f", "given.yaml", "--name", "walk")
 options = "{options: {service: {secret_key: planted-nested-1}}}"
-assert command("run", "fails.ipynb", "-y", options, "--name", "fails") == 1
+assert command("run", f"{sys.argv[2]}.ipynb", "-y", options, "--name", "fails") == 1
 for page in ("runs/fails.failed", "foreign/sent.ipynb"):
     assert not command("report", page)
 spec = importlib.util.spec_from_file_location("build", sys.argv[1])

@@ -228,7 +228,7 @@ def test_pages_may_share_a_plotly_that_lies_beside_them():
     soup = BeautifulSoup(page, "html.parser")
     shared, own = [s for s in soup.find_all("script") if s.get("type") != "application/json"]
     policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
-    assert shared["src"] == "plotly.js" and PLOTLY_SIGN not in page and own.string
+    assert shared["data-src"] == "plotly.js" and PLOTLY_SIGN not in page and own.string
     assert policy.partition("script-src ")[2].startswith(f"'nonce-{shared['nonce']}' 'sha256-")
     assert policy.count("nonce") == 1 and len(page) < 80_000
 
@@ -311,6 +311,25 @@ def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
     soup = BeautifulSoup(page_of(cell(shown(plain="1")), facts=FACTS | {"seconds": seconds}), "html.parser")
     assert soup.find(class_="row").get_text(" ") == "device cpu when 2026-11-22"
     assert "took" not in soup.footer.get_text()
+
+
+def test_facts_of_another_kind_are_left_out_and_those_of_a_stranger_are_text(tmp_path):
+    evil = HOSTILE[2]
+    odd = dict.fromkeys(("parameters", "notebook", "ends", "hashes", "seeds", "versions", "peak_memory_bytes"), [evil])
+    told = FACTS | odd | {"seconds": evil, "started": {evil: evil}, "left out": {evil: evil}, "name": [evil]}
+    node = new_notebook(cells=[cell(shown(plain="1"))], metadata={"papermill": {"parameters": [evil]}})
+    for name, facts in {
+        "odd": told,
+        "evil": {"parameters": {evil: evil}, "notebook": {"name": evil}},
+        "list": [1],
+    }.items():
+        (tmp_path / name).mkdir()
+        nbformat.write(node, tmp_path / name / "executed.ipynb")
+        (tmp_path / name / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+        soup = BeautifulSoup(reports.write_report(tmp_path / name).read_text(encoding="utf-8"), "html.parser")
+        assert soup.find("img") is None and (evil in soup.get_text()) == (name != "list")
+    nbformat.write(new_notebook(metadata={"papermill": evil}), tmp_path / "papermill.ipynb")
+    assert reports.write_report(tmp_path / "papermill.ipynb").is_file()
 
 
 def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
