@@ -1,6 +1,7 @@
 """The curves of several runs on one figure, a panel for each kind of quantity."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def plot_runs(comparison: RunComparison) -> Figure:
     finding = _finding(comparison)
     alt = " ".join(f"{part}." for part in (*finding, f"Curves of {len(names)} runs over alpha", bests))
     height = max(PANEL, 16 * len(names))
-    room = dict(top=58 + 22 * len(finding), left=80, right=24 + 7 * max(map(len, names.values())))
+    room: dict[str, Any] = dict(top=58 + 22 * len(finding), left=80, right=24 + 7 * max(map(len, names.values())))
     fig = Figure.panels([height] * len(shown), alt, gap=50, **room)
     for row, quantity in enumerate(shown, start=1):
         of, ends = curves[curves["quantity"] == quantity], []
