@@ -15,6 +15,7 @@ import platformdirs
 
 from lerpnb.errors import AssetError
 from lerpnb.project import output_path, project_root, template
+from lerpnb.utils.atomic import disk_errors
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -108,8 +109,10 @@ def _from_hub(name: str) -> Path:
     if not hub_answers():
         here = "no such folder here, not in the local hub cache, and the hub does not answer"
         raise AssetError(f"resolve({name!r}): {here}.\n{KINDS_OF_NAME}")
+    way_out = "Make room there, or name another folder in $HF_HOME. What was downloaded stays."
     try:
-        return _downloaded(name, Path(snapshot_download(name, allow_patterns=HUB_FILES)))
+        with disk_errors(AssetError, f"resolve({name!r})", "the hub's cache", way_out):
+            return _downloaded(name, Path(snapshot_download(name, allow_patterns=HUB_FILES)))
     except HfHubHTTPError as error:
         reason = str(error).strip().splitlines()[-1]
         raise AssetError(f"resolve({name!r}): the hub refuses it: {reason}\n{KINDS_OF_NAME}") from error

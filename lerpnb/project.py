@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lerpnb.errors import RunError
+from lerpnb.utils.atomic import atomic_file, disk_errors
 
 MARK = "data/wheels.txt"  # of a project: the checkout has it, and so has what `lerpnb init` lays out
 PARTS = {  # what a project begins with
@@ -81,7 +82,7 @@ def init(folder: str | Path = ".") -> Path:
     Again in the same folder it writes what is missing. Hidden files, such as .git, do not matter.
 
     Raises:
-        RunError: the folder holds anything else, or a file that has changed.
+        RunError: the folder holds anything else, or a file that has changed; or the disk is full.
 
     Example:
         >>> import tempfile
@@ -96,10 +97,13 @@ def init(folder: str | Path = ".") -> Path:
     files[Path("environment.yml")] = ENVIRONMENT.format(**facts).encode()
     files[Path("README.md")] = README.format(**facts).encode()
     for path in [path.relative_to(root) for path in root.rglob("*") if path.is_file()]:
-        if not path.parts[0].startswith(".") and files.get(path) != (root / path).read_bytes():
+        if not any(part.startswith(".") for part in path.parts) and files.get(path) != (root / path).read_bytes():
             what = "has changed" if path in files else "is none of a new project's files"
             raise RunError(f"lerpnb init {folder}: the folder is not empty, and {path} {what}.\nName a new folder.")
     for path, content in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
+        way_out = "Make room there and call it again: it writes what is missing."
+        with disk_errors(RunError, f"lerpnb init {folder}", root / path, way_out):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(root / path) as temporary:
+                temporary.write_bytes(content)
     return root

@@ -30,7 +30,7 @@ from lerpnb.probes.accuracy import Accuracy
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
 from lerpnb.probes.seq2seq import Seq2SeqLoss
-from lerpnb.utils.atomic import atomic_folder
+from lerpnb.utils.atomic import atomic_folder, disk_errors
 from lerpnb.utils.progress import track
 from lerpnb.utils.public import checked
 
@@ -91,7 +91,7 @@ def fine_tune(
     log-likelihood in nats a token. A classifier learns the labels: the loss is the cross-entropy in nats a text. A
     reward model learns `data.batching.reward_targets`: the loss is the mean squared error.
     With `rank` > 0 the result is a PEFT adapter in bfloat16, otherwise a whole float32 model with its tokenizer.
-    The file `training.json` beside it holds the record.
+    The file `training.json` beside it holds the record. One that is stopped leaves nothing behind.
 
     Args:
         config: base, task and hyperparameters.
@@ -100,7 +100,7 @@ def fine_tune(
         held_out: what to measure before and after; never trained on.
         cache_dir: given instead of `out`: a folder of fine-tunes, in which one is made once. It is found again by its
             configuration, all files of its base, the texts that it is trained and measured on, the packages' versions
-            and the kind of device. One that is stopped leaves nothing behind.
+            and the kind of device.
 
     Returns:
         The record: folder, recipe (the configuration), number of texts, steps, loss (mean over the training), before
@@ -108,7 +108,7 @@ def fine_tune(
 
     Raises:
         CheckpointError: the folder is not empty, the task is unknown, the tokenizer has no end-of-text token, or a
-            reward's texts have fewer than two labels.
+            reward's texts have fewer than two labels; or the disk is full.
         AssetError: the base leads nowhere.
 
     Example:
@@ -132,13 +132,13 @@ def fine_tune(
     folder = assets.place(to)
     if cache_dir is not None:
         folder /= f"{config.task}-{_digest(config, corpus, held_out)[:16]}"
-        if not (folder / "training.json").is_file():
-            with atomic_folder(folder, keep="training.json") as work:
-                _fine_tune(config, corpus, work, held_out)
     elif folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"fine_tune(out={str(folder)!r}): it is not empty.\nGive a new folder, or empty it.")
-    else:
-        _fine_tune(config, corpus, folder, held_out)
+    if cache_dir is None or not (folder / "training.json").is_file():
+        argument = "out" if cache_dir is None else "cache_dir"
+        with disk_errors(CheckpointError, f"fine_tune({argument}={str(to)!r})", folder):
+            with atomic_folder(folder.resolve(), keep="training.json" if cache_dir else None) as work:
+                _fine_tune(config, corpus, work, held_out)
     return {"folder": str(folder)} | json.loads((folder / "training.json").read_text(encoding="utf-8"))
 
 

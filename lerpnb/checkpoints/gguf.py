@@ -6,7 +6,7 @@ from pathlib import Path
 from lerpnb import assets
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.errors import CheckpointError
-from lerpnb.utils.atomic import atomic_folder
+from lerpnb.utils.atomic import atomic_folder, disk_errors
 from lerpnb.utils.text import first_line
 
 
@@ -22,8 +22,10 @@ def model_folder(name: str | Path) -> Path:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder, mark = assets.cache_dir() / f"{path.stem}-{digest[:16]}", "config.json"
     if not (folder / mark).is_file():
-        with atomic_folder(folder, keep=mark) as work:
-            _convert(path, work)
+        way_out = "Make room there, or name another folder in $LERPNB_CACHE."
+        with disk_errors(CheckpointError, f"Checkpoint.load({str(path)!r})", folder, way_out):
+            with atomic_folder(folder, keep=mark) as work:
+                _convert(path, work)
     return folder
 
 

@@ -16,7 +16,7 @@ from lerpnb.checkpoints.gguf import model_folder
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
-from lerpnb.utils.atomic import atomic_folder
+from lerpnb.utils.atomic import atomic_folder, disk_errors
 
 END, PADDING = "<end>", "<pad>"  # of a small model's tokenizer
 
@@ -126,8 +126,9 @@ def _once(key: dict, make: Callable[[Path], Any], folder: str | Path) -> Path:
     name = "blank-" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     to, mark = (assets.place(folder) / name).absolute(), "config.json"
     if not (to / mark).is_file():
-        with atomic_folder(to, keep=mark) as work:
-            make(work)
+        with disk_errors(CheckpointError, f"{key['made']}(folder={str(folder)!r})", to):
+            with atomic_folder(to, keep=mark) as work:
+                make(work)
     return to
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from lerpnb import assets
@@ -18,7 +17,7 @@ from lerpnb.checkpoints.metadata import OLD_BUFFERS, WRAPPED, CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
-from lerpnb.utils.atomic import atomic_folder
+from lerpnb.utils.atomic import atomic_folder, disk_errors
 from lerpnb.utils.text import few, first_line, listed
 
 # Of tasks that a model was trained for beside its own: next sentences, a pooled text, the value of an answer.
@@ -197,6 +196,7 @@ def written(to: Path, marker: str, overwrite: bool, call: str) -> Iterator[Path]
         CheckpointError: `to` holds something and `overwrite` is not given, or something without the file that marks
             such a folder; or the disk refuses.
     """
+    to = to.resolve()  # through a link that is there now: what it points to is replaced
     if to.is_file() or (to.is_dir() and any(to.iterdir()) and not overwrite):
         what = "a file of that name is" if to.is_file() else f"{len(list(to.iterdir()))} files are"
         raise CheckpointError(f"{call}: {what} there already.\nTake another folder, or pass overwrite=True.")
@@ -205,9 +205,6 @@ def written(to: Path, marker: str, overwrite: bool, call: str) -> Iterator[Path]
             f"{call}: overwrite=True, but what is there is no model folder: it has no {marker}.\n"
             "Take another folder, or empty this one."
         )
-    try:
-        with atomic_folder(to.resolve()) as work, quiet():  # through a link: what it points to is replaced
-            yield work
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{call}: {reason}.\nNothing was changed there.") from error
+    way_out = "Nothing was changed there. Make room, or take another folder."
+    with disk_errors(CheckpointError, call, to, way_out), atomic_folder(to) as work, quiet():
+        yield work

@@ -12,7 +12,7 @@ import pandas as pd
 from lerpnb import assets
 from lerpnb.errors import LerpError
 from lerpnb.results.measurement import Measurement
-from lerpnb.utils.atomic import atomic_file
+from lerpnb.utils.atomic import atomic_file, disk_errors, refuse_links
 
 WORDS = ("unit", "items", "transform", "kind")  # of a measurement, beside its numbers
 
@@ -44,6 +44,7 @@ class Cache:
         self.folder = Path(chosen).expanduser()
         if not (there := next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())).is_dir():
             raise LerpError(f"Cache({self.folder.name}): {there.name} is a file.\nGive it a folder.")
+        self._place = self.folder.resolve()  # through a link that is there now; none that is put there later
 
     def get(self, key: dict) -> tuple[dict[str, Measurement], pd.DataFrame | None] | None:
         """The measures and samples of a key, to the last bit as they were put; None where there are none."""
@@ -85,23 +86,27 @@ class Cache:
         }
         body = json.dumps(record)
         path = self._path(key)
-        try:
+        way_out = "Finished points stay. Make room, or give evaluate(store=...) another folder."
+        with disk_errors(LerpError, "Cache", f"{path.name} in {self.folder.name}", way_out):
+            refuse_links(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as temporary:
                 temporary.write_text(f"{body}\n{_digest(body)}", encoding="utf-8")
-        except OSError as error:
-            raise LerpError(
-                f"Cache: cannot write {path.name} in {self.folder.name}: {error.strerror}.\n"
-                "Finished points stay. Make room, or give evaluate(store=...) another folder."
-            ) from error
 
     def date(self, key: dict) -> float:
         """When the record of a key was written, in seconds since 1970."""
         return self._path(key).stat().st_mtime
 
     def clear(self) -> None:
-        """Delete every record."""
-        shutil.rmtree(self.folder / "points", ignore_errors=True)
+        """Delete every record.
+
+        Raises:
+            LerpError: a link has taken the folder's place.
+        """
+        points = self._place / "points"
+        with disk_errors(LerpError, "Cache.clear()", points, "Nothing was deleted. Remove the link yourself."):
+            refuse_links(points)
+            shutil.rmtree(points, ignore_errors=True)
 
     def __len__(self) -> int:
         return sum(1 for _ in self._files())
@@ -111,11 +116,11 @@ class Cache:
         return f"Cache({self.folder.name}: {len(sizes)} records, {sum(sizes) / 1e6:.1f} MB)"
 
     def _files(self):
-        return (self.folder / "points").glob("*/*.json")
+        return (self._place / "points").glob("*/*.json")
 
     def _path(self, key: dict) -> Path:
         name = _digest(json.dumps(key, sort_keys=True))[:40]
-        return self.folder / "points" / name[:2] / f"{name}.json"
+        return self._place / "points" / name[:2] / f"{name}.json"
 
 
 def _digest(text: str) -> str:

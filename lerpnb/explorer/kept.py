@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from lerpnb.errors import CurveError
 from lerpnb.explorer.axes import FixedAxes
 from lerpnb.generation.continuations import Continuations
+from lerpnb.utils.atomic import atomic_file, disk_errors
 
 COLUMNS = ["alpha", "prompt", "text", "seed", "temperature", "top_p", "max_new_tokens"]
 
@@ -24,9 +26,16 @@ class KeptTexts:
 
     def add(self, alpha: float, text: str, spec: Continuations) -> None:
         settings = {name: getattr(spec, name) for name in COLUMNS[3:]}
-        self._rows.append({"alpha": alpha, **self.axes.at, "prompt": str(spec.prompts[0]), "text": text, **settings})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.frame()[-1:].to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
+        row = {"alpha": alpha, **self.axes.at, "prompt": str(spec.prompts[0]), "text": text, **settings}
+        with disk_errors(CurveError, "keep()", self.path, "Make room there, and keep the text again."):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            before = self.path.read_bytes() if self.path.exists() else b""
+            with atomic_file(self.path) as temporary:
+                temporary.write_bytes(before + self._table([row]).to_csv(header=not before, index=False).encode())
+        self._rows.append(row)
 
     def frame(self) -> pd.DataFrame:
-        return pd.DataFrame(self._rows, columns=[COLUMNS[0], *self.axes.at, *COLUMNS[1:]])
+        return self._table(self._rows)
+
+    def _table(self, rows: list[dict]) -> pd.DataFrame:
+        return pd.DataFrame(rows, columns=[COLUMNS[0], *self.axes.at, *COLUMNS[1:]])

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+import webbrowser
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from lerpnb.errors import CurveError
 from lerpnb.plots.theme import ALPHA, LANDMARKS, MINUS, PLUS, SHADE, TEXT, Landmarks, escaped, faint, rounded, spread
+from lerpnb.utils.atomic import atomic_file, disk_errors
 from lerpnb.utils.progress import is_batch
 
 Values = Iterable[float | None]
@@ -180,9 +183,19 @@ class Figure(go.Figure):
         """A page as plotly makes it, with CONFIG."""
         return super().to_html({**CONFIG, "responsive": True, **(config or {})}, **plotly)
 
-    def write_html(self, file: str | Path, config: dict | None = None, **plotly: Any) -> None:
-        """Write a page as plotly does, with CONFIG."""
-        super().write_html(file, {**CONFIG, "responsive": True, **(config or {})}, **plotly)
+    def write_html(self, file: Any, config: dict | None = None, auto_open: bool = False, **plotly: Any) -> None:
+        """Write a page as plotly does, with CONFIG, whole or not at all.
+
+        Raises:
+            CurveError: the disk is full, or the file cannot be written.
+        """
+        config = {**CONFIG, "responsive": True, **(config or {})}
+        if not isinstance(file, str | Path):  # something open to write to
+            return super().write_html(file, config, auto_open=auto_open, **plotly)
+        with disk_errors(CurveError, f"write_html({str(file)!r})", file), atomic_file(Path(file)) as temporary:
+            super().write_html(temporary, config, auto_open=False, **plotly)
+        if auto_open:
+            webbrowser.open(Path(file).absolute().as_uri())
 
 
 def _is_hosted() -> bool:

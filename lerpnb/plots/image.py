@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from lerpnb.errors import RunError
 from lerpnb.plots.theme import TEXT
 from lerpnb.results.display import Displayed
+from lerpnb.utils.atomic import atomic_file, disk_errors
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "svg", "pdf")
 GET_CHROME = "Get one with `plotly_get_chrome`, or name yours in $BROWSER_PATH."
@@ -30,7 +31,7 @@ def save_image(figure: go.Figure | Displayed, path: str | Path, width: int = 100
         The path.
 
     Raises:
-        RunError: an unknown format, or no Chrome or Chromium that draws.
+        RunError: an unknown format, no Chrome or Chromium that draws, or a full disk.
 
     Example:
         >>> save_image(go.Figure(), "curve.gif")
@@ -48,8 +49,10 @@ def save_image(figure: go.Figure | Displayed, path: str | Path, width: int = 100
     [image] = draw([json.loads(drawn.to_json())], width, scale, kind)
     if image is None:
         raise RunError(f"{call}: {chrome} did not draw the figure.\n{GET_CHROME}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(image)
+    with disk_errors(RunError, call, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(image)
     return path
 
 

@@ -1,8 +1,9 @@
-"""Frames in parquet files: whole or not there, float64 to the last bit, with checksums."""
+"""Frames in parquet files: float64 to the last bit, with checksums."""
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lerpnb.errors import CurveError
-from lerpnb.utils.atomic import atomic_file
+from lerpnb.utils.environment import VERSION
 
 FLOAT, TEXT, FLOATS = pa.float64(), pa.string(), pa.list_(pa.float64())
 
@@ -21,7 +22,7 @@ AGAIN = "Evaluate again: finished points come from the store."
 
 
 def write_frame(frame: pd.DataFrame, columns: dict[str, pa.DataType], metadata: dict, path: Path) -> None:
-    """Write a frame and its metadata into one file, whole or not at all, with a checksum over both.
+    """Write a frame and its metadata into one file, with a checksum over both.
 
     Pages have checksums of their own, which neither see a flipped bit in a column's name nor a file that was rewritten.
     """
@@ -42,19 +43,34 @@ def read_frame(path: Path, columns: dict[str, pa.DataType], call: str, writer: s
     words, digest = ((table.schema.metadata or {}).get(name) for name in (b"lerpnb", b"sha256"))
     names = table.schema.names
     columns = {name: kind for name, kind in columns.items() if name != "kind" or name in names}
-    if words is None or names[-len(columns) :] != list(columns):
-        raise CurveError(f"{call}: {path} was not written by {writer}. {AGAIN}")
+    if words is None:
+        raise CurveError(f"{call}: {path} {stranger(None, writer)}")
+    try:
+        metadata = json.loads(words)
+        if names[-len(columns) :] != list(columns) or not isinstance(metadata, dict):
+            raise CurveError(f"{call}: {path} {stranger(metadata, writer)}")
+    except ValueError as error:
+        raise CurveError(f"{call}: {path} is damaged: its metadata cannot be read. {AGAIN}") from error
     frame, columns = table.to_pandas(), dict.fromkeys(names[: -len(columns)], FLOAT) | columns
     if sha256(words + _content(frame, columns)).encode() != digest:
-        raise CurveError(f"{call}: {path} is damaged: its checksum differs. {AGAIN}")
-    return frame, json.loads(words)
+        foreign = metadata.get("version", VERSION) != VERSION
+        why = stranger(metadata, writer) if foreign else f"is damaged: its checksum differs. {AGAIN}"
+        raise CurveError(f"{call}: {path} {why}")
+    return frame, metadata
+
+
+def stranger(metadata: Any, writer: str) -> str:
+    """Why a file that is whole is not read, in words."""
+    other = metadata.get("version") if isinstance(metadata, dict) else None
+    if other in (None, VERSION):
+        return f"was not written by {writer}. {AGAIN}"
+    return f"is of lerpnb {other}, whose files lerpnb {VERSION} does not read. Update lerpnb: pip install -U lerpnb."
 
 
 def write_table(table: pa.Table, path: Path) -> str:
-    """Write the file whole or not at all; its SHA-256."""
-    with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-        return sha256(temporary.read_bytes())
+    """Write the file; its SHA-256."""
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    return sha256(path.read_bytes())
 
 
 def read_table(path: Path, call: str, writer: str) -> pa.Table:

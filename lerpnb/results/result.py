@@ -1,6 +1,9 @@
 """What a curve and a surface share: quantities over coordinates, with intervals, samples and provenance."""
 
 import difflib
+import os
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,7 +21,9 @@ from lerpnb.results.display import Displayed
 from lerpnb.results.measurement import Measurement, estimated, resampled
 from lerpnb.results.parquet import AGAIN, MEASURED
 from lerpnb.results.quantity import Quantity, with_kinds
+from lerpnb.utils.atomic import atomic_file, disk_errors
 from lerpnb.utils.coordinates import coordinates
+from lerpnb.utils.environment import VERSION
 from lerpnb.utils.text import listed
 
 
@@ -139,15 +144,29 @@ class Result(Displayed):
     def save(self, folder: str | Path) -> Path:
         """Write values, samples and provenance into the folder, made if absent, and return it.
 
-        Each file is whole or not there, float64 to the last bit, with checksums.
+        The folder holds this result whole, or what it held before; float64 to the last bit, with checksums.
+
+        Raises:
+            CurveError: the disk is full, or the folder cannot be written.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         values, texts = (folder / name for name in self._files)
         samples = pa.Table.from_pandas(self.samples, preserve_index=False).replace_schema_metadata()
-        metadata = {"axes": self.axes, "samples": parquet.write_table(samples, texts), "provenance": self.provenance}
-        # the values go last: their file is the mark that both are whole
-        parquet.write_frame(self.frame, dict.fromkeys(self.axes, parquet.FLOAT) | MEASURED, metadata, values)
+        with disk_errors(CurveError, f"{type(self).__name__}.save({str(folder)!r})", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # The values take their place last; until then the samples of the old ones have a second name.
+            with atomic_file(values) as new_values, atomic_file(texts) as new_texts:
+                metadata = {
+                    "axes": self.axes,
+                    "samples": parquet.write_table(samples, new_texts),
+                    "provenance": self.provenance,
+                    "version": VERSION,
+                }
+                columns = dict.fromkeys(self.axes, parquet.FLOAT) | MEASURED
+                parquet.write_frame(self.frame, columns, metadata, new_values)
+                _set_aside(texts)
+            for old in _aside(texts):
+                old.unlink(missing_ok=True)
         return folder
 
     @classmethod
@@ -161,13 +180,17 @@ class Result(Displayed):
         values, texts = (Path(folder) / name for name in cls._files)
         call = f"{cls.__name__}.load(folder)", f"{cls.__name__}.save"
         frame, metadata = parquet.read_frame(values, MEASURED, *call)
-        if list(frame.columns[: frame.columns.get_loc("quantity")]) != list(metadata.get("axes", cls._axes)):
+        axes, wanted = metadata.get("axes", [*cls._axes]), metadata.get("samples", "")
+        if [type(part) for part in (metadata.get("provenance"), axes, wanted)] != [dict, list, str]:
+            raise CurveError(f"{call[0]}: {values} {parquet.stranger(metadata, call[1])}")
+        if [*frame.columns[: frame.columns.get_loc("quantity")]] != axes:
             raise CurveError(f"{call[0]}: {values} is damaged: its coordinates have other names. {AGAIN}")
         frame = with_kinds(frame)
-        if "samples" not in metadata:  # a surface of version 0.1 had none
+        if not wanted:  # a surface of version 0.1 had none
             return cls(frame, None, metadata["provenance"])
+        texts = next((file for file in (texts, *_aside(texts)) if _digest(file) == wanted), texts)
         samples = parquet.read_table(texts, *call)
-        if parquet.sha256(texts.read_bytes()) != metadata["samples"]:
+        if _digest(texts) != wanted:
             raise CurveError(f"{call[0]}: {texts} is damaged, or was not saved with {values.name}. {AGAIN}")
         return cls(frame, samples.to_pandas(), metadata["provenance"])
 
@@ -195,6 +218,25 @@ class Result(Displayed):
             named = named or [f"from {rows['value'].min():.4g} to {rows['value'].max():.4g}"]
             lines.append(f"  {quantity:<{width}}  {', '.join(named)} {self.unit(quantity)}".rstrip())
         return "\n".join(lines)
+
+
+def _set_aside(texts: Path) -> None:
+    """Give the samples that are there a second name, until the values that they belong to are replaced."""
+    if texts.exists():
+        aside = texts.with_name(f".{texts.name}.{uuid.uuid4().hex[:8]}.old")
+        try:
+            os.link(texts, aside)
+        except OSError:  # a file system without such links
+            with atomic_file(aside) as copy:
+                shutil.copyfile(texts, copy)
+
+
+def _aside(texts: Path) -> list[Path]:
+    return list(texts.parent.glob(f".{texts.name}.*.old"))
+
+
+def _digest(file: Path) -> str | None:
+    return parquet.sha256(file.read_bytes()) if file.is_file() else None
 
 
 def checked_axes(axes: tuple[str, ...], call: str) -> None:

@@ -16,6 +16,16 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lerpnb.errors import RunError
 from lerpnb.project import output_path
+from lerpnb.utils.atomic import disk_errors, drop_folder, refuse_links
+from lerpnb.utils.environment import VERSION
+
+KINDS: dict[str, Any] = {  # of a run.json
+    **dict.fromkeys(("status", "name", "sweep", "identity"), str),
+    **dict.fromkeys(("notebook", "parameters", "summary", "seeds", "versions", "hashes", "ends", "left out"), dict),
+    "started": str | None,
+    "error": dict | None,
+    **dict.fromkeys(("seconds", "peak_memory_bytes"), int | float | None),
+}
 
 
 class RunDirectory:
@@ -32,6 +42,7 @@ class RunDirectory:
         except (ImportError, ValueError) as error:
             raise RunError(f"RunDirectory({str(to)!r}): {error}") from error
         self.local = isinstance(self.fs, LocalFileSystem)
+        self._place = Path(self.root).resolve() if self.local else Path()
         self.where = self.root if self.local else str(to).rstrip("/")
 
     def path(self, *parts: str) -> str:
@@ -56,7 +67,7 @@ class RunDirectory:
         """A run's run.json, in the names of this version; None where there is none, and so no whole run.
 
         Raises:
-            RunError: it is there and is damaged.
+            RunError: it is there and is damaged, or of a version that writes it otherwise.
         """
         try:
             facts = json.loads(self.fs.cat_file(self.path(name, "run.json")))
@@ -66,7 +77,10 @@ class RunDirectory:
             raise RunError(f"{name}: run.json is damaged: {error}") from error
         if not isinstance(facts, dict):
             raise RunError(f"{name}: run.json is damaged: it holds no mapping.")
-        return current(facts)
+        facts = current(facts)
+        if facts.keys() != known(facts).keys():
+            raise RunError(f"{name}: run.json {stranger(facts)}")
+        return facts
 
     def read(self, name: str, file: str) -> bytes | None:
         """One file of a run; None where there is none."""
@@ -156,7 +170,12 @@ class RunDirectory:
 
     def remove(self, name: str) -> None:
         """Delete a run; raises what `removable` raises."""
-        self.fs.rm(self.removable(name), recursive=True)
+        address = self.removable(name)
+        if not self.local:
+            return self.fs.rm(address, recursive=True)
+        with disk_errors(RunError, f"rm({name!r})", address, "Nothing was deleted."):
+            refuse_links(self._place)
+            drop_folder(self._place / name)
 
 
 def is_whole(folder: Path) -> bool:
@@ -164,6 +183,24 @@ def is_whole(folder: Path) -> bool:
     with suppress(RunError):
         return RunDirectory(folder.parent.absolute()).facts(folder.name) is not None
     return False
+
+
+def known(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a run.json holds in the form that this version writes; keys that it does not know are kept.
+
+    >>> known({"status": "done", "summary": ["of another version"], "energy": 3})
+    {'status': 'done', 'energy': 3}
+    """
+    return {key: value for key, value in facts.items() if isinstance(value, KINDS.get(key, object))}
+
+
+def stranger(facts: dict[str, Any]) -> str:
+    """Why a run.json that can be parsed is not read, in words."""
+    versions = facts.get("versions")
+    other = versions.get("lerpnb") if isinstance(versions, dict) else None
+    if other in (None, VERSION):
+        return "is not what lerpnb writes"
+    return f"is of lerpnb {other}, which lerpnb {VERSION} does not read: update lerpnb"
 
 
 def current(facts: dict[str, Any]) -> dict[str, Any]:

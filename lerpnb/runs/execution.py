@@ -29,7 +29,7 @@ from lerpnb.runs.preflight import check
 from lerpnb.runs.redaction import Redactor, hidden, secrets_in
 from lerpnb.runs.spec import RunSpec, prepare, read_notebook, source_hash
 from lerpnb.runs.staging import Staging, say
-from lerpnb.utils.atomic import replace_folder, write_whole
+from lerpnb.utils.atomic import drop_folder, refuse_links, replace_folder, write_whole
 
 PACKAGES = "lerpnb torch transformers peft tokenizers numpy pandas pyarrow plotly papermill nbconvert ipykernel".split()
 NEXT = "`lerpnb report {}` makes a page of it. Run it again to go on: finished points are stored."
@@ -130,6 +130,7 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
     done = "What was done until then is in"
     try:
         private = staging.spec.environment | staging.spec.values
+        refuse_links(staging.folder)
         error = _finish(staging.folder, staging.target, staging.facts, private)
         if before:
             try:
@@ -137,14 +138,15 @@ def publish(staging: Staging, before: Callable[[], None] | None = None) -> Path:
             except BaseException:
                 shutil.rmtree(staging.folder, ignore_errors=True)
                 raise
-        replace_folder(staging.folder, failed if error else staging.target)
+        _place(staging.folder, failed if error else staging.target)
     except OSError as trouble:  # a full disk, say: what was done stays where it is
         first = f"{error['why'].rstrip('.')}; then " if error else ""
         why = f"{call}: {first}cannot write the run: {trouble.strerror}."
-        raise RunError(f"{why}\n{done} {staging.folder}.") from trouble
+        raise RunError(why if staging.folder.is_symlink() else f"{why}\n{done} {staging.folder}.") from trouble
     if not error:
         if staging.earlier_failure and failed.exists() and failed.stat().st_ino == staging.earlier_failure:
-            shutil.rmtree(failed, ignore_errors=True)  # an earlier attempt, which this run has made good
+            with suppress(OSError):
+                drop_folder(failed)  # an earlier attempt, which this run has made good
         return staging.target
     if error["kind"] in ("Interrupted", "Terminated"):
         say(f"{call}: {error['why']}\n{done} {failed}.")
@@ -175,8 +177,16 @@ def _recover(folder: Path, environment: dict[str, str]) -> None:
                 facts |= {"finished": _clock(last), "seconds": round(took, 1)}
                 facts["error"] = {"cell": None, "kind": "Killed", "why": "the process that ran it was killed."}
                 _finish(work, folder, facts, environment)
-            replace_folder(work, failed)
+            _place(work, failed)
             say(f"{folder.name}: an earlier attempt was killed; what it had done is in {failed}")
+
+
+def _place(work: Path, folder: Path) -> None:
+    """Put a finished temporary folder where the run belongs, in the folder of runs as it was found before."""
+    refuse_links(work.parent)
+    there = work.with_name(folder.name)
+    replace_folder(work, there)
+    (there / stages.RUNNING).unlink(missing_ok=True)  # by which a run that is killed before is recovered
 
 
 def _finish(work: Path, folder: Path, facts: dict[str, Any], private: dict[str, Any]) -> dict[str, Any] | None:
@@ -217,7 +227,6 @@ def _finish(work: Path, folder: Path, facts: dict[str, Any], private: dict[str, 
         leftover.unlink(missing_ok=True)
     plain = json.loads(json.dumps(Redactor(secrets, places)(facts)), parse_constant=str)  # NaN is no JSON
     write_whole(work / "run.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
-    (work / stages.RUNNING).unlink(missing_ok=True)
     return facts["error"]
 
 

@@ -18,7 +18,7 @@ import nbformat
 from lerpnb.runs.monitor import KernelMonitor
 from lerpnb.runs.outputs import MOST, OutputCap, joined, short, shorten
 from lerpnb.runs.spec import is_run, read_notebook
-from lerpnb.utils.atomic import write_whole
+from lerpnb.utils.atomic import refuse_links, write_whole
 from lerpnb.utils.environment import DEVICE, FILE, RUN_DIR
 
 KERNEL = "python3"
@@ -123,7 +123,9 @@ class _Whole:
         return nbformat.writes(read_notebook(Path(path.removeprefix(WHOLE))))
 
     def write(self, text: str, path: str) -> None:
-        write_whole(Path(path.removeprefix(WHOLE)), text)
+        file = Path(path.removeprefix(WHOLE))
+        refuse_links(file.parent)
+        write_whole(file, text)
 
     def pretty_path(self, path: str) -> str:
         return path.removeprefix(WHOLE)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from lerpnb.utils.atomic import refuse_links
 from lerpnb.utils.environment import DEVICE
 
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
@@ -63,6 +64,7 @@ def _note_device() -> None:
         note = {"device": f"cpu, {torch.get_num_threads()} threads"}
         if torch.cuda.is_initialized():
             note = {"device": torch.cuda.get_device_name(), "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated()}
+        refuse_links(Path(file).parent)
         Path(file).write_text(json.dumps(note), encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from lerpnb.runs.progress_line import ProgressLine
+from lerpnb.utils.atomic import refuse_links
 from lerpnb.utils.progress import time_text
 
 GIB = 2**30
@@ -97,6 +98,7 @@ class KernelMonitor:
             if self.seconds() - self._touched >= self.TOUCH:
                 self._touched = self.seconds()
                 with suppress(OSError):
+                    refuse_links(self.file.parent)
                     os.utime(self.file.parent)
             with suppress(OSError, ValueError):  # a closed terminal must not stop the run
                 self.line.show(self.cell, self.seconds())

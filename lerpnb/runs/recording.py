@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 import psutil
 
+from lerpnb.errors import RunError
 from lerpnb.project import output_path, timed_name
 from lerpnb.results.curve import Curve
 from lerpnb.results.surface import Surface
 from lerpnb.runs.redaction import Redactor, hidden, secrets_in
-from lerpnb.utils.atomic import write_whole
+from lerpnb.utils.atomic import disk_errors, refuse_links, write_whole
 from lerpnb.utils.environment import RUN_DIR
 
 
@@ -24,6 +25,9 @@ def record(curve: Curve | Surface, to: str | Path | None = None) -> Path:
 
     By default `to` is runs/NOTEBOOK-TIME in the project, with the time at which the kernel was started, and it has a
     run.json, so that `lerpnb ls` and `compare_runs` find it. Without JupyterLab to name the notebook it is called live.
+
+    Raises:
+        RunError, CurveError: the disk is full, or the folder cannot be written.
 
     >>> import tempfile
     >>> from lerpnb.results.measurement import Measurement
@@ -35,9 +39,12 @@ def record(curve: Curve | Surface, to: str | Path | None = None) -> Path:
     redacted = copy.copy(curve)
     redacted.provenance = redactor(curve.provenance)
     redacted.frame, redacted.samples = (_redacted(frame, redactor) for frame in (curve.frame, curve.samples))
-    redacted.save(folder)
-    if not to and RUN_DIR not in os.environ:
-        write_whole(folder / "run.json", json.dumps(redactor(_facts(folder.name, curve)), indent=2) + "\n")
+    with disk_errors(RunError, "record(curve)", folder):
+        if RUN_DIR in os.environ:
+            refuse_links(folder)
+        redacted.save(folder)
+        if not to and RUN_DIR not in os.environ:
+            write_whole(folder / "run.json", json.dumps(redactor(_facts(folder.name, curve)), indent=2) + "\n")
     return folder
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from lerpnb.errors import RunError
 from lerpnb.results.parquet import MEASURED
 from lerpnb.results.quantity import with_kinds
-from lerpnb.runs.directory import RunDirectory
+from lerpnb.runs.directory import RunDirectory, stranger
 from lerpnb.utils.text import listed
 
 FACTS = ("status", "notebook", "started", "seconds", "error", "sweep")  # columns beside parameters and summary numbers
@@ -140,13 +140,14 @@ def _rows(folders: list[tuple[RunDirectory, str]]) -> list[dict | str]:
 
     def one(place: tuple[RunDirectory, str]) -> dict | str:
         directory, name = place
+        facts = None
         try:
             facts = directory.facts(name)
             return "no run.json" if facts is None else _row(facts)
         except RunError as error:
             return str(error).removeprefix(f"{name}: ")
         except (AttributeError, KeyError, TypeError, ValueError):
-            return "run.json is not what lerpnb writes"
+            return f"run.json {stranger(facts or {})}"
 
     if all(directory.local for directory, _ in folders):
         return [one(place) for place in folders]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lerpnb.errors import RunError
+from lerpnb.runs.directory import RunDirectory
 from lerpnb.runs.execution import run
 from lerpnb.runs.spec import find_notebook, read_notebook, source_hash
 from lerpnb.utils.verification import REPORT, SHARE
@@ -33,10 +34,10 @@ def verify(folder: str | Path, share: float = 0.1) -> Verification:
     call, folder = f"verify({str(folder)!r})", Path(folder)
     if not 0 < share <= 1:
         raise RunError(f"{call}: share={share}.\nGive a number above 0 and at most 1.")
+    facts = RunDirectory(folder.absolute().parent).facts(folder.absolute().name) or {}
     try:
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         name, before, parameters = facts["notebook"]["name"], facts["notebook"]["sha256"], facts["parameters"]
-    except (OSError, ValueError, KeyError) as error:
+    except KeyError as error:
         raise RunError(f"{call}: no finished run is there.\nGive the folder of one, such as runs/demo.") from error
     notebook = find_notebook(Path(name).stem)
     if source_hash(read_notebook(notebook)) != before:

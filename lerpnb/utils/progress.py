@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from lerpnb.utils.atomic import write_whole
+from lerpnb.utils.atomic import refuse_links, write_whole
 from lerpnb.utils.environment import FILE
 
 Item = TypeVar("Item")
@@ -125,4 +125,5 @@ def _reported(iterable: Iterable[Item], total: int | None, label: str) -> Iterat
 
 def _write(path: Path, state: dict) -> None:
     with contextlib.suppress(OSError):  # a full disk must not stop the work itself
+        refuse_links(path.parent)
         write_whole(path, json.dumps(state))

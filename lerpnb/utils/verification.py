@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lerpnb.errors import LerpError
+from lerpnb.utils.atomic import disk_errors
+
 SHARE, REPORT = "LERPNB_VERIFY_SHARE", "LERPNB_VERIFY_REPORT"  # of the kernel's environment
 
 
@@ -21,5 +24,5 @@ def is_drawn(key: Mapping[str, Any]) -> bool:
 def write_report(compared: int, differences: Sequence[str]) -> None:
     """Add what one evaluation found."""
     if path := os.environ.get(REPORT):
-        with open(path, "a", encoding="utf-8") as file:
+        with disk_errors(LerpError, "store verify", path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"compared": compared, "differences": list(differences)}) + "\n")

@@ -283,7 +283,8 @@ def test_two_runs_of_one_name_at_once(notebook):
         thread.start()
     for thread in threads:
         thread.join()
-    assert "/runs/night/report.html" in runner.communicate(timeout=60)[0] and runner.returncode == 0
+    out, err = runner.communicate(timeout=60)
+    assert "/runs/night/report.html" in out and runner.returncode == 0, err
     assert [p.name for p in Path("runs").iterdir()] == ["night"]
     assert printed("runs/night") == f"{facts('runs/night')['parameters']['n']}\n"
 

@@ -151,7 +151,6 @@ def test_it_is_made_once_for_each_thing_that_it_depends_on(config, tiny, tmp_pat
 
 def test_one_that_is_stopped_leaves_nothing(config, tmp_path, monkeypatch):
     def stopped(config, corpus, out, held_out):
-        out.mkdir(parents=True)
         (out / "model.safetensors").write_text("half")
         raise KeyboardInterrupt
 

@@ -30,7 +30,7 @@ from lerpnb.runs.report.cells import finding, headline, take_figures, take_progr
 from lerpnb.runs.report.facts import fact_row, facts_beside, facts_within, footer
 from lerpnb.runs.report.sanitize import sanitize
 from lerpnb.runs.spec import read_notebook
-from lerpnb.utils.atomic import write_whole
+from lerpnb.utils.atomic import disk_errors, refuse_links, write_whole
 
 NOT_EXECUTED = "This notebook was not executed: the page holds no results."
 POLICY = "page-policy"  # stands in the template
@@ -67,7 +67,11 @@ def write_report(source: str | Path, output: str | Path | None = None, code: boo
     output = _writable(Path(output), call)
     if output.resolve() == notebook.resolve():
         raise RunError(f"{call}: {output} is the notebook. Name another file for its page.")
-    write_whole(output, render(node, facts_beside(notebook) or facts_within(node), notebook.parent, code))
+    place = output.parent.resolve()
+    page = render(node, facts_beside(notebook) or facts_within(node), notebook.parent, code)
+    with disk_errors(RunError, call, output):
+        refuse_links(place)
+        write_whole(place / output.name, page)
     return output
 
 

@@ -11,21 +11,19 @@ import pyarrow.parquet as pq
 from nbformat import NotebookNode
 
 from lerpnb.errors import LerpError
+from lerpnb.runs.directory import known
 from lerpnb.runs.parameters import parameters_of
 from lerpnb.utils.progress import time_text
 
 PLOTLY = "application/vnd.plotly.v1+json"
-GROUPS = ("notebook", "parameters", "seeds", "hashes", "versions", "ends", "left out")
-KINDS: dict[str, Any] = dict.fromkeys(GROUPS, dict) | {"peak_memory_bytes": int | float}  # else a fact is left out
 Rows = list[tuple[str, str]]
 
 
 def facts_beside(notebook: Path) -> dict:
-    """What the `run.json` beside a run's executed.ipynb holds; empty for any other notebook."""
+    """What the `run.json` beside a run's executed.ipynb holds and is understood; empty for any other notebook."""
     with suppress(OSError, ValueError, TypeError):  # TypeError: damaged, so that it holds something else
         if notebook.name == "executed.ipynb":
-            facts = dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8")))
-            facts = {key: value for key, value in facts.items() if isinstance(value, KINDS.get(key, object))}
+            facts = known(dict(json.loads((notebook.parent / "run.json").read_text(encoding="utf-8"))))
             counts = facts.get("left out", {}).items()
             return facts | {"left out": {name: count for name, count in counts if isinstance(count, int)}}
     return {}

@@ -11,7 +11,9 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
+from lerpnb.errors import RunError
 from lerpnb.runs.directory import RunDirectory
+from lerpnb.utils.atomic import disk_errors
 from lerpnb.utils.process import is_gone, process_identity
 
 BEAT = 5.0  # seconds between two signs of life
@@ -47,7 +49,8 @@ class RunLock:
             if now != seen:
                 seen, since = now, time.monotonic()
             if not number or is_gone(holder) or time.monotonic() - since >= self.patience:
-                self._number = number + 1 if self._make(number + 1) else 0
+                with disk_errors(RunError, "sweep()", self.folder, "Make room there. Nothing was run."):
+                    self._number = number + 1 if self._make(number + 1) else 0
             else:
                 time.sleep(min(1.0, self.beat / 4))
         threading.Thread(target=self._live, daemon=True).start()
@@ -79,17 +82,23 @@ class RunLock:
             pass
 
     def _make(self, number: int) -> bool:
-        path = f"{self.folder}/{number:06}"
+        path, made = f"{self.folder}/{number:06}", False
         me = json.dumps({"token": self.token} | process_identity()).encode()
         try:
             self.fs.makedirs(self.folder, exist_ok=True)
             try:
                 with self.fs.open(path, "xb") as file:
+                    made = True
                     file.write(me)
             except (NotImplementedError, ValueError):  # a driver that can say "create" in one request only
                 self.fs.pipe_file(path, me, mode="create")
         except (FileExistsError, FileNotFoundError):  # another was faster; another has just given it back
             return False
+        except OSError:  # a number without its holder would keep others waiting
+            with suppress(OSError):
+                if made:
+                    self.fs.rm(path)
+            raise
         return True
 
 

@@ -99,7 +99,9 @@ def recorded(runs: RunDirectory, name: str, identity: str) -> dict | None:
     for folder in (name, f"{name}.failed"):
         with suppress(RunError):
             facts = runs.facts(folder)
-            if facts and facts.get("identity") == identity and (facts.get("error") or {}).get("kind") not in STOPPED:
+            if not facts or "status" not in facts:
+                continue
+            if facts.get("identity") == identity and (facts.get("error") or {}).get("kind") not in STOPPED:
                 return facts
     return None
 

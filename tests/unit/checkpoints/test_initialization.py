@@ -45,7 +45,6 @@ def test_an_untrained_twin_has_the_shape_and_the_tokenizer_but_other_weights(tin
 
 def test_what_dies_leaves_nothing_that_is_taken_for_a_model(keep, monkeypatch):
     def dies(kind, config, words, folder, seed):
-        folder.mkdir()
         (folder / "config.json").write_text("half")
         raise KeyboardInterrupt
 

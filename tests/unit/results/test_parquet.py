@@ -1,4 +1,4 @@
-"""frames.py: back to the last bit; a failed write leaves what was there. Its errors are in test_curve.py, too."""
+"""Frames come back to the last bit. Their errors are in test_curve.py, too."""
 
 import numpy as np
 import pandas as pd
@@ -41,16 +41,6 @@ def test_a_changed_value_or_word_is_seen(frame, tmp_path):
     with pytest.raises(CurveError) as error:
         read_frame(path, COLUMNS, *CALL)
     assert str(error.value).startswith(said)
-
-
-def test_a_failed_write_leaves_what_was_there(frame, tmp_path, monkeypatch):
-    path = tmp_path / "thing.parquet"
-    write_frame(frame, COLUMNS, {}, path)
-    before = path.read_bytes()
-    monkeypatch.setattr(pq, "write_table", lambda *args, **settings: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_frame(frame, COLUMNS, {}, path)
-    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["thing.parquet"]
 
 
 def test_what_json_cannot_hold_is_said():
