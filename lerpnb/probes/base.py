@@ -1,6 +1,8 @@
 """What a probe is, and the two short ways to write one's own."""
 
+import hashlib
 import inspect
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -97,8 +99,8 @@ class FunctionProbe:
         name: what the quantity is called.
         function: `f(model, tokenizer)`.
         unit: shown on axes.
-        cache_key: a text that you change whenever the function, or what it uses, changes; only with one are its values
-            stored. A plain function may have it as an attribute.
+        cache_key: a text that you change whenever what the function uses changes; only with one are its values stored.
+            Its own code and constants count besides. A plain function may have it as an attribute.
 
     Raises:
         ProbeError: when measured, where the function returns anything else.
@@ -116,7 +118,7 @@ class FunctionProbe:
     cache_key: str = ""
 
     def identity(self) -> dict | None:
-        return {"name": self.name, "unit": self.unit} if self.cache_key else None
+        return {"name": self.name, "unit": self.unit, "code": code_of(self.function)} if self.cache_key else None
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         result = self.function(model, tokenizer)
@@ -162,7 +164,7 @@ class TextFunctionProbe:
     cache_key: str = ""
 
     def identity(self) -> dict | None:
-        return {"name": self.name, "unit": self.unit} if self.cache_key else None
+        return {"name": self.name, "unit": self.unit, "code": code_of(self.function)} if self.cache_key else None
 
     def score(self, samples: pd.DataFrame) -> tuple[dict[str, Measurement], dict[str, Sequence[float]]]:
         try:
@@ -170,6 +172,35 @@ class TextFunctionProbe:
         except (TypeError, ValueError) as error:
             raise ProbeError(f"probe {self.name!r}: its function must return a number for a text: {error}.") from error
         return {self.name: by_prompt(samples, values, self.unit)}, {self.name: values}
+
+
+def code_of(function: Callable) -> str:
+    """Hash of what a function does: its code, names, constants and plain defaults, and those of functions inside it.
+
+    What it uses from elsewhere is not in it.
+
+    >>> code_of(lambda x: x + 1) == code_of(lambda x: x + 1), code_of(lambda x: x + 1) == code_of(lambda x: x + 2)
+    (True, False)
+    """
+
+    def told(code: Any) -> str:
+        if isinstance(code, types.CodeType):
+            parts = [
+                code.co_code.hex(),
+                code.co_names,
+                code.co_varnames,
+                code.co_freevars,
+                [*map(told, code.co_consts)],
+            ]
+            return repr(parts)
+        return repr(sorted(map(repr, code))) if isinstance(code, frozenset) else repr(code)
+
+    code = getattr(function, "__code__", None)
+    if code is None:  # compiled, or an object that is called
+        return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    plain = (type(None), bool, int, float, str, bytes)
+    defaults = [value for value in function.__defaults__ or () if isinstance(value, plain)]
+    return hashlib.sha256(f"{told(code)}{defaults!r}".encode()).hexdigest()
 
 
 def by_prompt(
