@@ -28,6 +28,7 @@ from lerpnb.runs.report.exporter import plotly_js
 
 pytest_plugins = ["browser"]
 pytestmark = pytest.mark.browser
+PATIENCE = 120_000  # milliseconds, for a machine that does much else
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +93,9 @@ def opened(tab, page: Path):
     left: list[str] = []
     for event in ("popup", "dialog", "download"):
         seen.page.on(event, lambda _, event=event: left.append(event))
-    seen.page.goto(page.as_uri())
+    seen.page.goto(page.as_uri(), timeout=PATIENCE)
     figures = seen.page.locator(".figure").count()
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE / 1000
     while seen.page.evaluate(MARKS) < figures and time.monotonic() < end:  # the page's policy lets nothing wait inside
         seen.page.wait_for_timeout(50)
     assert seen.page.evaluate(MARKS) == figures
@@ -157,7 +158,7 @@ def test_figures_and_tables_of_a_run_do_nothing_where_no_page_guards_them(shared
         f'<meta charset="utf-8"><script src="plotly.js"></script><body>{tables}', encoding="utf-8"
     )
     seen = tab()
-    seen.page.goto((tmp_path / "page.html").as_uri())
+    seen.page.goto((tmp_path / "page.html").as_uri(), timeout=PATIENCE)
     seen.page.evaluate(DRAW, figures)
     read = []
     for number, figure in enumerate(figures):
