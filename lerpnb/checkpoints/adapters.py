@@ -17,6 +17,7 @@ from lerpnb.checkpoints.compatibility import refuse_not_finite
 from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.checkpoints.memory import HALVES, admit_untied, retie, shared_copy, untie
 from lerpnb.checkpoints.metadata import MERGE_FIRST, NAME_BASE, CheckpointMetadata
+from lerpnb.checkpoints.patterns import refuse_endless_patterns
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
@@ -112,6 +113,7 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
         with quiet():
             config = PeftConfig.from_pretrained(str(folder))
             config.inference_mode = True
+            refuse_endless_patterns(config, [name for name, _ in base.named_modules()], call)
             _refuse_other_layers(config, base, call)
             wrapped, started, held = _started(base, config, call)
             # low_cpu_mem_usage: what is read replaces a tensor and is not written into it, which is the base's.
