@@ -79,6 +79,17 @@ def test_a_walk_keeps_its_points(path, tmp_path):
     assert len({str(mended.identity()), str(path.identity()), *identities}) == 4
 
 
+def test_dropout_in_training_is_part_of_the_identity(tiny):
+    def identity(dropout: float) -> str:
+        ends = [tiny.moved(tiny.classifier(), seed) for seed in (1, 2)]
+        for end in ends:
+            end.config.hidden_dropout_prob = dropout
+        line = Line(*(Checkpoint.from_model(end, tiny.tokenizer()) for end in ends), device="cpu")
+        return str(FineMixing(line, CLEAN, RECIPE).identity())
+
+    assert identity(0.1) == identity(0.1) != identity(0.5)
+
+
 @pytest.mark.slow
 def test_a_line_can_be_mended_and_saved(tiny, tmp_path):
     ends = [Checkpoint.from_model(tiny.moved(tiny.classifier(), seed), tiny.tokenizer()) for seed in (1, 2)]
