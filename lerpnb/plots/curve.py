@@ -55,7 +55,7 @@ def plot_curve(curve: Curve, best: Best | None = None) -> Figure:
     >>> [trace.name for trace in fig.data]
     ['loss/x, to the chord', 'loss/x, chord', 'loss/x', 'gap of loss/x, 95 % interval', 'gap of loss/x', 'here', 'here']
     >>> fig.layout.meta["alt"].partition(". ")[0]
-    'Loss stays below the chord (largest gap −0.25 [−0.25, −0.25] nats/token)'
+    'Loss stays below the chord (by 0.25 [0.25, 0.25] nats/token or more)'
     """
     panels = _panels(curve)
     shown = [q for panel in panels if panel.kind != "gap" for q in panel.quantities]

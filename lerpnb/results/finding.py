@@ -23,7 +23,7 @@ def sentences(curve: Curve, barriers: dict[str, Barrier] | None = None) -> list[
         >>> from lerpnb.results.measurement import Measurement
         >>> points = {a: {"loss/x": Measurement([a * a, 2 + a * a], unit="nats/token")} for a in (0.0, 0.5, 1.0)}
         >>> sentences(Curve.from_measures(points))
-        ['Loss stays below the chord (largest gap −0.25 [−0.25, −0.25] nats/token)']
+        ['Loss stays below the chord (by 0.25 [0.25, 0.25] nats/token or more)']
     """
     if barriers is None:
         barriers = {}
@@ -54,8 +54,9 @@ def _of_barriers(curve: Curve, barriers: dict[str, Barrier]) -> str:
     extreme = "largest gap" if better == "below" else "least gap"
     gap_text = f"{extreme} {gap.text()} {barrier.unit}".rstrip()
     if verdict == "holds":
-        below = sign * gap.high < 0 if better == "below" else gap.low > 0
-        return f"{subject} {f'stays {better}' if below else 'does not leave'} the chord ({gap_text})"
+        if (away := Estimate(-gap.value, -gap.high, -gap.low) if better == "below" else gap).low > 0:
+            return f"{subject} stays {better} the chord (by {f'{away.text()} {barrier.unit}'.rstrip()} or more)"
+        return f"{subject} does not leave the chord ({gap_text})"
     of = f" of “{label}”" if len(barriers) > 1 and (label := curve.quantity(barrier.quantity).label) else ""
     if verdict == "breaks":
         move = "rises above" if better == "below" else "falls below"

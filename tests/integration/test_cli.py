@@ -105,7 +105,7 @@ def test_run_ends_with_what_it_found_and_where_the_page_is(asked, folder, capsys
 @pytest.mark.parametrize(
     ("inner", "said"),
     [
-        ([3.0, 3.0], "Loss stays below the chord (largest gap \u22121 "),
+        ([3.0, 3.0], "Loss stays below the chord (by 1 "),
         ([3.0, 9.0], "Undecided whether loss leaves the chord (largest gap "),
         (None, "Loss: nothing was measured between the ends"),
         ([float("nan")] * 2, "Loss is no finite number at alpha 0.5"),

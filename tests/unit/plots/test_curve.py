@@ -106,13 +106,13 @@ def bent(height: float, noise: float = 0.0, kind: str = "loss") -> Curve:
 @pytest.mark.parametrize(
     ("curve", "title"),
     [
-        (bent(-0.1), "<b>Loss stays below the chord</b> (largest gap −0.075 [−0.075, −0.075] nats/token)"),
+        (bent(-0.1), "<b>Loss stays below the chord</b> (by 0.075 [0.075, 0.075] nats/token or more)"),
         (bent(0.1), "<b>Loss rises above the chord</b> (largest gap 0.1 [0.1, 0.1] nats/token at alpha 0.5)"),
         (bent(0.1, 0.5), "<b>Undecided whether loss leaves the chord</b> (largest gap 0.1 [−0.4, 0.6] nats/token)"),
         (bent(-0.1, 0.0, "accuracy"), "<b>Accuracy falls below the chord</b> (least gap −0.1 [−0.1, −0.1] nats/token"),
         (
             bent(0.1, 0.0, "accuracy"),
-            "<b>Accuracy stays above the chord</b> (least gap 0.075 [0.075, 0.075]",
+            "<b>Accuracy stays above the chord</b> (by 0.075 [0.075, 0.075]",
         ),
     ],
 )
