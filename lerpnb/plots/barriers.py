@@ -104,7 +104,9 @@ def _add_panel(fig: Figure, row: int, title: str, barriers: dict, verdicts: Mapp
         where = dict(
             x=at, y=place, xref=f"x{axis}", yref=f"y{axis}", yshift=16, xanchor=side, font_size=12, name="verdict"
         )
-        fig.add_annotation(text=text, font_color=look[0] if look[0] != theme.ORANGE else TEXT, **where)
+        fig.add_annotation(
+            text=text, bgcolor="rgba(255,255,255,0.8)", font_color=look[0] if look[0] != theme.ORANGE else TEXT, **where
+        )
     fig.add_vline(0, row=row, col=1, line=dict(color=TEXT, width=3), layer="below")
     if limit:
         fig.add_vline(limit, row=row, col=1, line=dict(color=TEXT, dash="dash", width=1.5))

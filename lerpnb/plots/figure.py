@@ -120,7 +120,8 @@ class Figure(go.Figure):
         low, high = self.layout[f"yaxis{axis[1:]}"].range
         known = [end for end in ends if np.isfinite(end[0])]
         lines = max((name.count("<br>") + 1 for _, name, _ in known), default=1)
-        places = spread([value for value, *_ in known], (15 * lines + 6 * (lines > 1)) * (high - low) / height)
+        room = (15 * lines + 6 * (lines > 1)) * (high - low) / height
+        places = spread([value for value, *_ in known], room, low, high)  # plotly hides what lies off the axis
         for y, (_, name, color) in zip(places, known, strict=True):
             place = dict(xref="paper", x=1, xanchor="left", xshift=4, yref=axis, y=y, align="left")
             self.add_annotation(text=name, font_color=color, **place)

@@ -114,11 +114,12 @@ def finite(*columns: Iterable[float]) -> np.ndarray:
     return values if len(values) else np.array([0.0, 1.0])
 
 
-def spread(heights: Sequence[float], least: float) -> list[float]:
-    """The heights, moved apart where two are nearer than the least distance; their order stays.
+def spread(heights: Sequence[float], least: float, low: float = -np.inf, high: float = np.inf) -> list[float]:
+    """The heights, moved apart where two are nearer than the least distance, above low and, where they fit, below high;
+    their order stays.
 
-    >>> spread([0.0, 10.0, 1.0], 4.0)
-    [-1.5, 10.0, 2.5]
+    >>> spread([0.0, 10.0, 1.0], 4.0), spread([9.0, 9.0], 4.0, high=10.0)
+    ([-1.5, 10.0, 2.5], [6.0, 10.0])
     """
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     groups: list[list[int]] = []
@@ -127,6 +128,12 @@ def spread(heights: Sequence[float], least: float) -> list[float]:
         while len(groups) > 1 and _edge(heights, groups[-1], least, -1) - _edge(heights, groups[-2], least, 1) < least:
             groups[-2:] = [groups[-2] + groups[-1]]
     placed = {i: _edge(heights, group, least, -1) + least * k for group in groups for k, i in enumerate(group)}
+    for i in reversed(order):
+        placed[i] = min(placed[i], high)
+        high = placed[i] - least
+    for i in order:
+        placed[i] = max(placed[i], low)
+        low = placed[i] + least
     return [float(placed[i]) for i in range(len(heights))]
 
 
@@ -147,7 +154,8 @@ def title(*parts: str, between: str = ", ") -> str:
 def quantity_title(quantity: str, unit: str) -> str:
     """The title of an axis of one quantity: "loss (negative), nats per token"."""
     of = Quantity.named(quantity)
-    return title(escaped(of.kind) + (f" ({escaped(of.label)})" if of.label else ""), unit_label(unit))
+    kind = "KL" if of.kind == "kl" else escaped(of.kind)
+    return title(kind + (f" ({escaped(of.label)})" if of.label else ""), unit_label(unit))
 
 
 def landmarks(provenance: dict) -> Landmarks:

@@ -70,8 +70,7 @@ def of_change(name: str, curve: Curve) -> str:
     Raises:
         CurveError: no such quantity, or alpha 0 or 1 was not measured.
     """
-    of, rise = curve.quantity(name), curve.difference(name)
-    subject = f"{of.kind} of “{of.label}”" if of.label else of.kind
+    subject, rise = curve.quantity(name).words, curve.difference(name)
     if np.isnan(rise.low):
         return f"{subject} changes by {rise.text()}, without an interval"
     size = rise if rise.value >= 0 else Estimate(-rise.value, -rise.high, -rise.low)

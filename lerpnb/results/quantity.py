@@ -46,6 +46,16 @@ class Quantity:
         """The least and the most that it can be; None where its unit sets no bounds, as a raw score's."""
         return RANGES.get(self.unit)
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it.
+
+        >>> Quantity.named("strength/joy").words, Quantity.named("kl/base").words, Quantity.named("words").words
+        ('strength of “joy”', 'KL to “base”', 'words')
+        """
+        kind, of = ("KL", "to") if self.kind == "kl" else (self.kind, "of")
+        return f"{kind} {of} “{self.label}”" if self.label else kind
+
     def __str__(self) -> str:
         return f"{self.kind}/{self.label}" if self.label else self.kind
 

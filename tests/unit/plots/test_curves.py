@@ -46,6 +46,14 @@ def test_values_ways_and_states_are_drawn(fig):
     assert ends == [(trace.name.replace(", ", "<br>"), trace.line.color) for trace in drawn]
 
 
+def test_every_name_stands_within_the_axis_where_all_lines_end_at_its_edge():
+    same = Curve.from_measures({a: {"accuracy/x": Measurement([a, a], unit="share")} for a in (0.0, 1.0)})
+    fig = plot_curves({way: {"mixed": same, "tuned": same} for way in ("mask", "mean")}, {"accuracy/x": "accuracy"})
+    places = sorted(note.y for note in fig.layout.annotations)
+    assert len(places) == 4 and min(np.diff(places)) > 0.1
+    assert -0.04 <= places[0] and places[-1] <= 1.04  # plotly hides the others
+
+
 def test_every_line_has_its_interval(fig):
     bands = [trace for trace in fig.data if trace.fill == "toself"]
     assert len(bands) == 6 and bands[0].y[:3] == tuple(curve()["accuracy/x"]["high"].round(5))

@@ -208,7 +208,7 @@ def test_any_quantity_against_another():
     fig = plot_tradeoff(one, x="kl/base", y="preference/taste")
     assert (fig.data[0].x, fig.data[0].y) == ((0, 0.25, 1), (0, 0.25, 0.5))
     titles = [axis.title.text for axis in (fig.layout.xaxis, fig.layout.yaxis)]
-    assert titles == ["kl (base), nats per token", "preference (taste), share 0 to 1"]
+    assert titles == ["KL (base), nats per token", "preference (taste), share 0 to 1"]
     assert fig.data[0].hovertext[1].startswith("At alpha 0.5: preference/taste 0.25")
     both = plot_tradeoff({"a": one, "b": one}, x="kl/base", y="preference/taste")
     assert both.data[0].hovertext[0].startswith("a at alpha 0:<br>preference/taste 0")
