@@ -65,8 +65,8 @@ def test_barriers_gaps_and_verdicts_are_those_of_the_closed_form(study):
 
 def test_the_table_reads_as_numbers_with_intervals(study):
     table = study.to_frame(text=True)
-    assert table.loc["low", "largest gap"] == "-0.375 [-0.375, -0.375]"
-    assert table.loc["low", "barrier"] == "0.000 [0.000, 0.000]"
+    assert table.loc["low", "largest gap"] == "−0.375 [−0.375, −0.375]"
+    assert table.loc["low", "barrier"] == "0 [0, 0]"
     assert table.loc["high", "at minus, plus"] == "4.000, 4.000" and table.loc["high", "cosine of deltas"] == ""
     assert table["line"].tolist() == study.to_frame()["line"].tolist()
 
@@ -76,12 +76,12 @@ def test_the_words_say_what_the_numbers_say(study):
     assert lines[0] == ("The line breaks: at some alpha the whole interval lies more than 0.1 above the chord.")
     assert lines[1].startswith("  high: 1.000 [0.9") and lines[1].endswith("] nats/token")
     assert lines[2:5] == [
-        "  classifier: 0.200 [0.200, 0.200] errors",
+        "  classifier: 0.2 [0.2, 0.2] errors",
         "It holds: at every alpha the interval ends below 0.1 above the chord.",
-        "  low: -0.375 [-0.375, -0.375] nats/token",
+        "  low: −0.375 [−0.375, −0.375] nats/token",
     ]
     assert lines[5] == "These texts do not tell: an interval lies on both sides of 0.1 above the chord."
-    assert lines[6].startswith("  who knows: 0.100 [-0.") and len(lines) == 7
+    assert lines[6].startswith("  who knows: 0.1 [−0.") and len(lines) == 7
     assert study.report() in repr(study)
 
 
@@ -89,9 +89,7 @@ def test_a_nan_is_unknown_and_said(line):
     study = BarrierStudy([0, 0.5, 1], store=False)
     study.add("broken numbers", line, Bump(np.nan))
     assert study.to_frame()["line"].tolist() == ["unknown"] and np.isnan(study.to_frame()["barrier"].iloc[0])
-    assert study.report() == (
-        "Unknown: at some alpha there is no finite number.\n  broken numbers: nan [nan, nan] nats/token"
-    )
+    assert study.report() == ("Unknown: at some alpha there is no finite number.\n  broken numbers: NaN nats/token")
     assert study.plot().data
 
 

@@ -312,7 +312,6 @@ def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
             "spread(device_map): no device for 1 of its tensors: lm_head.weight.\n"
             'Name all modules, or give {"": device} for what is whole on one.',
         ),
-        (["cpu"], "spread(device_map=['cpu']): expected \"auto\" or {module: device}."),
         (
             {"model": "cpu", "lm_head": "meta"},
             "spread(device_map): model.embed_tokens.weight is offloaded to the host.\n"
