@@ -81,7 +81,7 @@ def test_the_words_say_what_the_numbers_say(study):
         "  low: −0.375 [−0.375, −0.375] nats/token",
     ]
     assert lines[5] == "These texts do not tell: an interval lies on both sides of 0.1 above the chord."
-    assert lines[6].startswith("  who knows: 0.1 [−0.") and len(lines) == 7
+    assert lines[6].startswith("  who knows: 0.10 [−0.") and len(lines) == 7
     assert study.report() in repr(study)
 
 
