@@ -73,14 +73,14 @@ class Engine:
         """The page after each decoding step; one alpha at a time begins with alphas[first] and goes outwards."""
         page = Page.empty(spec, len(self.alphas))
         if self.batched:
-            decoder = Decoder(self.batched, self.tokenizer, spec, self.alphas)
+            decoder = Decoder(self.batched, self.tokenizer, spec, self.alphas, check_every=1)
             for _ in decoder:
                 for i, alpha in enumerate(self.alphas):
                     self._update(page, i, decoder, alpha)
                 yield page
         else:
             for i in sorted(range(len(self.alphas)), key=lambda i: abs(i - first)):
-                decoder = Decoder(self._at(i), self.tokenizer, spec)
+                decoder = Decoder(self._at(i), self.tokenizer, spec, check_every=1)
                 steps = iter(decoder)
                 try:
                     while next(steps, self) is not self:

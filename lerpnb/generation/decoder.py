@@ -19,17 +19,23 @@ from lerpnb.generation.cached_pass import cached_pass, has_cache
 from lerpnb.generation.causal import refuse_not_causal
 from lerpnb.generation.continuations import Continuations, context_ids
 from lerpnb.generation.noise import draw_tokens, noise_key
+from lerpnb.generation.rows import Rows, Slot
 
-Slot = tuple[float | None, int, int]  # a continuation: its alpha (None without a batched line), its prompt, its draw
 MAX_LENGTH_SPREAD = 8  # prompts whose lengths differ by at most this many tokens share a batch
+CHECK_EVERY = 8  # steps on an accelerator, which goes on ahead of the host meanwhile
+NOT_FINITE = (
+    "sample(): the model's logits hold NaN or infinity.\n"
+    "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
+)
 
 
 class Decoder:
     """Writes continuations step by step: each step of an iteration adds a token to those of the present batch.
 
     Between steps a caller can show what is there, do other work, or stop for good. Two decoders on one `BatchedLine`
-    may take turns. Where memory runs out, the present batch begins again with half as many: the noise is the same, and
-    so are the texts, to rounding.
+    may take turns. Within a step the device is asked nothing: every `check_every` steps the tokens drawn since are
+    read, and the continuations that have ended leave the batch. Where memory runs out, the present batch begins again
+    with half as many: the noise is the same, and so are the texts, to rounding.
 
     Args:
         model: a causal language model in eval mode, or a `BatchedLine`.
@@ -37,6 +43,7 @@ class Decoder:
         spec: the prompts and the sampling.
         alphas: for a `BatchedLine`, without unit, each once.
         batch_size: remembers how many continuations fit in memory.
+        check_every: steps between two readings; None takes 1 on a CPU, where reading costs nothing, else 8.
 
     Attributes:
         tokens: {(alpha or None, prompt_id, draw): its token ids so far}, with a key for each from the start.
@@ -53,6 +60,7 @@ class Decoder:
         spec: Continuations,
         alphas: Sequence[float | None] = (None,),
         batch_size: ExecutableBatchSize | None = None,
+        check_every: int | None = None,
     ):
         self.batched = model if isinstance(model, BatchedLine) else None
         self.model: Any = model.model if isinstance(model, BatchedLine) else model
@@ -67,6 +75,7 @@ class Decoder:
             (alpha, i, draw): [] for alpha in alphas for i in range(len(spec.prompts)) for draw in range(spec.n_samples)
         }
         self.unusable: set[float | None] = set()
+        self._check_every = check_every or (1 if self.model.device.type == "cpu" else CHECK_EVERY)
         self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # an ensemble cut its own nucleus
         self._arguments = inspect.signature(self.model.forward).parameters
         self._has_cache = has_cache(live)
@@ -115,71 +124,70 @@ class Decoder:
 
         Nothing is padded: all rows begin with as many tokens as the shortest prompt has, and a longer one is fed its
         own next tokens until it ends, so no architecture needs a mask. A prompt is read once an alpha, for all draws.
+        Between two readings a row that has ended goes on, and what it writes is not kept.
         """
-        spec, device = self.spec, self.model.device
-        pairs = list(dict.fromkeys((alpha, i) for alpha, i, _ in slots))
-        prompts = [self._encoded[i] for _, i in pairs]
-        shortest = min(map(len, prompts))
+        device, most = self.model.device, self.spec.max_new_tokens
+        pairs = {pair: place for place, pair in enumerate(dict.fromkeys((alpha, i) for alpha, i, _ in slots))}
+        shortest = min(len(self._encoded[i]) for _, i in pairs)
         alphas = torch.tensor([alpha for alpha, _ in pairs], device=device) if self.batched else None
-        cache, logits = self._forward([ids[:shortest] for ids in prompts], 0, alphas)
-        draws = torch.tensor([pairs.index((alpha, i)) for alpha, i, _ in slots], device=device)
+        first = torch.tensor([self._encoded[i][:shortest] for _, i in pairs], device=device)
+        cache, logits = self._forward(first, 0, alphas)
+        draws = torch.tensor([pairs[alpha, i] for alpha, i, _ in slots], device=device)
         cache.reorder_cache(draws)
         logits, alphas = logits[draws], None if alphas is None else alphas[draws]
+        rest = [self._encoded[i][shortest:] for _, i, _ in slots]
+        keys = [noise_key(self.spec.seed, _spelled(self.spec.prompts[i]), draw) for _, i, draw in slots]
+        rows, position, drawn = Rows(slots, rest, keys, alphas, device), 0, []
 
-        keys = [noise_key(spec.seed, _spelled(spec.prompts[i]), draw) for _, i, draw in slots]
-        rows, position = list(range(len(slots))), 0
         while True:
-            steps = torch.tensor([len(self.tokens[slots[row]]) for row in rows], device=device)
-            key = torch.tensor([keys[row] for row in rows], device=device)
-            drawn = self._draw(logits, key, steps, [slots[row][0] for row in rows])
-            fed, kept = [], []
-            for place, (row, token) in enumerate(zip(rows, drawn, strict=True)):
-                prompt_rest, tokens = self._encoded[slots[row][1]][shortest:], self.tokens[slots[row]]
-                if slots[row][0] in self.unusable:
-                    continue
-                if position < len(prompt_rest):
-                    token = prompt_rest[position]
-                elif token in self._stop_tokens:
-                    continue
-                else:
-                    tokens.append(token)
-                    if len(tokens) == spec.max_new_tokens:
-                        continue
-                fed.append([token])
-                kept.append(place)
-            yield
-            if not kept:
-                return
-            if len(kept) < len(rows):
-                index = torch.tensor(kept, device=device)
-                cache.reorder_cache(index)
-                rows, alphas = [rows[place] for place in kept], None if alphas is None else alphas[index]
-            cache, logits = self._forward(fed, shortest + position, alphas, cache)
+            drawn.append(self._draw(logits, rows.keys, rows.steps(position)))
+            tokens = rows.fed(position, drawn[-1])
             position += 1
+            if len(drawn) == self._check_every or any(length + most == position for length in rows.lengths):
+                kept = self._read(rows, torch.stack(drawn, 1).tolist(), position - len(drawn))
+                drawn = []
+                if not kept:
+                    yield
+                    return
+                if len(kept) < len(rows.slots):
+                    index = torch.tensor(kept, device=device)
+                    cache.reorder_cache(index)
+                    rows, tokens = rows.select(kept), tokens[index]
+            yield
+            cache, logits = self._forward(tokens, shortest + position - 1, rows.alphas, cache)
 
-    def _forward(
-        self, ids: list[list[int]], start: int, alphas: torch.Tensor | None, cache: Any = None
-    ) -> tuple[Any, torch.Tensor]:
+    def _read(self, rows: Rows, drawn: list[list[int]], start: int) -> list[int]:
+        """Keep what each row has drawn since the step `start`, up to its end; the places of the rows that go on."""
+        each = zip(rows.slots, drawn, rows.lengths, strict=True)
+        going_on = [self._keep(slot, ids, length - start) for slot, ids, length in each]
+        return [place for place, goes in enumerate(going_on) if goes and rows.slots[place][0] not in self.unusable]
+
+    def _keep(self, slot: Slot, drawn: list[int], n_prompt: int) -> bool:
+        """Keep a continuation's tokens, but for the draws within its prompt; whether it goes on."""
+        tokens = self.tokens[slot]
+        for place, token in enumerate(drawn):
+            if token < 0 and self.batched is None:
+                raise NotFiniteError(NOT_FINITE)
+            if token < 0:
+                self.unusable.add(slot[0])
+            if token < 0 or (place >= n_prompt and token in self._stop_tokens):
+                return False
+            if place >= n_prompt:
+                tokens.append(token)
+            if len(tokens) == self.spec.max_new_tokens:
+                return False
+        return True
+
+    def _forward(self, tokens: torch.Tensor, start: int, alphas: torch.Tensor | None, cache: Any = None) -> Any:
         """One pass over tokens from the position `start` on: the cache, and the logits after the last of each row."""
         options: dict[str, Any] = {}
         if self.batched is not None and alphas is not None:
             self.batched.alphas = alphas  # anew each time: another decoder may have had its turn
             options = {"logits_to_keep": 1} if "logits_to_keep" in self._arguments else {}
-        tokens = torch.tensor(ids, device=self.model.device)
         return cached_pass(self.model, tokens, start, cache, has_cache=self._has_cache, **options)
 
-    def _draw(
-        self, logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, alphas: list[float | None]
-    ) -> list[int]:
-        try:
-            return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
-        except NotFiniteError:
-            if self.batched is None:
-                raise
-            bad = (logits.isnan() | logits.isposinf()).any(-1)
-            self.unusable |= {alpha for alpha, flag in zip(alphas, bad.tolist(), strict=True) if flag}
-            logits = logits.masked_fill(bad.unsqueeze(-1), 0.0)  # their tokens are drawn, and not used
-            return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature).tolist()
+    def _draw(self, logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        return draw_tokens(logits, keys, steps, self._top_p, self.spec.temperature, self._check_every == 1)
 
 
 def _spelled(prompt: Prompt) -> str:

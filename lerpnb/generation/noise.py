@@ -4,14 +4,12 @@ import hashlib
 
 import torch
 
-from lerpnb.errors import NotFiniteError
-
 WIDTHS = (256, 4096)  # how many of the likeliest tokens are looked at, in turn, until they hold the nucleus
 BITS = 52  # of a random integer: as many as a float64 below 1 holds
 
 
 def draw_tokens(
-    logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, top_p: float, temperature: float
+    logits: torch.Tensor, keys: torch.Tensor, steps: torch.Tensor, top_p: float, temperature: float, narrow: bool = True
 ) -> torch.Tensor:
     """One token a row by nucleus sampling with keyed Gumbel noise.
 
@@ -21,35 +19,38 @@ def draw_tokens(
         steps: (rows,) int64, the index of the token within its continuation.
         top_p: mass of the nucleus, in (0, 1].
         temperature: logits are divided by it; 0 takes the likeliest token.
+        narrow: look at the likeliest tokens first, which is quicker on a CPU but asks the device which rows they serve;
+            else all are sorted, and nothing is asked.
 
     Returns:
-        (rows,) int64 token ids.
-
-    Raises:
-        NotFiniteError: the logits hold NaN or infinity.
+        (rows,) int64 token ids; -1 where a row's logits hold NaN or infinity.
     """
     logits = logits.float()
-    if logits.isnan().any() or logits.isposinf().any():
-        raise NotFiniteError(
-            "sample(): the model's logits hold NaN or infinity.\n"
-            "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
-        )
+    finite = logits.amax(-1) < torch.inf  # False for NaN too
     if temperature == 0:
-        return logits.argmax(-1)
+        return logits.argmax(-1).where(finite, -1)
     logp = torch.log_softmax(logits / temperature, -1)
-    keys, drawn = keys + steps * 0x632BE59BD9B4E019, torch.empty_like(keys)
-    rows = torch.arange(len(keys), device=keys.device)
+    keys = keys + steps * 0x632BE59BD9B4E019
+    if not narrow:
+        drawn, _ = _among(*logp.sort(-1, descending=True), keys, top_p)
+        return drawn.where(finite, -1)
+    drawn, rows = torch.empty_like(keys), torch.arange(len(keys), device=keys.device)
     for width in (*WIDTHS, logp.shape[-1]):  # few nuclei are wide: only those pay for a long sort
-        top, tokens = logp[rows].topk(min(width, logp.shape[-1]), -1)
-        before = top.exp().cumsum(-1) - top.exp()  # mass of the likelier tokens
-        whole = (before[:, -1] >= top_p) | top[:, -1].isneginf() | (top.shape[-1] == logp.shape[-1])
-        top = top.masked_fill(before >= top_p, -torch.inf)[whole]
-        best = (top + gumbel(keys[rows[whole]], tokens[whole])).argmax(-1, keepdim=True)
-        drawn[rows[whole]] = tokens[whole].gather(-1, best).squeeze(-1)
-        rows = rows[~whole]
+        drawn[rows], held = _among(*logp[rows].topk(min(width, logp.shape[-1]), -1), keys[rows], top_p)
+        rows = rows[~held & finite[rows]]
         if not len(rows):
             break
-    return drawn
+    return drawn.where(finite, -1)
+
+
+def _among(
+    logp: torch.Tensor, tokens: torch.Tensor, keys: torch.Tensor, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the likeliest tokens (rows, n) in falling order: a draw in each row, and whether they hold its nucleus."""
+    before = logp.exp().cumsum(-1) - logp.exp()  # mass of the likelier tokens
+    held = (before[:, -1] >= top_p) | logp[:, -1].isneginf()
+    best = (logp.masked_fill(before >= top_p, -torch.inf) + gumbel(keys, tokens)).argmax(-1, keepdim=True)
+    return tokens.gather(-1, best).squeeze(-1), held
 
 
 def gumbel(keys: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -80,6 +80,9 @@ def batched_texts(result: dict) -> Iterator[Row]:
                 "",
                 "at least 2x",
             )
+    ours = result["one alpha"]["ways"]["lerpnb"]
+    told = f"{1 / ours['ratio']:.2f}x ({1 / ours['high']:.2f} to {1 / ours['low']:.2f})"
+    yield f"{result['one alpha']['name']}: tokens a second, over generate's", told, "", "at least 1x"
     for row in result["crossover"]:
         ratios = ", ".join(f"{row[kind]['ratio']:.2f}x with {kind}" for kind in row if kind != "rows an alpha")
         yield f"one batch over mixing, {row['rows an alpha']} texts an alpha", ratios, "", ""

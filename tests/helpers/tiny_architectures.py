@@ -147,7 +147,7 @@ class Recorder(Decoder):
             pass
         return self
 
-    def _draw(self, logits: torch.Tensor, *rest: Any) -> list[int]:
+    def _draw(self, logits: torch.Tensor, *rest: Any) -> torch.Tensor:
         self.logits.append(logits.float())
         return super()._draw(logits, *rest)
 

@@ -1,11 +1,14 @@
 """Sampling: the right distribution, the same noise at every alpha, nothing padded, no matter the batch."""
 
+import itertools
+
 import pandas as pd
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lerpnb.errors import ProbeError
+from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.generation.batched_line import BatchedLine, prefer_batched
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.decoder import Decoder
@@ -69,13 +72,41 @@ def test_noise_is_gumbel_and_depends_on_key_and_token_alone():
     assert noise_key(0, "a", 0) != noise_key(1, "a", 0) != noise_key(1, "a", 1) != noise_key(1, "b", 1)
 
 
-def test_nan_logits_are_refused():
-    with pytest.raises(ProbeError) as error:
-        draw_tokens(torch.tensor([[0.0, torch.nan]]), torch.tensor([1]), torch.tensor([0]), 0.9, 1.0)
-    assert str(error.value) == (
-        "sample(): the model's logits hold NaN or infinity.\n"
-        "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
-    )
+@pytest.mark.parametrize("narrow", [True, False])
+def test_logits_that_are_not_finite_have_no_token(narrow):
+    logits = torch.tensor([[0.0, torch.nan], [0.0, torch.inf], [0.0, -torch.inf], [1.0, 0.0]])
+    for top_p, temperature in ((0.5, 1.0), (1.0, 1.0), (0.9, 0)):
+        drawn = draw_tokens(logits, torch.arange(4), torch.arange(4), top_p, temperature, narrow)
+        assert drawn[:3].tolist() == [-1, -1, 0] and drawn[3] >= 0
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_model_whose_logits_are_not_finite_is_refused(tiny_llama_pair, at):
+    model, words = (kind.from_pretrained(tiny_llama_pair[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    for check_every in (1, 8):
+        decoder = Decoder(model, words, Continuations(PROMPTS[:1], temperature=0), check_every=check_every)
+        passes = itertools.count()
+
+        def overflow(model, given, output, passes=passes):
+            if next(passes) >= at:
+                output.logits.fill_(torch.nan)
+
+        hook = model.register_forward_hook(overflow)
+        with pytest.raises(NotFiniteError) as error:
+            list(decoder)
+        hook.remove()
+        assert str(error.value) == (
+            "sample(): the model's logits hold NaN or infinity.\n"
+            "The weights at this alpha cannot be used: narrow lo and hi, or take dtype='float32'."
+        )
+
+
+def test_sorting_all_tokens_draws_what_looking_at_the_likeliest_does():
+    for scale in (0.1, 3.0):  # nuclei of thousands of tokens, and of a few
+        logits = scale * torch.randn(64, 6_000, generator=torch.Generator().manual_seed(0))
+        for top_p in (0.3, 0.9, 1.0):
+            given = logits, torch.arange(64) * 7919, torch.arange(64), top_p, 0.7
+            assert torch.equal(draw_tokens(*given), draw_tokens(*given, narrow=False))
 
 
 @pytest.mark.slow
@@ -280,3 +311,43 @@ def test_batching_is_chosen_by_texts_per_alpha_with_the_reason(tiny_llama_pair, 
         (half, 1, 11, False, f"the line is computed in bfloat16, {rounding}"),
     ):
         assert prefer_batched(line, texts[n], alphas) == (batch, reason if batch else f"one alpha at a time: {reason}")
+
+
+class Questions(TorchDispatchMode):
+    """Counts what makes the host wait for a device: values that it reads, and shapes that depend on them."""
+
+    ASKED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "repeat_interleave.Tensor")
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func).removeprefix("aten.")
+        by = args[1] if name.startswith("index") and isinstance(args[1], list) else ()
+        if name.startswith(self.ASKED) or any(at is not None and at.dtype == torch.bool for at in by):
+            self.found.append(name)
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_the_device_is_asked_nothing_but_every_eight_steps_and_the_texts_are_the_same(
+    request, monkeypatch, pair, batched
+):
+    trio = request.getfixturevalue(pair)
+    line, alphas = Line(trio.minus, trio.plus, device="cpu"), (0.0, 0.35, 1.0) if batched else (None,)
+    model = BatchedLine(line) if batched else line.at(0.35)
+    spec = Continuations(PROMPTS, n_samples=3, max_new_tokens=30, seed=2)
+    each_step = Decoder(model, line.tokenizer, spec, alphas)
+    steps = sum(1 for _ in each_step)
+    decoder, questions, read = Decoder(model, line.tokenizer, spec, alphas, check_every=8), Questions(), []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor.shape) or tolist(tensor))
+    with questions:
+        assert sum(1 for _ in decoder) >= steps
+    assert questions.found == [] and all(length <= 8 for _, length in read)
+    assert steps / 8 <= len(read) <= steps / 3  # at the known ends of prompts of several lengths too
+    assert decoder.tokens == each_step.tokens
+    lengths = {len(tokens) for tokens in decoder.tokens.values()}
+    assert min(lengths) < 30 and max(lengths) == 30  # some end by themselves
