@@ -59,6 +59,8 @@ class FineTuneConfig:
         learning_rate: the peak, after a short warm-up and before a cosine down to 0.
         max_length: tokens a text is cut to, the end-of-text token included.
         seed: of the order of the texts and of new weights.
+        completion_after: a causal model learns only what follows the last such text in each (a prompt's end, such as
+            "Answer:"), as supervised fine-tuning on completions does; "" for whole texts.
 
     Example:
         >>> FineTuneConfig(base="smollm2-135m-instruct", rank=16, learning_rate=1e-4).task
@@ -74,6 +76,7 @@ class FineTuneConfig:
     learning_rate: float = 5e-4
     max_length: int = 64
     seed: int = 0
+    completion_after: str = ""
 
 
 @checked
@@ -127,6 +130,11 @@ def fine_tune(
         raise CheckpointError("fine_tune(out, cache_dir): expected one of the two.\nName the folder to write to.")
     if config.task not in TASKS:
         raise CheckpointError(f"fine_tune(task={config.task!r}): no such task.\nIt is one of: {', '.join(TASKS)}.")
+    if config.completion_after and config.task != "causal":
+        raise CheckpointError(
+            f"fine_tune(completion_after={config.completion_after!r}): a {config.task} has no completions.\n"
+            'Leave it empty, or take task="causal".'
+        )
     if config.task == "reward" and len(set(corpus.labels)) < 2:
         raise CheckpointError("fine_tune(task='reward'): texts of one label.\nGive texts of two labels or more.")
     folder = assets.place(to)
@@ -146,14 +154,19 @@ def _digest(config: FineTuneConfig, corpus: Corpus, held_out: Corpus | None) -> 
     base = CheckpointMetadata.read(config.base).files_digest
     texts = {"texts": corpus.sha256, "labels": corpus.label_names, "held_out": held_out and held_out.sha256}
     versions = environment() | {name: version(name) for name in ("peft", "accelerate")}
-    inputs = [asdict(config), base, texts, versions, pick_device("auto").type]
+    inputs = [_recipe(config), base, texts, versions, pick_device("auto").type]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _recipe(config: FineTuneConfig) -> dict:
+    """The configuration without what is left empty, so that what was kept before a setting was there is found again."""
+    return {name: value for name, value in asdict(config).items() if value != ""}
 
 
 def _fine_tune(config: FineTuneConfig, corpus: Corpus, out: Path, held_out: Corpus | None) -> None:
     torch.manual_seed(config.seed)
     model, tokenizer = _load(config, corpus)
-    record = {"recipe": asdict(config), "texts": len(corpus), "corpus_sha256": corpus.sha256}
+    record = {"recipe": _recipe(config), "texts": len(corpus), "corpus_sha256": corpus.sha256}
     record["versions"] = {name: version(name) for name in ("torch", "transformers", "peft")}
     if held_out:
         record["before"] = _measure(model, tokenizer, config, held_out)
@@ -191,7 +204,7 @@ def train(
 
     `config`'s base and rank are not used; the Trainer may write into `work`; `keep_on_cpu` keeps a model there that is.
     """
-    rows = training_rows(config.task, tokenizer, corpus, config.max_length)
+    rows = training_rows(config.task, tokenizer, corpus, config.max_length, config.completion_after)
     trainer = transformers.Trainer(
         model=model,
         args=TrainingArguments(
@@ -262,7 +275,8 @@ def _measure(model: Any, tokenizer: PreTrainedTokenizerBase, config: FineTuneCon
         found, wanted = np.array(reader.scores(corpus.texts, 0)), np.array(reward_targets(corpus))
         right = np.sign(found) == np.sign(wanted)
         return {"loss": round(float(((found - wanted) ** 2).mean()), 4), "accuracy": round(float(right.mean()), 4)}
-    probe = TASKS[config.task][2](corpus, name="x", max_length=config.max_length)
+    options = {"completion_after": config.completion_after} if config.task == "causal" else {}
+    probe = TASKS[config.task][2](corpus, name="x", max_length=config.max_length, **options)
     values = probe.measure(model.get_base_model().eval() if config.rank else model.eval(), tokenizer)
     names = {"loss": "loss/x", "accuracy": "accuracy/x"}
     if config.task == "classifier":

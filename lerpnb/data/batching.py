@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lerpnb.data.corpus import Corpus
+from lerpnb.errors import CorpusError
 
 ENOUGH = 128  # tokens; a smaller batch is not ended for its padding
 
@@ -106,6 +107,34 @@ def attention_mask(lengths: torch.Tensor) -> torch.Tensor:
     return (torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)).long()
 
 
+def prompt_lengths(tokenizer, texts: Sequence[str], rows: Sequence[Sequence[int]], after: str) -> list[int]:
+    """How many token ids of each text are its prompt's: what ends with the last `after` in it; 0 without `after`.
+
+    A text and its prompt are tokenized each as a whole; the first id in which they differ is the completion's.
+
+    Raises:
+        CorpusError: a text without `after`, or a prompt that leaves no room for a token of its completion.
+    """
+    if not after:
+        return [0] * len(rows)
+    if without := [text for text in texts if after not in text]:
+        raise CorpusError(
+            f"completion_after={after!r}: {len(without)} of {len(texts)} texts do not have it, such as "
+            f"{without[0][:40]!r}.\nWrite each text as its prompt, which ends so, and its completion."
+        )
+    prompts = token_ids(tokenizer, [text[: text.rindex(after) + len(after)] for text in texts], max(map(len, rows)))
+    for text, prompt, row in zip(texts, prompts, rows, strict=True):
+        if len(prompt) >= len(row):
+            raise CorpusError(
+                f"completion_after={after!r}: nothing of {text[:40]!r} is left to score after its prompt's "
+                f"{len(prompt)} tokens.\nDrop such texts, or cut them to more tokens (max_length)."
+            )
+    return [
+        next((i for i, (x, y) in enumerate(zip(prompt, row, strict=False)) if x != y), len(prompt))
+        for prompt, row in zip(prompts, rows, strict=True)
+    ]
+
+
 def halves(text: str) -> tuple[str, str]:
     """A text before and after the space that is nearest to its middle; a text without a space has no second half.
 
@@ -127,8 +156,11 @@ def ended(tokenizer, texts: Iterable[str], max_length: int, side: str = "text") 
     return [row if row[-1:] == [eos] else [*row[: max_length - 1], eos] for row in rows]
 
 
-def training_rows(task: str, tokenizer, corpus: Corpus, max_length: int) -> list[dict[str, Any]]:
-    """What each text trains: `input_ids`, and `labels`: a "classifier" its index, a "reward" its `reward_targets`."""
+def training_rows(
+    task: str, tokenizer, corpus: Corpus, max_length: int, completion_after: str = ""
+) -> list[dict[str, Any]]:
+    """What each text trains: `input_ids`, and `labels`: a "classifier" its index, a "reward" its `reward_targets`, a
+    "causal" model all tokens, or those of the completion alone, see `prompt_lengths`."""
     labels: Any = corpus.labels
     if task == "seq2seq":
         sources, targets = zip(*map(halves, corpus.texts), strict=True)
@@ -136,7 +168,8 @@ def training_rows(task: str, tokenizer, corpus: Corpus, max_length: int) -> list
     else:
         ids = token_ids(tokenizer, corpus.texts, max_length, append_eos=task == "causal")
     if task == "causal":
-        labels = ids
+        own = prompt_lengths(tokenizer, corpus.texts, ids, completion_after)
+        labels = [[-100] * n + row[n:] for n, row in zip(own, ids, strict=True)]
     if task == "reward":
         labels = reward_targets(corpus)
     return [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]

@@ -7,6 +7,7 @@ from .directions import plot_random_directions as plot_random_directions
 from .heatmaps import plot_heatmaps as plot_heatmaps
 from .image import save_image as save_image
 from .items import plot_items as plot_items
+from .motion import plot_motion as plot_motion
 from .runs import plot_runs as plot_runs
 from .slice import plot_slice as plot_slice
 from .slopes import plot_slopes as plot_slopes
@@ -24,6 +25,7 @@ __all__ = [
     "plot_heatmaps",
     "plot_items",
     "plot_random_directions",
+    "plot_motion",
     "plot_runs",
     "plot_slice",
     "plot_slopes",

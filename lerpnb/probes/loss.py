@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lerpnb.checkpoints.limits import check_ids, position_limit
-from lerpnb.data.batching import pad, state_of, token_batches
+from lerpnb.data.batching import pad, prompt_lengths, state_of, token_batches
 from lerpnb.data.corpus import Corpus, as_corpus
 from lerpnb.errors import ProbeError
 from lerpnb.generation.batch_size import ExecutableBatchSize
@@ -36,6 +36,7 @@ class Loss:
         name: another name than the corpus's.
         max_length: tokens a text is cut to.
         append_eos: end each text with the end-of-text token, which is predicted too, as `fine_tune` learns it.
+        completion_after: score a completion alone: what follows the last such text in each, as `fine_tune` learns it.
         batch_tokens: tokens in one forward pass, padding counted: a matter of speed and memory, not of values. Where
             memory runs out the batches are halved, which is said.
 
@@ -57,12 +58,13 @@ class Loss:
         max_length: int = 512,
         batch_tokens: int = 1024,
         append_eos: bool = False,
+        completion_after: str = "",
     ):
         for argument, value in (("max_length", max_length), ("batch_tokens", batch_tokens)):
             if value < 2:
                 raise ProbeError(f"Loss({argument}): got {value}.\nIt takes 2 or more.")
         self.corpus, self.append_eos = as_corpus(corpus, f"{type(self).__name__}(corpus)"), append_eos
-        self.max_length, self.batch_tokens = max_length, batch_tokens
+        self.max_length, self.batch_tokens, self.completion_after = max_length, batch_tokens, completion_after
         self.label = name or self.corpus.name
         self.name = f"loss/{self.label}"
         self._batches: tuple | None = None
@@ -70,7 +72,8 @@ class Loss:
 
     def identity(self) -> dict:
         identity = {"probe": "loss", "name": self.name, "texts": self.corpus.sha256, "max_length": self.max_length}
-        return identity | ({"append_eos": True} if self.append_eos else {})
+        settings = {"append_eos": self.append_eos, "completion_after": self.completion_after}
+        return identity | {name: value for name, value in settings.items() if value}
 
     def subset(self) -> Self:
         """The same probe of its two shortest texts, to see whether it repeats at little cost."""
@@ -81,9 +84,9 @@ class Loss:
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         batches = self._tokenized(model, tokenizer)
         values, weights = np.empty(len(self.corpus)), np.empty(len(self.corpus))
-        for places, ids, lengths in batches:
-            values[places] = self._halving(partial(_nll, model, ids, lengths), range(len(ids)))
-            weights[places] = (lengths - 1).cpu().numpy()
+        for places, ids, lengths, starts in batches:
+            values[places] = self._halving(partial(_nll, model, ids, lengths, starts), range(len(ids)))
+            weights[places] = (lengths - starts).cpu().numpy()
         loss = Measurement(values, weights, "nats/token", "texts", kind="loss")
         perplexity = Measurement(values, weights, "perplexity", "texts", transform="exp", kind="perplexity")
         return {self.name: loss, f"perplexity/{self.label}": perplexity}
@@ -106,13 +109,18 @@ class Loss:
                 raise ProbeError(f"{self.name}: {text[:40]!r} has {len(shortest)} token.\nA loss needs two or more.")
             rows = [row for _, ids in groups for row in ids]
             check_ids(model, rows, self.name, way_out=f"Pass Loss(corpus, max_length={limit}).")
-            self._batches = key, [(places, *pad(ids, device=model.device)) for places, ids in groups]
+            self._batches = key, []
+            for places, ids in groups:
+                own = prompt_lengths(tokenizer, [texts[i] for i in places], ids, self.completion_after)
+                starts = torch.tensor([max(1, n) for n in own], device=model.device)
+                self._batches[1].append((places, *pad(ids, device=model.device), starts))
         return self._batches[1]
 
 
-def _nll(model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, rows: range) -> list[float]:
-    ids, lengths = ids[rows.start : rows.stop], lengths[rows.start : rows.stop]
-    return sequence_nll(model, ids, lengths, torch.ones_like(lengths)).tolist()
+def _nll(
+    model: PreTrainedModel, ids: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor, rows: range
+) -> list[float]:
+    return sequence_nll(model, *(part[rows.start : rows.stop] for part in (ids, lengths, starts))).tolist()
 
 
 @torch.inference_mode()

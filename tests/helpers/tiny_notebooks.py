@@ -84,6 +84,8 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         | {"n_points": 3, "n_tokens": 5, "device": "cpu", "save": str(folder / "fine_tunes")},
         "studies/plausibility": line
         | {"n_scenarios": 2, "n_points": 3, "control": False, "keep": str(folder / "fine_tunes")},
+        "studies/controllers": {"base": base, "device": "cpu", "n_texts": 12, "n_states": 2, "n_starts": 2}
+        | {"fine_tuning": {"rank": 2}, "duration": 2, "n_points": 3, "keep": str(folder / "made")},
         "09_alignment": asked
         | data
         | prompts

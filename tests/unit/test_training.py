@@ -40,6 +40,25 @@ def test_a_language_model_learns_and_is_saved(tiny_llama_pair, tmp_path, rank):
 
 
 @pytest.mark.slow
+def test_a_completion_alone_is_learnt(tiny_llama_pair, tmp_path):
+    """What follows the prompt gets likelier; the prompts' own tokens, which are not learnt, stay where they were."""
+    config = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=20, batch_size=8, learning_rate=0.01)
+    texts = Corpus(("the film was slow", "nobody was slow") * 4, (0,) * 8, ("x",), "x")
+    record = fine_tune(replace(config, completion_after=" was"), texts, tmp_path / "out", texts)
+    assert record["after"]["loss"] < 0.2 < record["before"]["loss"] and record["recipe"]["completion_after"] == " was"
+    whole = fine_tune(config, texts, tmp_path / "whole", texts)
+    assert "completion_after" not in whole["recipe"]
+    models = [Checkpoint.load(tmp_path / name) for name in ("whole", "out")]
+    learnt, masked = (Loss(texts).measure(one.model, one.tokenizer)["loss/x"].value() for one in models)
+    assert learnt < masked
+
+
+def test_a_classifier_has_no_completions(tmp_path):
+    with pytest.raises(CheckpointError, match="no completions"):
+        fine_tune(FineTuneConfig("none", task="classifier", completion_after="->"), CORPUS, tmp_path / "out")
+
+
+@pytest.mark.slow
 def test_it_learns_to_end_a_text(tiny_llama_pair, tmp_path):
     config = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=40, batch_size=8, learning_rate=0.01)
     fine_tune(config, CORPUS.positive, tmp_path / "out")

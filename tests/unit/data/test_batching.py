@@ -1,6 +1,10 @@
 """Token batches: sorted, bounded, with little padding."""
 
-from lerpnb.data.batching import attention_mask, collate, pad, token_batches
+import pytest
+
+from lerpnb.data.batching import attention_mask, collate, pad, token_batches, training_rows
+from lerpnb.data.corpus import Corpus
+from lerpnb.errors import CorpusError
 
 
 def test_batches_are_sorted_and_bounded():
@@ -36,3 +40,20 @@ def test_padding_is_on_the_right_and_labels_are_padded_by_place():
         "labels": [[5, 1], [1, -100]],
     }
     assert collate([{"input_ids": [5], "labels": 1}], fill=1)["labels"].tolist() == [1]
+
+
+def test_a_prompt_is_masked_and_its_completion_learnt(tiny):
+    words = tiny.tokenizer()
+    corpus = Corpus(("the film was slow", "it was was lovely"), (0, 0), ("x",), "x")
+    whole, part = (training_rows("causal", words, corpus, 16, after) for after in ("", " was"))
+    prompts = words(["the film was", "it was was"])["input_ids"]
+    for i, (own, row) in enumerate(zip(map(len, prompts), part, strict=True)):
+        assert row["input_ids"] == whole[i]["input_ids"] == whole[i]["labels"]
+        assert row["labels"] == [-100] * own + row["input_ids"][own:] and row["labels"][-1] == words.eos_token_id
+
+
+def test_a_text_without_a_prompt_or_a_completion_is_refused(tiny):
+    words = tiny.tokenizer()
+    for texts, length, why in ((("the film",), 16, "do not have it"), (("the film was slow",), 3, "is left")):
+        with pytest.raises(CorpusError, match=why):
+            training_rows("causal", words, Corpus(texts, (0,), ("x",), "x"), length, " was")

@@ -220,3 +220,20 @@ def test_a_tokenizer_that_was_changed_is_read_anew(tiny_llama_pair, corpus):
     words.truncation_side = "left"
     after = probe.measure(model, words)[probe.name].value()
     assert after != before and after == Loss(corpus, max_length=4).measure(model, words)[probe.name].value()
+
+
+def test_a_completion_alone_is_scored(model_and_words, corpus):
+    """The mean over a text's last tokens is transformers' loss with the others' labels at -100."""
+    model, words = model_and_words
+    texts = tuple(text for text in TEXTS if " a " in text)
+    part = Corpus(texts, (0,) * len(texts), ("film",), "film")
+    found = Loss(part, completion_after=" a ").measure(model, words)["loss/film"]
+    for text, value, weight in zip(texts, found.values, found.weights, strict=True):
+        ids = torch.tensor([words(text)["input_ids"]])
+        own = len(words(text[: text.rindex(" a ") + 2])["input_ids"])  # the space is the next token's
+        labels = ids.clone()
+        labels[:, :own] = -100
+        assert value == pytest.approx(model(input_ids=ids, labels=labels).loss.item(), abs=1e-5)
+        assert weight == ids.shape[1] - own
+    assert Loss(part, completion_after=" a ").identity() != Loss(part).identity()
+    assert "completion_after" not in Loss(part).identity()
