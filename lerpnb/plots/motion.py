@@ -39,7 +39,7 @@ def plot_motion(
             f"plot_motion(motions, references): {len(motions)} motions, {len(references)} references.\n"
             f"Pass one motion or more, and at most {len(REFERENCES)} references."
         )
-    for name, positions in {**motions, **references}.items():
+    for name, positions in [*motions.items(), *references.items()]:
         if np.ndim(positions) != 3 or np.shape(positions)[2] != 3:
             raise CurveError(
                 f"plot_motion(): {name!r} has the shape {np.shape(positions)}, expected (n, steps + 1, 3).\n"

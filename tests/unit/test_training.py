@@ -45,7 +45,9 @@ def test_a_completion_alone_is_learnt(tiny_llama_pair, tmp_path):
     config = FineTuneConfig(str(tiny_llama_pair[0]), rank=0, steps=20, batch_size=8, learning_rate=0.01)
     texts = Corpus(("the film was slow", "nobody was slow") * 4, (0,) * 8, ("x",), "x")
     record = fine_tune(replace(config, completion_after=" was"), texts, tmp_path / "out", texts)
-    assert record["after"]["loss"] < 0.2 < record["before"]["loss"] and record["recipe"]["completion_after"] == " was"
+    assert (
+        record["after"]["loss"] < 0.3 < 1 < record["before"]["loss"] and record["recipe"]["completion_after"] == " was"
+    )
     whole = fine_tune(config, texts, tmp_path / "whole", texts)
     assert "completion_after" not in whole["recipe"]
     models = [Checkpoint.load(tmp_path / name) for name in ("whole", "out")]
