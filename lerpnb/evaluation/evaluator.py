@@ -17,7 +17,7 @@ from lerpnb.errors import NotFiniteError, ProbeError
 from lerpnb.evaluation.cache import Cache
 from lerpnb.generation.batch_size import ExecutableBatchSize
 from lerpnb.generation.batched_line import BatchedLine, prefer_batched
-from lerpnb.generation.continuations import Continuations
+from lerpnb.generation.continuations import BATCH_SIZE, Continuations
 from lerpnb.generation.sampling import sample, sample_batched
 from lerpnb.paths.base import BasePath
 from lerpnb.probes.base import Probe, TextProbe, stored_as
@@ -89,7 +89,7 @@ class Evaluator:
                 self._say(why, aloud=False)  # as every path does it, unless told otherwise
                 continue
             self._batched_line = self._batched_line or BatchedLine(self.path)
-            each = max(1, spec.batch_size // (len(spec.prompts) * spec.n_samples))
+            each = max(1, (spec.batch_size or BATCH_SIZE) // (len(spec.prompts) * spec.n_samples))
             groups = [new[i : i + each] for i in range(0, len(new), each)]
             self._say(why if pays else f"all {len(new)} alphas in one pass: batched=True.")
             for group in track(groups, label="texts"):

@@ -144,7 +144,8 @@ def prefer_batched(line: BasePath, spec: Continuations, alphas: int) -> tuple[bo
     if not isinstance(line, Line):
         return False, f"one point at a time: only a Line can be batched, and this is a {type(line).__name__}."
     reads = reads_per_pass(line)
-    ends, per_alpha = "low-rank" if reads < 1.5 else "dense", min(len(spec.prompts) * spec.n_samples, spec.batch_size)
+    ends, texts = "low-rank" if reads < 1.5 else "dense", len(spec.prompts) * spec.n_samples
+    per_alpha = min(texts, spec.batch_size or texts)
     device = line.device.type
     limit = MAX_TEXTS_PER_ALPHA.get(device, MAX_TEXTS_PER_ALPHA["cpu"])[ends]
     if alphas <= reads:

@@ -11,6 +11,8 @@ from lerpnb.data.batching import begun_once
 from lerpnb.data.chat import Chat, Prompt
 from lerpnb.errors import ProbeError
 
+BATCH_SIZE = 128  # on a CPU
+
 
 @dataclass(frozen=True)
 class Continuations:
@@ -28,7 +30,8 @@ class Continuations:
         top_p: mass of the nucleus, in (0, 1].
         temperature: logits are divided by it; 0 takes the likeliest token.
         seed: another seed, other noise.
-        batch_size: continuations computed side by side, a matter of memory.
+        batch_size: continuations computed side by side at most, a matter of memory; None takes 128, and on a GPU what
+            its free memory holds.
 
     Raises:
         ProbeError: a number out of range, no prompts, an empty one, or one given twice.
@@ -44,13 +47,14 @@ class Continuations:
     top_p: float = 0.9
     temperature: float = 1.0
     seed: int = 0
-    batch_size: int = 128
+    batch_size: int | None = None
 
     def __post_init__(self):
         if isinstance(self.prompts, str):
             raise ProbeError(f"Continuations(prompts): got one text, {self.prompts[:30]!r}.\nIt takes a list of texts.")
         prompts = tuple(p if isinstance(p, str | Chat) else Chat.of(p) for p in self.prompts)
         object.__setattr__(self, "prompts", prompts)
+        size = self.batch_size
         for name, good, want in (
             ("prompts", self.prompts and all(str(p).strip() for p in self.prompts), "one or more texts, none empty"),
             ("prompts", len(set(self.prompts)) == len(self.prompts), "each prompt once; n_samples gives more of each"),
@@ -59,7 +63,7 @@ class Continuations:
             ("top_p", isinstance(self.top_p, Real) and 0 < self.top_p <= 1, "more than 0 and at most 1"),
             ("temperature", isinstance(self.temperature, Real) and 0 <= self.temperature < inf, "0 or more"),
             ("seed", _whole(self.seed), "a whole number"),
-            ("batch_size", _whole(self.batch_size) and self.batch_size >= 1, "a whole number, 1 or more"),
+            ("batch_size", size is None or (_whole(size) and size >= 1), "a whole number, 1 or more"),
         ):
             if not good:
                 came = f"{len(self.prompts)} prompts" if name == "prompts" else repr(getattr(self, name))

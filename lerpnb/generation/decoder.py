@@ -17,11 +17,13 @@ from lerpnb.generation.batch_size import ExecutableBatchSize, is_out_of_memory
 from lerpnb.generation.batched_line import BatchedLine
 from lerpnb.generation.cached_pass import cached_pass, has_cache
 from lerpnb.generation.causal import refuse_not_causal
-from lerpnb.generation.continuations import Continuations, context_ids
+from lerpnb.generation.continuations import BATCH_SIZE, Continuations, context_ids
 from lerpnb.generation.noise import draw_tokens, noise_key
+from lerpnb.generation.row_memory import RowMemory
 from lerpnb.generation.rows import Rows, Slot
 
 MAX_LENGTH_SPREAD = 8  # prompts whose lengths differ by at most this many tokens share a batch
+MAX_WASTE = 0.1  # of a large batch's work, in what is computed twice
 CHECK_EVERY = 8  # steps on an accelerator, which goes on ahead of the host meanwhile
 NOT_FINITE = (
     "sample(): the model's logits hold NaN or infinity.\n"
@@ -66,8 +68,8 @@ class Decoder:
         self.model: Any = model.model if isinstance(model, BatchedLine) else model
         self.tokenizer, self.spec, self.alphas = tokenizer, spec, tuple(alphas)
         self._encoded = [context_ids(tokenizer, prompt) for prompt in spec.prompts]
-        live = model.line.model if isinstance(model, BatchedLine) else model
-        refuse_not_causal(live, "sample()")
+        self._live: Any = model.line.model if isinstance(model, BatchedLine) else model
+        refuse_not_causal(self._live, "sample()")
         _check_prompts(self.model, self._encoded, spec)
         self._stop_tokens = _stop_tokens(self.model, tokenizer)
         self._batch_size = batch_size or ExecutableBatchSize("texts")
@@ -78,12 +80,13 @@ class Decoder:
         self._check_every = check_every or (1 if self.model.device.type == "cpu" else CHECK_EVERY)
         self._top_p = 1.0 if getattr(self.model, "truncates", False) else spec.top_p  # an ensemble cut its own nucleus
         self._arguments = inspect.signature(self.model.forward).parameters
-        self._has_cache = has_cache(live)
+        self._has_cache = has_cache(self._live)
 
     def __iter__(self) -> Iterator[None]:
         waiting = sorted(self.tokens, key=lambda slot: len(self._encoded[slot[1]]))
+        memory = RowMemory(self._live)
         while waiting:
-            batch = self._next_batch(waiting)
+            batch = self._next_batch(waiting, memory)
             try:
                 yield from self._write(batch)
                 waiting = waiting[len(batch) :]
@@ -112,11 +115,22 @@ class Decoder:
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def _next_batch(self, waiting: list[Slot]) -> list[Slot]:
-        """The next to be written side by side: as many as fit, whose prompts are of nearly equal length."""
-        size = min(self.spec.batch_size, self._batch_size.largest or self.spec.batch_size)
+    def _next_batch(self, waiting: list[Slot], memory: RowMemory) -> list[Slot]:
+        """The next to be written side by side: as many as fit, whose prompts are of nearly equal length.
+
+        A longer prompt's own tokens are fed once a draw, where reading it would have done: a large batch ends before
+        that is a tenth of its work.
+        """
+        spec, shortest = self.spec, len(self._encoded[waiting[0][1]])
+        size = spec.batch_size or memory.rows(shortest + MAX_LENGTH_SPREAD + spec.max_new_tokens)
+        size = min(size, self._batch_size.largest or size)
         lengths = [len(self._encoded[i]) for _, i, _ in waiting[:size]]
-        return waiting[: bisect_right(lengths, lengths[0] + MAX_LENGTH_SPREAD)]
+        for spread in range(MAX_LENGTH_SPREAD, -1, -1):
+            n = bisect_right(lengths, shortest + spread)
+            again = (sum(lengths[:n]) - n * shortest) * (1 - 1 / spec.n_samples)
+            if n <= BATCH_SIZE or again <= MAX_WASTE * n * spec.max_new_tokens:
+                break
+        return waiting[:n]
 
     @torch.inference_mode()
     def _write(self, slots: list[Slot]) -> Iterator[None]:
