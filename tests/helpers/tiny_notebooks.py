@@ -86,6 +86,11 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         | {"n_scenarios": 2, "n_points": 3, "control": False, "keep": str(folder / "fine_tunes")},
         "studies/controllers": {"base": base, "device": "cpu", "n_texts": 12, "n_states": 2, "n_starts": 2}
         | {"fine_tuning": {"rank": 2}, "duration": 2, "n_points": 3, "keep": str(folder / "made")},
+        "studies/flat_loss": data
+        | prompts
+        | {"minus": minus, "base": base, "classifier": classifier, "device": "cpu", "n_train": 8, "n_texts": 3}
+        | {"fine_tuning": {"rank": 2}, "n_prompts": 3, "sampling": {"n_samples": 2, "max_new_tokens": 5}, "seed": 17}
+        | {"n_points": 3, "keep": str(folder / "made")},
         "09_alignment": asked
         | data
         | prompts

@@ -28,6 +28,7 @@ COURSE = [
     "07_several_attributes",
     "08_compare_runs",
     "09_alignment",
+    "studies/flat_loss",
     "studies/controllers",
     "studies/linear_connectivity",
     "studies/other_models",
