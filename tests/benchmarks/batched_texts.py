@@ -107,7 +107,7 @@ def one_alpha(line: Line, tokens: int, repeats: int) -> dict:
     model, words = line.at(0.5), copy.deepcopy(line.tokenizer)
     words.padding_side, words.pad_token = "left", words.pad_token or words.convert_ids_to_tokens(0)
     given = words(list(PROMPTS), return_tensors="pt", padding=True)
-    given = {"input_ids": given["input_ids"], "attention_mask": given["attention_mask"]}
+    given = {name: given[name].to(model.device) for name in ("input_ids", "attention_mask")}
     settings = {"do_sample": True, "top_p": spec.top_p, "top_k": 0, "temperature": spec.temperature}
     told = settings | {"max_new_tokens": tokens, "num_return_sequences": n_draws, "pad_token_id": 0}
     n_tokens = len(PROMPTS) * n_draws * tokens

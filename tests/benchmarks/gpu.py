@@ -1,28 +1,34 @@
-"""All figures that need a GPU, from random weights at GPT-2-large size (774M), in under ten minutes.
+"""All figures that need a GPU, from random weights of GPT-2 large's shape (774M) and Llama's at 8B, made on the device.
 
     python tests/benchmarks/gpu.py [--model NAME] [--device cuda] [--tiny]
 
 Mixing against copy_ (wanted: 1.5x for dense ends, 4x for low-rank ones); 8 prompts x 21 alphas x 32 tokens, rows
 against mixing and `generate` a point (wanted: 5x); a loss walk against its bare forward passes (wanted: 1.05x); the
-ends in the host's memory, streamed into the live model. With `--model`, the demo line too.
+ends in the host's memory, streamed into the live model. With `--model`, the demo line too. Then a bfloat16 pair of 8B:
+bytes held a parameter (wanted: 6.2), a point (2x), nucleus sampling against `generate` (1.0x its tokens a second), what
+each dtype keeps of the delta, and 11 alphas end to end, the loss of 32 texts and 100 new texts each. What it needs is
+planned at 8 minutes and 70 GB.
 Where there is no GPU it says so and prints no figure. `--device cpu --tiny` only shows that the program runs.
 """
 
 import argparse
+import copy
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
 
 import common
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from batched_texts import one_alpha
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.checkpoints.low_rank import LowRank
 from lerpnb.checkpoints.memory import shared_copy
 from lerpnb.generation.batched_line import BatchedLine, prefer_batched
 from lerpnb.generation.continuations import Continuations
-from lerpnb.generation.sampling import sample_batched
+from lerpnb.generation.sampling import sample, sample_batched
 from lerpnb.paths.line import Line
 
 ALPHAS = [i / 10 for i in range(-5, 16)]
@@ -122,15 +128,9 @@ def texts(kind: str, line: Line, tokens: int, repeats: int) -> dict:
 
 def walking(line: Line, tiny: bool, repeats: int) -> dict:
     """A loss walk of 11 alphas over 32 texts, against one model's passes over the same texts as often."""
-    from lerpnb.data.corpus import Corpus
     from lerpnb.evaluation.loop import evaluate
-    from lerpnb.probes.loss import Loss
 
-    sentences = tuple(
-        f"{prompt} " + "a long and quiet story about two brothers and their boat " * 3 for prompt in PROMPTS
-    )
-    many = tuple(f"{i} {sentences[i % 8]}" for i in range(8 if tiny else 32))
-    probe, alphas = Loss(Corpus(many, (0,) * len(many), ("any",), "texts")), [i / 10 for i in range(11)]
+    probe, alphas = losses_of(8 if tiny else 32), [i / 10 for i in range(11)]
 
     def walked() -> Any:
         return evaluate(line, alphas, [probe], store=False, check=False)
@@ -160,6 +160,70 @@ def streaming(tiny: bool, device: str, words: Any, repeats: int) -> dict:
     result = common.compare("ends in the host's memory", ways, repeats)
     common.show(result)
     return result
+
+
+def llama_pair(tiny: bool, device: str, words: Any) -> tuple[Checkpoint, Checkpoint]:
+    """Two random Llamas of 8.0B parameters in bfloat16, the second near the first."""
+    size = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "vocab_size": 600} if tiny else {}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2} if tiny else {}
+    large = {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336, "vocab_size": 128_256}
+    large |= {"num_attention_heads": 32, "num_key_value_heads": 8} | size | heads
+    config = LlamaConfig(**large, bos_token_id=0, eos_token_id=None, pad_token_id=None, tie_word_embeddings=False)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # float32 would take twice the room at first
+    torch.manual_seed(0)
+    with torch.device(device):
+        minus = LlamaForCausalLM(config).eval().requires_grad_(False)
+    torch.set_default_dtype(before)
+    plus = copy.deepcopy(minus)
+    for parameter in plus.parameters():
+        parameter.add_(0.002 * torch.randn_like(parameter))
+    return tuple(Checkpoint.from_model(model, words) for model in (minus, plus))
+
+
+def eight_billion(tiny: bool, device: str, words: Any, repeats: int, tokens: int) -> dict:
+    """A bfloat16 pair, computed in bfloat16: memory, a point, tokens a second, resolutions, and a walk end to end."""
+    allocated = torch.cuda.memory_allocated() if device == "cuda" else 0
+    line = Line(*llama_pair(tiny, device, words), device=device, dtype="bfloat16")
+    line.at(0.3)
+    n = sum(parameter.numel() for parameter in line.model.parameters())
+    found: dict[str, Any] = {"parameters": n}
+    if device == "cuda":
+        found["held"] = (torch.cuda.memory_allocated() - allocated) / n
+        print(f"\n{n / 1e9:.2f}B, bfloat16: {found['held']:.2f} bytes held a parameter (wanted: 6.2)")
+    pairs = [(parameter.data, line.minus.weights[name]) for name, parameter in line.model.named_parameters()]
+
+    def copy_() -> None:
+        torch._foreach_copy_([to for to, _ in pairs], [of for _, of in pairs])
+
+    found["point"] = common.compare("mixing, 8B", {"copy_": copy_, "lerpnb": lambda: line.at(0.3)}, 2 * repeats)
+    common.show(found["point"])
+    found["one alpha"] = one_alpha(line, tokens, min(repeats, 3))
+    found["resolutions"] = line.resolutions
+    print("\nwhat is left of the delta: ", ", ".join(f"{dtype} {kept:.1%}" for dtype, kept in line.resolutions.items()))
+    loss = losses_of(8 if tiny else 32)
+    spec = Continuations(PROMPTS[:2] if tiny else [*PROMPTS, "We were", "I was"], n_samples=10, max_new_tokens=tokens)
+    start = time.perf_counter()
+    alphas = [0.5] if tiny else [i / 10 for i in range(11)]
+    for alpha in alphas:
+        model = line.at(alpha)
+        loss.measure(model, words), sample(model, words, spec)
+    if device == "cuda":
+        torch.cuda.synchronize()
+        found["peak"] = (torch.cuda.max_memory_allocated() - allocated) / n
+    found["end to end"] = time.perf_counter() - start
+    each = f"the loss of {len(loss.corpus)} texts and {len(spec.prompts) * spec.n_samples} texts of {tokens} tokens"
+    print(f"{len(alphas)} alphas, {each} each: {found['end to end']:.1f} s")
+    return found
+
+
+def losses_of(n: int) -> Any:
+    """The probe of a loss of n texts."""
+    from lerpnb.data.corpus import Corpus
+    from lerpnb.probes.loss import Loss
+
+    boat = "a long and quiet story about two brothers and their boat " * 3
+    return Loss(Corpus(tuple(f"{i} {PROMPTS[i % 8]} {boat}" for i in range(n)), (0,) * n, ("any",), "texts"))
 
 
 def tokenizer() -> Any:
@@ -201,6 +265,9 @@ def main() -> None:
         demo.tokenizer.eos_token = None
         demo.model.generation_config.eos_token_id = None
         take("demo", texts, "the demo line", demo, tokens, 2)
+    del dense, base, low  # the next pair needs the room
+    gc.collect()
+    take("8B", eight_billion, given.tiny, given.device, words, repeats, tokens)
     if given.device == "cuda" and not given.tiny:
         print(common.save("gpu", found))
 

@@ -80,9 +80,10 @@ def batched_texts(result: dict) -> Iterator[Row]:
                 "",
                 "at least 2x",
             )
-    ours = result["one alpha"]["ways"]["lerpnb"]
-    told = f"{1 / ours['ratio']:.2f}x ({1 / ours['high']:.2f} to {1 / ours['low']:.2f})"
-    yield f"{result['one alpha']['name']}: tokens a second, over generate's", told, "", "at least 1x"
+    if "one alpha" in result:
+        ours = result["one alpha"]["ways"]["lerpnb"]
+        told = f"{1 / ours['ratio']:.2f}x ({1 / ours['high']:.2f} to {1 / ours['low']:.2f})"
+        yield f"{result['one alpha']['name']}: tokens a second, over generate's", told, "", "at least 1x"
     for row in result["crossover"]:
         ratios = ", ".join(f"{row[kind]['ratio']:.2f}x with {kind}" for kind in row if kind != "rows an alpha")
         yield f"one batch over mixing, {row['rows an alpha']} texts an alpha", ratios, "", ""
@@ -111,6 +112,31 @@ def adaptive(result: dict) -> Iterator[Row]:
         yield f"adaptive alphas, {kind}", told, f"{good}; {fewer}", f"{cases}; {cases}"
 
 
+def gpu(result: dict) -> Iterator[Row]:
+    limits = {"mixing, dense": "1.5x", "mixing, low-rank": "4x", "walk": "1.05x"}
+    for name, limit in limits.items():
+        if name in result:
+            yield (
+                f"774M: {result[name]['name']}",
+                spread(result[name]["ways"]["lerpnb" if "mix" in name else "walk"]),
+                "",
+                limit,
+            )
+    for name in ("texts, dense", "texts, low-rank"):
+        if name in result:
+            rows = result[name]["ways"]["mix + generate a point"]["ratio"]
+            yield f"774M: {result[name]['name']}, mix + generate in the time of rows", f"{rows:.2f}x", "", "5x"
+    if "8B" in result:
+        found = result["8B"]
+        yield "8B, bfloat16: bytes held a parameter", f"{found['held']:.2f}", "", "6.2"
+        yield "8B, bfloat16: one point, in copies of its bytes", spread(found["point"]["ways"]["lerpnb"]), "", "2x"
+        ours = found["one alpha"]["ways"]["lerpnb"]
+        yield "8B, bfloat16: tokens a second, over generate's", f"{1 / ours['ratio']:.2f}x", "", "at least 1x"
+        yield "8B, bfloat16: 11 alphas, a loss and 100 texts each", f"{found['end to end']:.0f} s", "", ""
+        kept = ", ".join(f"{dtype} {share:.1%}" for dtype, share in found["resolutions"].items())
+        yield "8B: what is left of the delta", kept, "", ""
+
+
 TABLES = {
     "mix": mix,
     "size": size,
@@ -125,7 +151,7 @@ def main() -> None:
     device = "cuda" if common.torch.cuda.is_available() else "cpu"
     told: dict[tuple, list] = {}
     lines = ["| what | ours | beside | limit |", "|---|---|---|---|"]
-    for name, rows_of in TABLES.items():
+    for name, rows_of in (TABLES | ({"gpu": gpu} if device == "cuda" else {})).items():
         file = common.RESULTS / f"{name}-{device}.json"
         if not file.exists():
             lines.append(f"| {name}.py | has saved nothing | | |")

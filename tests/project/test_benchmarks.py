@@ -16,7 +16,12 @@ PROGRAMS = {
     "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
     "batched_texts.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
     "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
-    "gpu.py --device cpu": ["The times below are no figures.", "mix + generate a point", "ends in the host's memory"],
+    "gpu.py --device cpu": [
+        "The times below are no figures.",
+        "mix + generate a point",
+        "mixing, 8B",
+        "100 texts of 3",
+    ],
     "losses.py": ["bare forward passes", "ln.evaluate, fresh store", "peak beyond weights"],
     "merging.py": ["mergekit"],
     "architectures.py": ["| gpt2 | = | = | = | = | = | = |", "4 architectures: 3 right, 1 without", "0 wrong"],
