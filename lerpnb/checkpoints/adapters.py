@@ -130,7 +130,7 @@ def add_adapter(base: Any, folder: Path, call: str) -> tuple[nn.Module, dict[str
     odd += [f"{_plain(key)}: not in the base" for key in loaded.unexpected_keys]
     if odd:
         raise _misfit(call, odd)
-    return merge(wrapped, call, started)
+    return merge(wrapped, call, started, checked={parameter.data_ptr() for parameter in base.parameters()})
 
 
 Held = dict[int, tuple[torch.Tensor, torch.Tensor]]  # by the address of a stand-in: it, and what the base has
@@ -198,13 +198,20 @@ def _close(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> bool:
 
 
 def merge(
-    wrapped: Any, call: str, started: Mapping[nn.Module, LowRank] | None = None
+    wrapped: Any,
+    call: str,
+    started: Mapping[nn.Module, LowRank] | None = None,
+    checked: Collection[int] = (),
 ) -> tuple[nn.Module, dict[str, LowRank]]:
-    """What `add_adapter` returns, of a PeftModel whose tensors are another's: its active adapters; ties stay."""
+    """What `add_adapter` returns, of a PeftModel whose tensors are another's: its active adapters; ties stay.
+
+    `checked` are the addresses of tensors that were seen to be finite: a base is read once, however many adapters.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import AuxiliaryTrainingWrapper
 
-    refuse_not_finite({_plain(name): parameter for name, parameter in wrapped.named_parameters()}, call)
+    new = {_plain(name): p for name, p in wrapped.named_parameters() if p.data_ptr() not in checked}
+    refuse_not_finite(new, call)
     taken = _take_plain_lora(wrapped, started or {})
     tuned: list[Any] = [x for x in wrapped.modules() if isinstance(x, (BaseTunerLayer, AuxiliaryTrainingWrapper))]
     for parameter in (parameter for layer in tuned for parameter in layer.parameters()):

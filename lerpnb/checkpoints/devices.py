@@ -123,8 +123,8 @@ def spread(model: Any, device_map: str | Mapping[str, Any]) -> Any:
     return model
 
 
-def pick_dtype(device: torch.device, held: int, n_parameters: int, stored: Collection[str]) -> str:
-    """The dtype of a live model, by name, where "auto" was asked for; see `DeviceOptions`.
+def pick_dtype(device: torch.device, held: int, n_parameters: int, stored: Collection[str]) -> tuple[str, str]:
+    """The dtype of a live model where "auto" was asked for, and why it is not float32; see `DeviceOptions`.
 
     Args:
         device: where the live model goes.
@@ -134,19 +134,18 @@ def pick_dtype(device: torch.device, held: int, n_parameters: int, stored: Colle
 
     Example:
         >>> pick_dtype(torch.device("cpu"), 0, 10**12, {"bfloat16"})
-        'float32'
+        ('float32', '')
     """
     if device.type != "cuda":
-        return "float32"
+        return "float32", ""
     need, free = held + 4 * n_parameters, torch.cuda.mem_get_info(device)[0]
     if need <= ROOM * free:
-        return "float32"
+        return "float32", ""
     kind = "float16" if set(stored) == {"float16"} else "bfloat16"
-    print(
+    return kind, (
         f"live model in {kind}: in float32 it and its checkpoints would need {need / 2**30:.1f} of the "
-        f"{free / 2**30:.1f} GiB that are free on {device}."
+        f"{free / 2**30:.1f} GiB that are free on {device}"
     )
-    return kind
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:

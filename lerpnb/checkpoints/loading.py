@@ -71,7 +71,8 @@ def load_checkpoints(
     loaded_base = loaded_base and _without_padding(loaded_base, rows, words, f"{call}: base")
     loaded_ends = list(ends.values())
     shared = loaded_ends[0].base
-    if loaded_base is None and shared and all(end.base and end.base.sha256 == shared.sha256 for end in loaded_ends):
+    bases = [end.base for end in loaded_ends]
+    if loaded_base is None and shared and all(b is shared or b and b.sha256 == shared.sha256 for b in bases):
         loaded_base = shared
     for role in list(ends)[1:]:
         ends[first], ends[role] = check_mixable(ends[first], ends[role], call, (first, role))

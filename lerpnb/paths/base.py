@@ -81,7 +81,7 @@ class BasePath:
         self.base = loaded_base and loaded_base.to(home, moved)
         all_of_them = [*self.checkpoints.values(), *([self.base] if self.base else [])]
         self.tokenizer: Any = next((end.tokenizer for end in all_of_them if end.tokenizer), None)
-        self.dtype = self._pick_dtype(home) if dtype == "auto" else dtype
+        self.dtype, why = self._pick_dtype(home) if dtype == "auto" else (dtype, "")
         self._here: Any = None
         self._model: Any = self._new_model("cpu" if device_map else self.device)
         self._filled = False
@@ -92,8 +92,14 @@ class BasePath:
                 self.checkpoints = {role: end.to(where, moved) for role, end in self.checkpoints.items()}
                 self.base = self.base and self.base.to(where, moved)
         self._mixer = self._new_mixer(self._model)
+        if why:
+            print(f"{why}{self._kept()}.", flush=True)
 
-    def _pick_dtype(self, home: torch.device) -> str:
+    def _kept(self) -> str:
+        """What a line about a rounded live model adds: how much of what the path is about survives."""
+        return ""
+
+    def _pick_dtype(self, home: torch.device) -> tuple[str, str]:
         ends = list(self.checkpoints.values())
         tensors = {t.data_ptr(): t.nbytes for end in ends for t in map(base_of, end.weights.values())}
         held = sum(tensors.values()) if home == self.device else 0

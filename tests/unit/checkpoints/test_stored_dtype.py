@@ -135,3 +135,41 @@ def test_the_live_model_is_never_without_weights(tiny_llama_pair):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     minus = AutoModelForCausalLM.from_pretrained(tiny_llama_pair[1])
     assert all(torch.equal(a, b) for a, b in zip(line.model.parameters(), minus.parameters(), strict=True))
+
+
+def test_a_line_to_its_first_point_reads_each_tensor_twice_and_hashes_none(tiny_llama_pair, monkeypatch):
+    """Once to see that it is finite and once to mix it; the live model is written to by the first point alone."""
+    from lerpnb.checkpoints import checkpoint
+    from lerpnb.paths.mixer import Mixer
+
+    puts, checked = [], []
+    put, check = Mixer.put, checkpoint.refuse_not_finite
+    monkeypatch.setattr(Mixer, "put", lambda self, c: (puts.append(c), put(self, c)))
+    monkeypatch.setattr(checkpoint, "refuse_not_finite", lambda of, call: (checked.extend(of), check(of, call)))
+    monkeypatch.setattr(checkpoint, "tensors_sha256", never)
+    line = Line(*tiny_llama_pair[1:], device="cpu")
+    line.at(0.25)
+    assert puts == [(0.75, 0.25)]
+    assert sorted(checked) == sorted([*line.minus.weights, *line.plus.weights])
+
+
+def test_two_adapters_check_their_base_once_and_hash_nothing(tiny_adapter_pair, monkeypatch):
+    from lerpnb.checkpoints import adapters, checkpoint
+
+    checked, check = [], checkpoint.refuse_not_finite
+    for module in (checkpoint, adapters):
+        monkeypatch.setattr(
+            module,
+            "refuse_not_finite",
+            lambda of, call: (checked.extend(t.data_ptr() for t in of.values()), check(of, call)),
+        )
+    monkeypatch.setattr(checkpoint, "tensors_sha256", never)
+    line = Line(*tiny_adapter_pair[1:], device="cpu")
+    line.at(0.25)
+    assert line.base is not None
+    own = [line.base.weights[name].data_ptr() for name, _ in line.model.named_parameters()]
+    assert [checked.count(address) for address in own] == [1] * len(own)
+
+
+def never(*_):
+    raise AssertionError("weights were hashed")

@@ -205,16 +205,28 @@ def test_tf32_is_float32_with_ten_bits_of_fraction():
     )
 
 
-def test_the_dtype_is_chosen_by_what_fits(monkeypatch, capsys):
+def test_the_dtype_is_chosen_by_what_fits(monkeypatch):
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 2**30, 80 * 2**30))
-    assert pick_dtype(torch.device("cpu"), 0, 8 * 10**9, {"bfloat16"}) == "float32"
-    assert pick_dtype(gpu, 4 * 10**9, 10**9, {"bfloat16"}) == "float32" and not capsys.readouterr().out
-    assert pick_dtype(gpu, 32 * 10**9, 8 * 10**9, {"bfloat16"}) == "float32"
-    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"bfloat16"}) == "bfloat16"
-    assert "would need 76.4 of the 80.0 GiB" in capsys.readouterr().out
-    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16"}) == "float16"
-    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16", "float32"}) == "bfloat16"
+    assert pick_dtype(torch.device("cpu"), 0, 8 * 10**9, {"bfloat16"}) == ("float32", "")
+    assert pick_dtype(gpu, 4 * 10**9, 10**9, {"bfloat16"}) == ("float32", "")
+    assert pick_dtype(gpu, 32 * 10**9, 8 * 10**9, {"bfloat16"}) == ("float32", "")
+    kind, why = pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"bfloat16"})
+    assert kind == "bfloat16" and "would need 76.4 of the 80.0 GiB" in why
+    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16"})[0] == "float16"
+    assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16", "float32"})[0] == "bfloat16"
+
+
+def test_a_line_says_in_one_line_which_dtype_was_taken_and_what_it_keeps(line, monkeypatch, capsys):
+    ends = line.minus, line.plus
+    for kind in ("float16", "bfloat16"):
+        monkeypatch.setattr("lerpnb.paths.base.pick_dtype", lambda *_, kind=kind: (kind, f"live model in {kind}: why"))
+        capsys.readouterr()
+        taken = Line(*ends, device="cpu")
+        said = capsys.readouterr().out
+        share = taken._resolutions((kind,), every=17)[kind]
+        assert said == f"live model in {kind}: why; about {share:.0%} of the delta survives the rounding.\n"
+        assert next(taken.at(0.5).parameters()).dtype == getattr(torch, kind)
 
 
 def test_it_shows_itself(line):
