@@ -21,6 +21,7 @@ from lerpnb.generation.continuations import BATCH_SIZE, Continuations, context_i
 from lerpnb.generation.noise import draw_tokens, noise_key
 from lerpnb.generation.row_memory import RowMemory
 from lerpnb.generation.rows import Rows, Slot
+from lerpnb.utils.progress import report
 
 MAX_LENGTH_SPREAD = 8  # prompts whose lengths differ by at most this many tokens share a batch
 MAX_WASTE = 0.1  # of a large batch's work, in what is computed twice
@@ -86,6 +87,7 @@ class Decoder:
         waiting = sorted(self.tokens, key=lambda slot: len(self._encoded[slot[1]]))
         memory = RowMemory(self._live)
         while waiting:
+            report(1 - len(waiting) / len(self.tokens))
             batch = self._next_batch(waiting, memory)
             try:
                 yield from self._write(batch)

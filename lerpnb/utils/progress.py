@@ -56,6 +56,16 @@ def track(iterable: Iterable[Item], total: int | None = None, label: str = "") -
         _depth -= 1
 
 
+def report(share: float) -> None:
+    """Say what share of the present item of a `track` is done, where that item itself is long.
+
+    >>> for _ in track(range(2), label="points"):
+    ...     report(0.5)
+    """
+    if _within and _depth == 1:
+        _within(min(share, 1.0))
+
+
 def time_text(seconds: float) -> str:
     """A length of time as people write it.
 
@@ -91,7 +101,24 @@ def _drawn(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     # A kernel has no terminal, but its front end redraws a line of stdout; tqdm.auto would leave a frozen widget.
     where = dict(file=sys.stdout, disable=False) if hasattr(shell, "kernel") else dict(file=sys.stderr, disable=None)
-    yield from tqdm(iterable, desc=label or None, total=total, delay=DELAY, mininterval=EVERY, **where)
+    global _within
+    with _Bar(desc=label or None, total=total, delay=DELAY, mininterval=EVERY, **where) as bar:
+        try:
+            for done, item in enumerate(iterable):
+                _within = lambda share, done=done: bar.update(done + share - bar.n)  # noqa: E731
+                yield item
+                bar.update(done + 1 - bar.n)
+        finally:
+            _within = None
+
+
+class _Bar(tqdm):
+    """A bar that moves by shares of an item, and shows a decimal of them."""
+
+    @property
+    def format_dict(self) -> dict:
+        shown = super().format_dict
+        return shown | {"n": int(shown["n"]) if shown["n"] == int(shown["n"]) else round(shown["n"], 1)}
 
 
 def _reported(iterable: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:

@@ -616,6 +616,24 @@ def test_work_within_work_moves_the_whole_on(batch, capsys, monkeypatch):
     assert done == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
 
 
+def test_a_long_item_reports_shares_to_the_file_and_to_the_bar(batch, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    done = []
+    for _ in progress.track(range(2), label="points"):
+        for share in (0.25, 0.5):
+            progress.report(share)
+            done.append(json.loads(batch.read_text(encoding="utf-8"))["done"])
+    assert done == [0.25, 0.5, 1.25, 1.5]
+    capsys.readouterr()
+    monkeypatch.delenv(FILE)
+    monkeypatch.setattr(progress, "DELAY", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for _ in progress.track(range(2), label="points"):
+        progress.report(0.5)
+    shown = capsys.readouterr().err
+    assert " 0.5/2 [" in shown and " 1.5/2 [" in shown and "100%" in shown
+
+
 def test_a_log_gets_a_line_a_minute_and_a_sweep_a_line_a_change(tmp_path, capsys, monkeypatch):
     line = ProgressLine("demo", 9, tmp_path / "none.json")
     for cell, second in enumerate((0, 5, 59, 60, 100, 121), start=1):
