@@ -20,7 +20,7 @@ PROGRAMS = {
         "The times below are no figures.",
         "mix + generate a point",
         "mixing, 8B",
-        "100 texts of 3",
+        "20 texts of 3",
     ],
     "losses.py": ["bare forward passes", "ln.evaluate, fresh store", "peak beyond weights"],
     "merging.py": ["mergekit"],
