@@ -98,7 +98,7 @@ class Sharpness(Loss):
 
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Measurement]:
         refuse(model, self.name)
-        product = Hessian(model, [(ids, lengths) for _, ids, lengths in self._tokenized(model, tokenizer)])
+        product = Hessian(model, [(ids, lengths) for _, ids, lengths, _ in self._tokenized(model, tokenizer)])
         measured: dict[str, Measurement] = {}
         unit = "nats/token per squared weight"
         if self.k:

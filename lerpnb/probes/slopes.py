@@ -77,9 +77,9 @@ class LossSlope(Loss):
         if model is not self.path.model:
             raise ProbeError(f"{self.name}: measured on another path than its own.\nEvaluate LossSlope(path)'s path.")
         along, batches = direction(self.path), self._tokenized(model, tokenizer)
-        self._confirm(model, along, *batches[-1][1:])
+        self._confirm(model, along, *batches[-1][1:3])
         values, weights = np.empty((len(self.corpus), 3)), np.empty(len(self.corpus))
-        for places, ids, lengths in batches:
+        for places, ids, lengths, _ in batches:
             values[places] = self._halving(partial(_derivatives, model, along, ids, lengths), range(len(ids)))
             weights[places] = (lengths - 1).cpu().numpy()
         return {

@@ -69,10 +69,10 @@ def bare(line: Line, corpus: Corpus) -> Callable[[], float]:
     """The forward passes alone: the same batches, made beforehand; nothing mixed, checked or stored."""
     probe, model = Loss(corpus), line.model
     batches = probe._tokenized(model, line.tokenizer)
-    weights = torch.cat([lengths - 1 for _, _, lengths in batches])
+    weights = torch.cat([lengths - 1 for _, _, lengths, _ in batches])
 
     def passes() -> float:
-        found = [sequence_nll(model, ids, lengths, torch.ones_like(lengths)) for _, ids, lengths in batches]
+        found = [sequence_nll(model, *batch) for _, *batch in batches]
         return float(torch.cat(found) @ weights.double() / weights.sum())
 
     return passes

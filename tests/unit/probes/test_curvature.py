@@ -137,7 +137,7 @@ def test_along_the_line_it_is_the_second_derivative(tiny_llama_pair, tiny):
     corpus = Corpus(tuple(tiny.TEXTS[:3]), (0,) * 3, ("film",), "film")
     model, slope = line.at(0.5), LossSlope(line, corpus)
     second = slope.measure(model, line.tokenizer)["curvature/film"].value()
-    product = Hessian(model, [(ids, lengths) for _, ids, lengths in slope._tokenized(model, line.tokenizer)])
+    product = Hessian(model, [(ids, lengths) for _, ids, lengths, _ in slope._tokenized(model, line.tokenizer)])
     along = direction(line)
     d = torch.cat([along[name].flatten() for name in product.weights])
     assert dot(d, product(d)) == pytest.approx(second, rel=1e-4)
@@ -152,7 +152,7 @@ def test_networks_of_other_kinds_have_it_too(kind, tiny):
     line = ln.Line(*[ln.Checkpoint.from_model(tiny.moved(network, i), words) for i in (1, 2)], device="cpu")
     slope = LossSlope(line, Corpus(tuple(tiny.TEXTS[:2]), (0,) * 2, ("film",), "film"))
     second = slope.measure(line.at(0.5), words)["curvature/film"].value()
-    product = Hessian(line.model, [(ids, lengths) for _, ids, lengths in slope._tokenized(line.model, words)])
+    product = Hessian(line.model, [(ids, lengths) for _, ids, lengths, _ in slope._tokenized(line.model, words)])
     along = direction(line)
     d = torch.cat([along.get(name, torch.zeros_like(w)).flatten() for name, w in product.weights.items()])
     assert dot(d, product(d)) == pytest.approx(second, rel=1e-3)
@@ -168,7 +168,7 @@ def test_a_walk_measures_it_and_keeps_it(tiny_llama_pair, tiny, tmp_path):
     assert curve.quantities == ["sharpness/film", "eigenvalue-2/film", "trace/film"]
     assert (curve.value("sharpness/film") >= curve.value("eigenvalue-2/film")).all()
     assert curve.frame["n"].tolist() == [1, 1, 3] * 2
-    product = Hessian(line.at(1.0), [(i, n) for _, i, n in probe._tokenized(line.model, line.tokenizer)])
+    product = Hessian(line.at(1.0), [(i, n) for _, i, n, _ in probe._tokenized(line.model, line.tokenizer)])
     signs = [random_signs(product.n, seed, product.like) for seed in (1, 2, 3)]
     items = curve.frame[curve.frame["quantity"] == "trace/film"]["item_values"].iloc[1]
     assert items == pytest.approx([dot(v, product(v)) for v in signs], rel=1e-6)
