@@ -21,6 +21,11 @@ pytest.register_assert_rewrite("browser", "tiny_notebooks")  # imported by tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The notebooks first: a worker that is done takes over from the end, so that the tests of one share its run."""
+    items.sort(key=lambda item: "notebooks" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_network():
     """An attempt to leave the machine fails the test that makes it."""
