@@ -132,8 +132,9 @@ def configuration(kind: Any) -> Any:
     return kind(**settings | special)
 
 
+N_TOKENS = 6
 PROMPTS = ("the film", "a warm, funny and quietly sad story about", "nobody")
-GREEDY = ln.Continuations(PROMPTS, n_samples=1, max_new_tokens=8, temperature=0)
+GREEDY = ln.Continuations(PROMPTS, n_samples=1, max_new_tokens=N_TOKENS, temperature=0)
 LONG = dataclasses.replace(GREEDY, prompts=PROMPTS[1:2], n_samples=2)
 TEXTS = tuple(tiny.TEXTS[:3])
 
@@ -210,7 +211,7 @@ class Examination:
 
     def greedy_texts(self) -> str | None:
         """The tokens of three prompts side by side, and every step's logits of one of them."""
-        options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 8}
+        options: dict[str, Any] = {"do_sample": False, "max_new_tokens": N_TOKENS}
         options |= {"output_logits": True, "return_dict_in_generate": True}
         self.middle.generation_config.forced_eos_token_id = None
         model = self.line.at(0.5)

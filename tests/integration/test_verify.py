@@ -1,6 +1,7 @@
 """A sample of a run's stored values is computed again: equal ones pass, a false one is found."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -20,22 +21,23 @@ curve = ln.evaluate(line, [0, 0.5, 1], [ln.Loss(["the film was a slow thing", "i
 print(ln.record(curve))"""
 
 
-@pytest.fixture
-def done(tmp_path, monkeypatch, tiny_llama_pair) -> Path:
-    """The folder of a run whose values are in a store of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
-    _, minus, plus = tiny_llama_pair
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, tiny_llama_pair) -> Iterator[Path]:
+    """The folder of a run whose values are in a store of its own; the working directory is above it."""
+    folder, (_, minus, plus) = tmp_path_factory.mktemp("verify"), tiny_llama_pair
     parameters = new_code_cell(f'minus: str = "{minus}"\nplus: str = "{plus}"', metadata={"tags": ["parameters"]})
-    nbformat.write(new_notebook(cells=[parameters, new_code_cell(CELLS)]), tmp_path / "small.ipynb")
-    return run("small.ipynb", {}, "one", tmp_path / "runs")
+    nbformat.write(new_notebook(cells=[parameters, new_code_cell(CELLS)]), folder / "small.ipynb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("LERPNB_STORE", str(folder / "store"))
+        yield run("small.ipynb", {}, "one", folder / "runs")
 
 
 @pytest.mark.slow
-def test_a_false_value_is_found_and_the_store_stays(done, tmp_path, capsys):
+def test_a_false_value_is_found_and_the_store_stays(done, capsys):
     found = verify(done, share=1.0)
     assert (found.compared, found.differences) == (6, ())
-    records = {path: path.read_text() for path in (tmp_path / "store").rglob("*.json")}
+    records = {path: path.read_text() for path in Path("store").rglob("*.json")}
     path, text = next((path, text) for path, text in records.items() if '"loss/' in text and '"alpha": 0.5' in text)
     record = json.loads(text.rpartition("\n")[0])
     measures = record["measures"]

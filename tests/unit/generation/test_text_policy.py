@@ -18,5 +18,7 @@ def test_each_axis_gets_the_number_of_its_own_prompt(tiny, monkeypatch):
 
     monkeypatch.setattr(text_policy, "sample", sample)
     states = np.array([[1, 2, 1, 0, 0, 0], [2, 9, -3, 0, 0, 0.5]])
-    assert np.array_equal(TextPolicy(tiny.llama(), tiny.tokenizer())(states), [[1, 2, 1], [2, np.nan, -3]], equal_nan=True)
+    assert np.array_equal(
+        TextPolicy(tiny.llama(), tiny.tokenizer())(states), [[1, 2, 1], [2, np.nan, -3]], equal_nan=True
+    )
     assert len(asked) == len(set(asked)) == 4
