@@ -26,6 +26,12 @@ def test_it_asks_for_what_the_field_uses():
     assert [asked["fine_tuning"][key] for key in ("epochs", "steps", "max_length")] == [3.0, 0, 128]
 
 
+def test_the_other_models_are_asked_for_at_the_same_size():
+    (spec,), (line,) = read_sweep(SWEEPS / "other_models_sst.yaml").specs, read_sweep(SWEEP).specs
+    assert Path(spec.notebook).stem == "other_models" and spec.parameters["data"] == line.parameters["data"]
+    assert spec.parameters["fine_tuning"]["epochs"] == line.parameters["fine_tuning"]["epochs"]
+
+
 def sst(tiny, file: Path) -> Path:
     """A file as SetFit/sst5 has them: text, an integer label, and its name; 30 sentences a label."""
     rows = [
@@ -86,19 +92,3 @@ def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
     assert np.isfinite(curve.value("loss/fine-tuned")).all()
     again = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
     assert again["status"].tolist() == ["skipped"]
-
-
-@pytest.mark.slow
-def test_the_path_of_the_other_models_on_tiny_ones(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("LERPNB_STORE", str(tmp_path / "store"))
-    curve = swept(
-        "other_models_sst",
-        tiny,
-        tmp_path,
-        seq2seq=str(tiny.save(tiny.t5(), tmp_path / "t5", tiny.tokenizer())),
-        encoder=str(tiny.save(tiny.classifier().bert, tmp_path / "bert", tiny.tokenizer())),
-        classifier_training={"steps": 2},
-    )
-    losses = {"loss/seq2seq, fine-tuned", "loss/seq2seq, from scratch"}
-    assert losses | {"errors/classifier, one head", "errors/classifier, two heads"} <= set(curve.quantities)
-    assert not any("the given pair" in quantity for quantity in curve.quantities) and len(curve.alphas) == 11
