@@ -102,6 +102,7 @@ def test_run_ends_with_what_it_found_and_where_the_page_is(asked, folder, capsys
     assert capsys.readouterr().out.splitlines() == ["Loss stays below & so on", *ended]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inner", "said"),
     [
@@ -147,6 +148,7 @@ def test_alone_it_shows_what_to_do_first_and_its_version(capsys):
         assert stop.value.code == 0 and said in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_doctor_says_all_in_15_lines(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(assets, "hub_answers", lambda: False)
     with pytest.raises(SystemExit):

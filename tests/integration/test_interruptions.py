@@ -348,6 +348,7 @@ def test_read_only_folder(notebook, small_disk, no_kernel):
     )
 
 
+@pytest.mark.slow
 def test_run_folder_with_damaged_json(notebook, monkeypatch):
     """A rerun replaces it when it is done; until then its other files stay, and its page can be made."""
     damaged = Path("runs/night")

@@ -23,6 +23,7 @@ def table() -> dict[str, str]:
     return {row["option"]: row["held"] for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_an_adapter_is_what_peft_makes_of_it(options, name):
     [row] = options.all_found((name,))

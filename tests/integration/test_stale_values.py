@@ -284,6 +284,7 @@ OWN: dict[str, tuple[Callable, Callable[[float], None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "put"), OWN.values(), ids=OWN)
 def test_what_an_own_probe_reads(line, tmp_path, monkeypatch, function, put):
     monkeypatch.chdir(tmp_path)
@@ -301,6 +302,7 @@ def line(tiny_llama_pair) -> Line:
     return Line(*tiny_llama_pair[1:], device="cpu")
 
 
+@pytest.mark.slow
 def test_an_own_probe_with_a_key_that_was_edited(line, tmp_path):
     """Its code and constants count, whatever its text; what its author's key vouches for does not."""
     one, same, two = (FunctionProbe("own", f, cache_key="k") for f in (lambda m, t: 1, lambda m, t: 1, lambda m, t: 2))

@@ -405,6 +405,7 @@ def test_a_sign_of_life_keeps_a_lock_whatever_the_clock_says(runs, monkeypatch):
     assert taken.wait(20)
 
 
+@pytest.mark.slow
 def test_a_lock_of_a_process_that_is_gone_is_taken_at_once(here):
     take = "RunLock(RunDirectory('runs'), 'demo').__enter__()"
     code = f"import os; from lerpnb.runs.sweeps.lock import *; {take}; os._exit(0)"

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_examples_run():
     found = importlib.util.spec_from_file_location("examples", ROOT / "lerpnb" / "conftest.py")
     makers = importlib.util.module_from_spec(found)
@@ -28,6 +29,7 @@ def test_every_kind_of_addition_has_its_page():
         assert page.count("```python") == 2 and "Then: " in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:lerpnb|tests|notebooks|data)/[\w/.]*)`", TEXT))))
 def test_what_it_names_is_there(path):
     new = ("entropy", "normalized", "bezier", "change", "x")  # the examples' own files

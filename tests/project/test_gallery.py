@@ -71,6 +71,7 @@ def test_a_run_renews_its_notebook_page_and_image(project):
     assert faults(project) == []
 
 
+@pytest.mark.slow
 def test_without_a_tagged_cell_there_is_no_image(project):
     path = project / "notebooks" / "01_walk.ipynb"
     node = nbformat.read(path, 4)

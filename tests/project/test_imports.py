@@ -29,6 +29,7 @@ def load(*modules: str) -> tuple[set[str], float]:
     return set(packages), seconds
 
 
+@pytest.mark.slow
 def test_import_lerpnb_is_light():
     brought, seconds = zip(*(load("lerpnb") for _ in range(3)), strict=True)
     assert not brought[0] & {"torch", "transformers", "peft", "papermill", "plotly", "pandas"}
@@ -42,6 +43,7 @@ def test_a_kernel_that_records_brings_in_nothing_that_reads_or_runs_notebooks():
     assert not brought & {"nbformat", "jsonschema", "papermill", "nbconvert"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [

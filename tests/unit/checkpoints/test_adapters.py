@@ -183,6 +183,7 @@ def test_what_the_adapter_leaves_alone_is_the_bases_own_storage(tiny, llama, tmp
     assert changed(Checkpoint.load(tiny.adapter(llama, tmp_path / "adapter", 3, settings))) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
 def test_a_tie_is_kept_unless_the_adapter_parts_it(tiny, tiny_adapter_pair, tmp_path):
     kept = Checkpoint.load(tiny_adapter_pair.plus)

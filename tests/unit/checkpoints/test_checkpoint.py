@@ -186,6 +186,7 @@ def test_five_nan_tensors_are_three_names(tiny):
     ]
 
 
+@pytest.mark.slow
 def test_a_hash_follows_the_values_and_nothing_else(tiny, tiny_llama_pair, tiny_untied_pair, tmp_path):
     first = Checkpoint.load(tiny_llama_pair.minus)
     assert len(first.sha256) == 64

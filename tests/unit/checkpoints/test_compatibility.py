@@ -66,11 +66,13 @@ def test_a_text_length_that_is_only_a_limit_may_differ(tiny):
     assert torch.equal(logits(line.at(1.0)), logits(tiny.moved(one, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [{"pad_token_id": 5}, {"bos_token_id": 5}, {"use_cache": False}, {"layerdrop": 0.1}])
 def test_what_a_language_model_does_not_read_may_differ(tiny, fields):
     assert Line(tiny.llama(), with_fields(tiny.llama(), **fields), device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["decoder_start_token_id", "pad_token_id"])
 def test_the_tokens_that_shift_a_seq2seq_models_labels_are_compared(tiny, field):
     assert refusal(tiny.t5(), with_fields(tiny.t5(), **{field: 5})) == f"{field}: minus 2, plus 5"
@@ -142,6 +144,7 @@ def padded(tiny, tmp_path) -> Path:
     return tiny.save(model, tmp_path / "padded", tiny.tokenizer())
 
 
+@pytest.mark.slow
 def test_a_padded_vocabulary_is_cut_to_the_others(tiny, tiny_llama_pair, padded, capsys):
     for ends, alpha in (((tiny_llama_pair.minus, padded), 1.0), ((padded, tiny_llama_pair.minus), 0.0)):
         line = Line(*ends, tiny_llama_pair.base, device="cpu")

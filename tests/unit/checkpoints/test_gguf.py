@@ -74,6 +74,7 @@ def write_gguf(model, words, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_gguf_file_is_converted_once(tiny, tmp_path, monkeypatch):
     """A tiny Llama in a GGUF file comes back through transformers' own reader, once."""
     path = write_gguf(tiny.llama(tied=False), byte_level(tiny.TEXTS), tmp_path / "tiny.gguf")

@@ -132,6 +132,7 @@ def test_bodies_that_differ_are_refused(tiny, encoder, pair, tiny_llama_pair):
     )
 
 
+@pytest.mark.slow
 def test_a_base_without_a_head_is_refused_with_the_way_out(encoder, pair):
     assert refusal(lambda: Line(*pair, encoder, device="cpu")) == (
         "Line(minus, plus): base has no head.\n"

@@ -63,6 +63,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", MODELS)
 def test_a_models_files(tiny_llama_pair, tmp_path, what):
     folder = shutil.copytree(tiny_llama_pair[1], tmp_path / "model")
@@ -84,6 +85,7 @@ ADAPTERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ADAPTERS)
 def test_an_adapters_files(tiny_adapter_pair, tmp_path, what, monkeypatch):
     base, minus, _ = tiny_adapter_pair

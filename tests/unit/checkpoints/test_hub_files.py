@@ -154,6 +154,7 @@ def test_a_value_of_the_wrong_kind_is_an_error_of_ours(tiny, tmp_path, fields):
     assert refusal(folder).startswith("its config.json cannot be read: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [["end"], "end", [[1]], 1.5, [None]], ids=str)
 def test_ends_of_text_that_are_no_ids_are_refused(tiny, tmp_path, ends):
     folder = edited(tiny.save(tiny.llama(), tmp_path / "model", None), "generation_config.json", eos_token_id=ends)

@@ -105,6 +105,7 @@ def test_what_cannot_be_told_is_measured_and_never_stored(tiny, tmp_path, capsys
     assert "store: nothing is kept, because of " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_paths_own_tokenizer_counts_though_it_may_be_the_bases(tiny):
     ends = [Checkpoint.from_model(tiny.llama(seed)) for seed in (1, 2)]
     base = Checkpoint.from_model(tiny.llama(), tiny.tokenizer())
@@ -134,6 +135,7 @@ def test_weights_that_were_trained_on_are_refused(tiny, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_where_files_lie_and_what_was_done_before_is_harmless(tiny, tmp_path):
     words = tiny.tokenizer()
     words.model_max_length = 50

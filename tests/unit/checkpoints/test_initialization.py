@@ -31,6 +31,7 @@ def test_a_small_model_loads_reads_any_text_and_is_made_once(task, kind, keep, m
     assert small_model(TEXTS, task, **SMALL, seed=0, folder=str(keep)) == folder
 
 
+@pytest.mark.slow
 def test_an_untrained_twin_has_the_shape_and_the_tokenizer_but_other_weights(tiny_llama_pair, keep):
     one, other, again = (untrained(tiny_llama_pair[0], seed, folder=keep) for seed in (1, 2, 1))
     assert one == again != other and one.parent == keep

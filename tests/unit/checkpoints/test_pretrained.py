@@ -79,6 +79,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenizer", [True, False], ids=["tokenizer", "config"])
 @pytest.mark.parametrize("reader", READERS)
 def test_code_in_a_folder_never_runs_and_nobody_is_asked(tiny, tmp_path, ran, capsys, reader, tokenizer):
@@ -122,6 +123,7 @@ def test_code_beside_a_bare_encoders_adapter_never_runs(tiny, tmp_path, ran):
     assert not ran.exists() and sys.stdin.tell() == 0
 
 
+@pytest.mark.slow
 def test_an_adapters_base_with_code_never_runs(tiny, tmp_path, ran):
     base = with_code(bert(tiny, tmp_path / "plain"), tmp_path / "base", ran, tokenizer=True)
     on = classifier_adapter(tiny, tmp_path / "plain", tmp_path / "on")

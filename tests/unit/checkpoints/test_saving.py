@@ -40,6 +40,7 @@ def test_weights_stay_in_their_memory_mapped_file(request, pair):
     assert len(inside) == 20 and all(inside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "untied", "gpt2"])
 def test_the_saved_folder_loads_to_the_same_logits(tiny, tmp_path, kind):
     live = {"llama": tiny.llama, "untied": lambda: tiny.llama(tied=False), "gpt2": tiny.gpt2}[kind]()

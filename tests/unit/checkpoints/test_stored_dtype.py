@@ -68,6 +68,7 @@ def test_between_them_it_is_float64_to_one_rounding(alpha, tmp_path):
         assert torch.equal(lines["bfloat16"].at(alpha).get_parameter(name), parameter.bfloat16())
 
 
+@pytest.mark.slow
 def test_large_tensors_are_widened_in_blocks_to_the_same_numbers(monkeypatch, tmp_path):
     from lerpnb.paths import mixer
 

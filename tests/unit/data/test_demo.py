@@ -62,6 +62,7 @@ def test_a_voices_split_is_its_whole_reviews(a_wheel):
             assert low <= fold(review) < high
 
 
+@pytest.mark.slow
 def test_voices_are_data_as_the_reviews_are(a_wheel):
     train, checks = train_held_out("voices", split="scorer", label="critic", max_texts=20, held_out=10)
     assert (len(train), len(checks), set(train.texts) & set(checks.texts)) == (20, 10, set())

@@ -43,6 +43,7 @@ def test_the_regulator_is_the_riccati_recursions(cost):
     assert np.allclose(cost.of(long), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_no_other_gain_costs_less():
     policy = SPRING.lqr(COST)
     best, draw = COST.of(SPRING.rollout(policy, STARTS, 200)), np.random.default_rng(1)

@@ -27,6 +27,7 @@ def test_the_named_points_come_first_then_a_lattice_without_what_lies_beside_the
     assert {(-1.0, -0.5), (2.0, -0.5), (-1.0, 1.5), (2.0, 1.5)} <= set(asked)
 
 
+@pytest.mark.slow
 def test_a_kink_draws_points_to_it():
     place = refined(lambda x, y: abs(x - 0.31), most=60)
     later = np.array(list(place.measured)[COARSE**2 :])

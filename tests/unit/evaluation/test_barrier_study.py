@@ -123,6 +123,7 @@ def test_errors_are_what_accuracy_leaves():
     assert with_errors(other, "loss/x") == (other, "loss/x")
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_panel_for_what_is_broken(study):
     assert [(trace.yaxis, len(trace.x)) for trace in study.plot().data] == [("y", 1), ("y2", 2), ("y3", 1)]
 

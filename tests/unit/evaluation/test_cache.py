@@ -116,6 +116,7 @@ def hammer(folder: str, seed: int) -> None:
         assert store.get({"i": i})[0]["x"].values[2] == 2.0 * i
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_store_do_no_harm(tmp_path):
     fork = multiprocessing.get_context("fork")
     both = [fork.Process(target=hammer, args=(tmp_path, seed)) for seed in (1, 2)]

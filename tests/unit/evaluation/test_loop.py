@@ -44,6 +44,7 @@ def line(tiny_llama_pair) -> Line:
     return Line(minus, plus, base, device="cpu")
 
 
+@pytest.mark.slow
 def test_values_are_those_of_the_plain_model_at_each_alpha(line, tmp_path):
     curve = evaluate(line, [-0.5, 0, 0.25, 1], [Loss(CORPUS), head_sum], store=tmp_path)
     a, b = (end.model.get_output_embeddings().weight.sum().item() for end in (line.minus, line.plus))
@@ -170,6 +171,7 @@ def test_the_same_call_gives_the_same_to_the_last_bit(line, tmp_path):
     assert one.to_frame().equals(two.to_frame()) and one.samples.equals(two.samples)
 
 
+@pytest.mark.slow
 def test_nothing_is_paid_twice_and_only_what_is_new_is_computed(line, tmp_path):
     def new(curve):
         return curve.provenance["measured"], curve.provenance["from_store"]
@@ -469,6 +471,7 @@ def test_a_probe_that_writes_to_the_weights_misleads_nobody(request, pair):
     assert all_sum(spoilt.at(0.5), None) == all_sum(clean.at(0.5), None)
 
 
+@pytest.mark.slow
 def test_an_alpha_that_cannot_be_used_is_a_gap_and_costs_no_other(tiny_llama_pair, tmp_path):
     line = Line(*tiny_llama_pair[1:], device="cpu", dtype="float16")
     with pytest.warns(UserWarning, match="alpha 100000: sample.*hold NaN or infinity"):
@@ -479,6 +482,7 @@ def test_an_alpha_that_cannot_be_used_is_a_gap_and_costs_no_other(tiny_llama_pai
     assert sorted(curve.samples["alpha"].unique()) == [0.0, 1.0]
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_not_measured_again_to_see_whether_it_repeats(line, tmp_path, monkeypatch):
     calls = []
     real = Loss.measure
@@ -513,6 +517,7 @@ def test_texts_longer_than_the_model_are_said(line):
         evaluate(line, [0], [Loss(long)], store=False)
 
 
+@pytest.mark.slow
 def test_two_samplings_keep_their_prompts_apart(line):
     probes = [
         TextFunctionProbe("a", words, PROMPTS),
@@ -559,6 +564,7 @@ def test_without_a_loss_the_first_probe_is_watched_and_a_nan_ends(line):
     assert (2.0, "hole/a") in curve.nan_points()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_adaptive_sampling_too(line, capsys):
     import lerpnb.plots  # noqa: F401  gives curves their figure
 
@@ -604,6 +610,7 @@ def test_what_cannot_be_placed_is_said_before_any_work(line, arguments, said):
     assert str(error.value) == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probe", [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)])
 def test_float16_that_overflows_is_refused(tiny_untied_pair, probe):
     def line(dtype):

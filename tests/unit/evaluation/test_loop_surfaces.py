@@ -62,6 +62,7 @@ def test_what_is_finished_is_not_measured_again(plane, tmp_path):
     assert np.array_equal(again.value("bend"), more.value("bend"))
 
 
+@pytest.mark.slow
 def test_losses_and_texts_are_measured_with_intervals(plane, tiny):
     from lerpnb.generation.continuations import Continuations
 
@@ -94,6 +95,7 @@ def test_ctrl_c_returns_what_is_done(plane, capsys):
         evaluate(plane, plane.grid(3), [stops], store=False, check=False)
 
 
+@pytest.mark.slow
 def test_a_nan_stays_a_nan_and_the_rest_goes_on(plane):
     right = plane.marks["plus"][0]
 
@@ -263,6 +265,7 @@ def test_ctrl_c_returns_the_pairs_that_are_done(product):
         surface.effect("stops", "mood")
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_simplex_are_coordinates(tiny_llama_pair, tmp_path):
     simplex = Simplex(dict(zip(("o", "minus", "plus"), tiny_llama_pair, strict=True)), device="cpu")
     surface = evaluate(simplex, simplex.lattice(2), [bend], store=tmp_path)

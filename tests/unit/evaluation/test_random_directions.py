@@ -20,6 +20,7 @@ def bend(model, tokenizer):
 bend.cache_key = "bend"
 
 
+@pytest.mark.slow
 def test_random_directions_have_the_lines_length_and_start(tiny_adapter_pair, tmp_path):
     line = Line(*tiny_adapter_pair[1:], device="cpu")
     before = {name: tensor.clone() for name, tensor in line.minus.tensors.items()}
@@ -49,6 +50,7 @@ def test_random_directions_come_from_the_store_again(tiny_llama_pair, tmp_path):
     assert values[:2] == [curve.value("bend")[1] for curve in first.others] and len(set(values)) == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_returns_the_directions_that_are_done(tiny_llama_pair, capsys):
     line, seen = Line(*tiny_llama_pair[1:], device="cpu"), []
 

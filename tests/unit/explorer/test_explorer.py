@@ -69,6 +69,7 @@ def test_it_writes_what_sampling_writes_at_every_alpha_and_leaves_the_line_where
     assert pages[-1]["diff"] == word_diff([words(text) for text in expected], (1, 3))
 
 
+@pytest.mark.slow
 def test_a_line_that_was_never_moved_stands_at_minus(tiny, tiny_llama_pair):
     line = Line(*(str(path) for path in tiny_llama_pair[1:]), device="cpu")
     explore(line, "the film", alphas=GRID)
@@ -173,6 +174,7 @@ def test_two_explorers_on_one_line_do_not_disturb_each_other(line, tmp_path):
     assert line.here == 0.75
 
 
+@pytest.mark.slow
 def test_where_a_batched_line_is_not_supported_it_writes_one_alpha_after_the_other_and_says_so(
     line, explorer, monkeypatch
 ):
@@ -191,6 +193,7 @@ def test_where_a_batched_line_is_not_supported_it_writes_one_alpha_after_the_oth
     assert [bool(text) for text in first["words"]] == [False, False, True, False]  # where the slider stands comes first
 
 
+@pytest.mark.slow
 def test_an_alpha_whose_weights_are_unusable_is_noted_and_the_others_go_on(tiny_gpt2_pair, monkeypatch):
     line = Line(*(str(path) for path in tiny_gpt2_pair[1:]), device="cpu")
     for mode in ("batched", "one by one"):
@@ -363,6 +366,7 @@ def test_a_line_without_a_tokenizer_is_refused(tiny):
     )
 
 
+@pytest.mark.slow
 def test_the_curve_gives_the_grid_and_is_drawn(line):
     points = {
         a: {
@@ -382,6 +386,7 @@ def test_the_curve_gives_the_grid_and_is_drawn(line):
     assert [line["name"] for line in curve_lines(only)] == ["words"]
 
 
+@pytest.mark.slow
 def test_in_a_non_interactive_run_it_is_a_figure_with_the_same_texts(line, explorer):
     bundle = explorer._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.plotly.v1+json", "text/plain"}  # and no widget
@@ -398,6 +403,7 @@ def test_in_a_non_interactive_run_it_is_a_figure_with_the_same_texts(line, explo
     assert table[0]["cells"]["values"] == steps[2]["args"][0]["cells.values"][0]
 
 
+@pytest.mark.slow
 def test_another_prompts_texts_and_figure_leave_the_widget_alone(explorer):
     explorer.receive({"kind": "hello"})
     settle(explorer)

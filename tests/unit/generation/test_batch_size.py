@@ -98,6 +98,7 @@ def test_another_error_is_another_error():
     assert ExecutableBatchSize("x")(work, []) == []
 
 
+@pytest.mark.slow
 def test_texts_in_halves_are_the_same_and_the_size_is_kept(tiny_llama_pair):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     model, words = line.at(0.5), line.tokenizer

@@ -82,6 +82,7 @@ def test_low_rank_ends_read_their_base_once(request, pair, ends):
     assert (got - wanted).abs().max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_adapters_on_embedding_and_head_are_low_rank_too(tiny, tmp_path):
     base = tiny.save(tiny.llama(tied=False), tmp_path / "base", tiny.tokenizer())
     settings = {"target_modules": ["embed_tokens", "lm_head", "o_proj"], "use_rslora": True}
@@ -214,6 +215,7 @@ def test_a_weight_of_ones_own_is_mixed(tiny):
     assert unsupported_reason(scaled(tiny, lambda logits, scale: logits * scale)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -260,6 +262,7 @@ def test_a_line_that_is_spread_or_streams_is_mixed(tiny):
     assert unsupported_reason(line) == "its ends lie on meta, and the live model on cpu: each pass would move them."
 
 
+@pytest.mark.slow
 def test_how_often_weights_are_read(tiny, tiny_adapter_pair):
     assert reads_per_pass(line_of(tiny, tiny.llama())) == 2
     assert reads_per_pass(Line(*tiny_adapter_pair[1:])) == 1

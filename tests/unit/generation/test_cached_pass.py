@@ -49,6 +49,7 @@ def test_where_the_cache_cannot_be_continued_each_token_reads_the_whole_text(tin
         assert_texts_are_those_of_generate(model, tiny.tokenizer())
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_such_models_is_refused_before_any_text(tiny):
     ends = [architectures.model("minimax", 3) for _ in range(2)]
     ensemble = ProbabilityEnsemble(*ends, device="cpu").at(0.5)

@@ -31,6 +31,7 @@ TEMPLATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begins", "ends"), list(itertools.product([False, True], repeat=2)))
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("n", [1, 2])

@@ -23,6 +23,7 @@ def test_a_state_takes_the_same_whatever_the_length():
     assert state > 0 and per_position == 0
 
 
+@pytest.mark.slow
 def test_a_gpu_holds_a_power_of_two_by_its_free_memory_and_a_cpu_128(tiny, monkeypatch):
     model = tiny.llama()
     assert RowMemory(model).rows(10) == RowMemory(model).rows(10_000) == BATCH_SIZE

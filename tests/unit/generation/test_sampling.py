@@ -101,6 +101,7 @@ def test_a_model_whose_logits_are_not_finite_is_refused(tiny_llama_pair, at):
         )
 
 
+@pytest.mark.slow
 def test_sorting_all_tokens_draws_what_looking_at_the_likeliest_does():
     for scale in (0.1, 3.0):  # nuclei of thousands of tokens, and of a few
         logits = scale * torch.randn(64, 6_000, generator=torch.Generator().manual_seed(0))
@@ -175,6 +176,7 @@ def test_what_cannot_be_sampled_is_refused(change, message):
     assert str(error.value) == message
 
 
+@pytest.mark.slow
 def test_an_appended_end_of_text_is_taken_off_a_prompt(tiny_llama_pair):
     from tokenizers.processors import TemplateProcessing
 
@@ -185,6 +187,7 @@ def test_an_appended_end_of_text_is_taken_off_a_prompt(tiny_llama_pair):
     assert sample(model, words, Continuations(PROMPTS, n_samples=2)).equals(plain)
 
 
+@pytest.mark.slow
 def test_hybrid_caches_are_followed(tiny):
     """Layers with a state of their own beside layers with keys and values."""
     from transformers import Lfm2Config, Lfm2ForCausalLM
@@ -260,6 +263,7 @@ def test_batches_are_bounded_and_each_prompt_is_read_once_an_alpha(tiny_llama_pa
     assert sum(rows for rows, length in sizes if length > 1) == 6
 
 
+@pytest.mark.slow
 def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     batched, words = BatchedLine(line), line.tokenizer
@@ -281,6 +285,7 @@ def test_writing_goes_a_token_a_step_and_two_take_turns(tiny_llama_pair):
             assert decoder.frame(alpha)["continuation"][0] == texts["continuation"][0]
 
 
+@pytest.mark.slow
 def test_an_alpha_that_cannot_be_used_is_left_out_and_the_others_go_on(tiny_llama_pair):
     line = Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     batched, spec = BatchedLine(line), Continuations(PROMPTS, n_samples=2, max_new_tokens=6)
@@ -330,6 +335,7 @@ class Questions(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_gpt2_pair"])
 @pytest.mark.parametrize("batched", [False, True])
 def test_the_device_is_asked_nothing_but_every_eight_steps_and_the_texts_are_the_same(

@@ -79,6 +79,7 @@ def test_a_walk_keeps_its_points(path, tmp_path):
     assert len({str(mended.identity()), str(path.identity()), *identities}) == 4
 
 
+@pytest.mark.slow
 def test_dropout_in_training_is_part_of_the_identity(tiny):
     def identity(dropout: float) -> str:
         ends = [tiny.moved(tiny.classifier(), seed) for seed in (1, 2)]

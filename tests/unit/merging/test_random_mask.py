@@ -60,6 +60,7 @@ def test_the_mask_depends_on_seed_name_and_place_alone(tiny_llama_pair, tiny_gpt
     assert not torch.equal(one, mask(noise_key(0, "v"), 0, 10_000, 0.5))
 
 
+@pytest.mark.slow
 def test_blocks_do_not_change_it(tiny_llama_pair, monkeypatch):
     whole = {name: p.clone() for name, p in masked(tiny_llama_pair).at(0.5).named_parameters()}
     monkeypatch.setattr(random_mask, "BLOCK", 50)

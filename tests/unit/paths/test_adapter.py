@@ -84,6 +84,7 @@ def test_on_a_base_in_half_precision(tiny, tmp_path):
     assert same_weights(line, 0.3, base, line.save(0.3, tmp_path / "point", as_adapter=True))
 
 
+@pytest.mark.slow
 def test_a_folder_is_replaced_only_where_it_is_an_adapter(tiny_adapter_pair, tmp_path):
     line = ln.Line(tiny_adapter_pair.minus, tiny_adapter_pair.plus, device="cpu")
     folder = line.save(0.5, tmp_path / "point", as_adapter=True)

@@ -46,6 +46,7 @@ def test_a_tensor_may_have_coefficients_of_its_own(tiny_llama_pair):
     assert "a, b, each tensor at coefficients of its own (HeadOnly), mixed in float32" in card
 
 
+@pytest.mark.slow
 def test_what_it_is_said_to_be(tiny_llama_pair, tmp_path):
     path = three(tiny_llama_pair)
     found = path.identity()

@@ -32,6 +32,7 @@ def ids() -> torch.Tensor:
     return torch.arange(3, 19).view(2, 8)
 
 
+@pytest.mark.slow
 def test_the_ends_are_met_bit_for_bit_and_nothing_else_is_touched(line):
     before = {end: end.sha256 for end in (line.minus, line.plus, line.base)}
     for alpha, end in ((0.37, None), (1.0, line.plus), (-1.0, None), (0.0, line.minus), (2, None), (1, line.plus)):
@@ -61,6 +62,7 @@ def test_every_element_agrees_with_float64(line, alpha):
         assert (error <= 1e-6 * size + 1e-300).all(), name
 
 
+@pytest.mark.slow
 def test_tied_weights_are_mixed_once_and_stay_tied(tiny_llama_pair, tiny_gpt2_pair):
     for _, minus, plus in (tiny_llama_pair, tiny_gpt2_pair):
         line = Line(minus, plus, device="cpu")
@@ -71,6 +73,7 @@ def test_tied_weights_are_mixed_once_and_stay_tied(tiny_llama_pair, tiny_gpt2_pa
         assert torch.allclose(model.get_output_embeddings().weight, want, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_tied_and_an_untied_head_make_an_untied_line(tiny, tmp_path):
     words, tied = tiny.tokenizer(), tiny.llama()
     untied = tiny.llama(tied=False)
@@ -176,6 +179,7 @@ def test_resolution_says_what_bfloat16_loses(tiny):
     assert Line(ends[0], ends[0], device="cpu", dtype="bfloat16").resolution == 1.0
 
 
+@pytest.mark.slow
 def test_resolutions_of_a_known_delta(tiny):
     base = tiny.llama()
     with (
@@ -217,6 +221,7 @@ def test_the_dtype_is_chosen_by_what_fits(monkeypatch):
     assert pick_dtype(gpu, 42 * 10**9, 10 * 10**9, {"float16", "float32"})[0] == "bfloat16"
 
 
+@pytest.mark.slow
 def test_a_line_says_in_one_line_which_dtype_was_taken_and_what_it_keeps(line, monkeypatch, capsys):
     ends = line.minus, line.plus
     for kind in ("float16", "bfloat16"):
@@ -229,6 +234,7 @@ def test_a_line_says_in_one_line_which_dtype_was_taken_and_what_it_keeps(line, m
         assert next(taken.at(0.5).parameters()).dtype == getattr(torch, kind)
 
 
+@pytest.mark.slow
 def test_it_shows_itself(line):
     text, html = repr(line), line._repr_html_()
     assert "mixed in float32" in text and "cosine of the two deltas" in text and "survives" not in text
@@ -265,6 +271,7 @@ def test_adapters_share_their_base_where_they_are_moved(tiny_adapter_pair):
     assert len(moved) == 22 + 2 * 2 * 4  # the base once, and two factors of four layers an end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["tiny_llama_pair", "tiny_adapter_pair"])
 def test_ends_that_stay_in_host_memory_stream_into_the_live_model(request, pair):
     line = Line(*request.getfixturevalue(pair)[1:], device="meta", ends_device="cpu")
@@ -289,6 +296,7 @@ def test_a_model_that_accelerate_dispatched_is_mixed_measured_and_saved(tiny_lla
     assert torch.equal(saved(input_ids=ids()).logits, plain.at(0.3)(input_ids=ids()).logits)
 
 
+@pytest.mark.slow
 def test_each_tensor_is_mixed_where_a_device_map_puts_it(tiny_untied_pair):
     """The meta device stands for a card; the layer that accelerate offloads to the host is mixed in the host."""
     device_map = {"model.embed_tokens": "meta", "model.layers.0": "cpu", "model.layers.1": "meta"}
@@ -342,6 +350,7 @@ def test_a_device_map_to_a_device_that_is_not_there_is_refused(tiny_untied_pair)
         Line(*tiny_untied_pair[1:], device_map={"": 99})
 
 
+@pytest.mark.slow
 def test_one_model_twice_and_heads_that_began_apart_are_said(tiny, tmp_path, tiny_llama_pair):
     base, minus, plus = map(str, tiny_llama_pair)
     with warnings.catch_warnings(action="error"):

@@ -49,6 +49,7 @@ def test_its_sum_is_the_point(pair, alpha, request):
         assert np.abs(tensor.numpy() - found[name]).max() <= 1e-6 * max(1.0, np.abs(found[name]).max())
 
 
+@pytest.mark.slow
 def test_of_many_checkpoints_it_names_those_that_are_used(tiny_llama_pair):
     run = Trajectory(list(tiny_llama_pair), device="cpu")
     recipe = run.recipe_yaml(1.25)
@@ -60,6 +61,7 @@ def test_of_many_checkpoints_it_names_those_that_are_used(tiny_llama_pair):
     assert np.abs(merged(recipe)["model.norm.weight"] - live).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_a_name_on_the_hub_stays_a_name(tiny_llama_pair, monkeypatch):
     line = ln.Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     object.__setattr__(line.minus.metadata, "name", "org/minus")

@@ -97,6 +97,7 @@ def test_another_weight_is_another_identity(adapters):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adapters", "gpt2_adapters"])
 @pytest.mark.parametrize("weights", [None, (1.0, 1.0)])
 def test_a_line_along_one_attribute_is_the_product_and_stays_low_rank(request, kind, weights):

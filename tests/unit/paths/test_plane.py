@@ -47,6 +47,7 @@ def test_distances_are_the_weights_own(plane):
             assert math.dist(places[i], places[j]) == pytest.approx(true, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_x_axis_is_the_line(tiny_adapter_pair):
     base, minus, plus = tiny_adapter_pair
     plane, line = Plane(base, minus, plus, device="cpu"), Line(minus, plus, device="cpu")

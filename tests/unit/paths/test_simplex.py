@@ -28,6 +28,7 @@ def test_a_corner_is_a_checkpoint_bit_for_bit(simplex):
         assert all(torch.equal(live, end.tensors[name]) for name, live in model.named_parameters())
 
 
+@pytest.mark.slow
 def test_what_it_says_of_itself(simplex):
     assert repr(simplex) == "Simplex: sad, glad, plain; weights add up to 1"
     assert list(simplex.identity()["ends"]) == ["sad", "glad", "plain"] and simplex.identity()["path"] == "simplex"

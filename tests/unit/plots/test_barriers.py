@@ -20,6 +20,7 @@ def barrier(height: float, unit: str = "nats/token", noise: float = 0.0):
     return Curve.from_measures(points).barrier("loss/x")
 
 
+@pytest.mark.slow
 def test_a_row_a_line_sorted_with_its_verdict():
     lines = {"good": barrier(-0.5), "<b>fair": barrier(0.01), "open": barrier(0.1, noise=0.9)}
     fig = plot_barriers(lines, tolerance=0.02)
@@ -43,6 +44,7 @@ def test_no_two_verdicts_share_color_and_symbol():
     assert len({look[0] for look in known}) == len({look[1] for look in known}) == len({look[2] for look in known}) == 4
 
 
+@pytest.mark.slow
 def test_a_panel_a_unit_and_one_for_what_breaks():
     fig = plot_barriers({"a": barrier(2.0), "b": barrier(0.01), "c": barrier(0.1, "errors")}, tolerance=0.02)
     assert [(trace.yaxis, trace.x) for trace in fig.data] == [("y", (2,)), ("y2", (0.01,)), ("y3", (0.1,))]

@@ -103,6 +103,7 @@ def bent(height: float, noise: float = 0.0, kind: str = "loss") -> Curve:
     return Curve.from_measures(points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("curve", "title"),
     [
@@ -126,6 +127,7 @@ def test_the_title_is_what_the_intervals_bear_out(curve, title):
     assert max(words, key=words.get) == f"<b>{above}</b>"
 
 
+@pytest.mark.slow
 def test_a_rise_is_claimed_only_where_its_interval_lies_on_one_side():
     def title(rise: list[float]) -> str:
         points = {a: {"strength/x": Measurement([0.3 + a * r for r in rise], unit="probability")} for a in (0.0, 1.0)}
@@ -137,12 +139,14 @@ def test_a_rise_is_claimed_only_where_its_interval_lies_on_one_side():
     assert title([0.2]) == "Strength of “x” changes by 0.2, without an interval"
 
 
+@pytest.mark.slow
 def test_nothing_between_the_ends_says_so():
     title = plot_curve(curve_of("loss/", alphas=(0.0, 1.0))).layout.title.text
     assert "nothing was measured between the ends: cannot tell" in title
     assert "yaxis2" not in plot_curve(curve_of("loss/", alphas=(0.0, 1.0))).to_dict()["layout"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unit", "values", "least"), [("probability", (0.50001, 0.50002), 1.0), ("score", (3.0, 3.00001), 0.05)]
 )
@@ -153,6 +157,7 @@ def test_a_flat_line_looks_flat(unit, values, least):
     assert high - low > least
 
 
+@pytest.mark.slow
 def test_strengths_of_two_units_have_a_panel_each():
     points = {
         a: {"strength/x": Measurement([a, a], unit="probability"), "score/y": Measurement([7 * a, 7 * a], unit="score")}
@@ -171,6 +176,7 @@ def test_panels_have_headings_with_units(fig):
     assert fig.layout.xaxis3.title.text == "alpha (no unit)"
 
 
+@pytest.mark.slow
 def test_names_at_the_lines_ends_do_not_meet():
     points = {
         a: {f"loss/{x}": Measurement([4 + a + i / 1000] * 2, unit="nats/token") for i, x in enumerate("abc")}
@@ -182,6 +188,7 @@ def test_names_at_the_lines_ends_do_not_meet():
     assert np.diff(ends).min() >= 15 * (high - low) / LOSS - 1e-9
 
 
+@pytest.mark.slow
 def test_extrapolation_is_shaded_and_the_ends_are_named(fig):
     rects = [shape for shape in fig.layout.shapes if shape.type == "rect" and shape.yref == "y domain"]
     assert [edge for rect in rects for edge in (rect.x0, rect.x1)] == pytest.approx([-1.12, 0, 1, 2.12])
@@ -256,6 +263,7 @@ def test_a_menu_shows_one_prompt_at_a_time(fig):
     assert list(moved) == tables and change["visible"] == [k == 3 for k in range(6)]
 
 
+@pytest.mark.slow
 def test_a_text_has_the_color_of_the_end_that_it_is_like():
     texts = samples(prompts=1)
     texts["strength/positive"] = [{-1.0: 0.0, 0.0: 0.25, 0.5: 0.5, 1.0: 1.0, 2.0: np.nan}[a] for a in texts["alpha"]]
@@ -264,6 +272,7 @@ def test_a_text_has_the_color_of_the_end_that_it_is_like():
     assert fills == [faint(MINUS, 0.4), faint(MINUS, 0.2), faint(MINUS, 0.0), faint(PLUS, 0.4), "rgba(0,0,0,0)"]
 
 
+@pytest.mark.slow
 def test_a_nan_is_a_gap_with_a_cross_and_is_named():
     points = {a: measures(a) for a in GRID}
     points[0.5]["loss/negative"] = Measurement([4.5, math.nan], unit="nats/token")
@@ -293,6 +302,7 @@ def test_numbers_are_short_plain_lists():
     assert all(len(str(number).replace(".", "")) <= 5 for number in numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keep", "heading"),
     [
@@ -315,12 +325,14 @@ def test_without_samples_there_is_no_table():
     assert fig.layout.height < plot_curve(curve_of(texts=samples())).layout.height
 
 
+@pytest.mark.slow
 def test_an_alpha_without_samples_says_so():
     fig = plot_curve(curve_of(texts=samples(alphas=(0.0, 1.0))))
     step = fig.layout.sliders[0].steps[0].args[0]
     assert step["cells.values"][-1] == [["no text was sampled at this alpha"]]
 
 
+@pytest.mark.slow
 def test_one_alpha_needs_no_slider():
     fig = plot_curve(curve_of(alphas=(0.5,), texts=samples(alphas=(0.5,))))
     assert not fig.layout.sliders
@@ -344,6 +356,7 @@ def test_texts_from_models_are_only_text():
     assert len(escaped("w" * 10_000)) == 300
 
 
+@pytest.mark.slow
 def test_a_figure_of_nasty_texts_holds_no_markup():
     label = "loss/<img src=x onerror=alert(1)> $a$"
     points = {a: {**measures(a), label: Measurement([1.0, 2.0], unit="<i>nats")} for a in GRID}
@@ -387,6 +400,7 @@ def test_a_curve_shows_its_figure_and_its_summary():
     assert curve.plot().to_dict() == plot_curve(curve).to_dict()
 
 
+@pytest.mark.slow
 def test_a_shown_figure_is_its_bundle_and_words_alone(fig):
     from IPython.core.formatters import DisplayFormatter
 
@@ -409,6 +423,7 @@ def test_pages_that_plotly_writes_have_no_share_button(fig, tmp_path):
     assert config["scrollZoom"] is True
 
 
+@pytest.mark.slow
 def test_a_figure_tells_what_its_curve_knows_of_its_making():
     provenance = {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}, "settings": {"long": "list"}}
     told = plot_curve(Curve.from_measures({0.0: measures(0.0)}, provenance=provenance)).layout.meta
@@ -416,6 +431,7 @@ def test_a_figure_tells_what_its_curve_knows_of_its_making():
     assert "facts" not in plot_curve(curve_of()).layout.meta
 
 
+@pytest.mark.slow
 def test_a_table_breaks_its_lines_itself():
     told = {"prompt": "The " + "long " * 20, "continuation": " and".join(["m" * 30] * 4) + " 電影" * 60}
     texts = samples(prompts=1).assign(**told)
@@ -448,6 +464,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.slow
 def test_the_best_alpha_is_a_star_on_its_line():
     points = {
         a: {"loss/x": Measurement([a, a]), "strength/y": Measurement([s, s])} for a, s in ((0.0, 0.2), (1.0, 0.7))

@@ -74,6 +74,7 @@ def test_hover_and_axes_say_what_is_seen(fig):
     )
 
 
+@pytest.mark.slow
 def test_the_title_says_which_changes_most_where_an_interval_bears_it_out():
     def rising(by: float) -> Curve:
         values = {a: [a * by + 0.1 * i for i in range(3)] for a in (0.0, 1.0)}
@@ -95,12 +96,14 @@ def test_a_nan_is_a_gap_in_the_line_and_in_its_band():
     assert band.x == (0, 0, 0, None, 1, 1, 1, None)
 
 
+@pytest.mark.slow
 def test_a_curve_without_a_quantity_is_left_out():
     other = Curve.from_measures({0.0: {"attack/x": Measurement([1.0, 0.0], unit="share")}})
     drawn = lines(plot_curves({"a": {"b": curve()}, "c": {"b": other}}, PANELS))
     assert [(trace.name, trace.yaxis) for trace in drawn] == [("a", "y"), ("a", "y2"), ("c", "y2")]
 
 
+@pytest.mark.slow
 def test_curves_are_joined_and_can_be_recorded(tmp_path):
     found = Curve.concat({"mask": {"mixed": curve(), "tuned": curve(0.5)}})
     assert found.value("accuracy/x (mask, tuned)").tolist() == curve(0.5).value("accuracy/x").tolist()

@@ -40,6 +40,7 @@ def test_the_line_lies_strong_over_thin_ones(fan):
     assert plot_random_directions(fan, "other").data[-1].y == (0, 1, 2)
 
 
+@pytest.mark.slow
 def test_the_table_counts_what_lies_higher(fan):
     row = fan.to_frame().loc[1.0]
     assert row.to_dict() == {"line": 4.5, "least": 4.25, "mean": pytest.approx(5.4166667), "most": 7.0, "higher": 2.0}

@@ -25,6 +25,7 @@ def over(axes: tuple[str, str], measures: dict) -> Surface:
     return Surface.from_measures(points, axes=axes)
 
 
+@pytest.mark.slow
 def test_cells_lie_across_for_the_first_line_and_up_for_the_second():
     fig = plot_heatmaps(crossing())
     glad, ornate = fig.data
@@ -59,6 +60,7 @@ def test_the_figure_in_words():
     )
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_a_gap():
     data = crossing()
     row = (data.frame["quantity"] == "strength/glad") & (data.frame["mood"] == 0) & (data.frame["style <b>"] == 0.5)

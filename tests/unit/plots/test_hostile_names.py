@@ -78,6 +78,7 @@ def drawn(thing) -> list[str]:
     return [text for value in thing for text in drawn(value)] if isinstance(thing, (list, tuple)) else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_figure_draws_a_strangers_link(name):
     figure = FIGURES[name]()

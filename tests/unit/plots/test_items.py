@@ -71,6 +71,7 @@ def test_names_come_from_the_caller_the_curve_or_the_prompts():
     assert names(plot_items(curve())) == [f"text {i}" for i in (4, 3, 2, 1)]
 
 
+@pytest.mark.slow
 def test_an_item_without_weight_and_a_nan_are_gaps():
     points = {a: {"x": Measurement([1.0, math.nan if a == 2 else a, 5.0], [1, 1, 0])} for a in GRID}
     third, first, second = rows(plot_items(Curve.from_measures(points)))  # an unknown rise stands below

@@ -70,6 +70,7 @@ def test_below_stands_the_second_derivative_with_its_interval():
     )
 
 
+@pytest.mark.slow
 def test_each_corpus_has_a_color_and_names_are_escaped():
     fig = plot_slopes(curve(("x", "<b>y")))
     markers = [trace for trace in fig.data if trace.mode == "markers"]
@@ -78,6 +79,7 @@ def test_each_corpus_has_a_color_and_names_are_escaped():
     assert "<b>y" not in json.dumps(fig.to_plotly_json()["data"], default=str)
 
 
+@pytest.mark.slow
 def test_without_second_derivatives_there_is_no_lower_part():
     fig = plot_slopes(curve(second=False))
     assert [trace.name for trace in fig.data] == ["loss/x", "loss/x, cubic between", "loss/x, tangents"]

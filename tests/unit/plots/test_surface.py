@@ -33,6 +33,7 @@ def named(fig) -> dict:
     return {trace.name: trace for trace in fig.data}
 
 
+@pytest.mark.slow
 def test_the_contour_shows_what_lies_between_and_what_was_measured():
     fig = plot_contour(made())
     traces = named(fig)
@@ -51,6 +52,7 @@ def test_the_contour_shows_what_lies_between_and_what_was_measured():
     assert fig.layout.yaxis.scaleanchor == "x"  # true to scale
 
 
+@pytest.mark.slow
 def test_the_line_its_extension_and_the_checkpoints_are_drawn_in():
     fig = plot_contour(made())
     lines = [(trace.name, trace.x, trace.y) for trace in fig.data[1:] if trace.mode == "lines"]
@@ -66,6 +68,7 @@ def test_the_line_its_extension_and_the_checkpoints_are_drawn_in():
     assert [trace.name for trace in bare.data] == ["loss/x", "measured"]
 
 
+@pytest.mark.slow
 def test_a_nan_is_blank_and_crossed():
     fig = plot_contour(made(hole=(1.0, 1.0)))
     contour, measured = named(fig)["loss/x"], named(fig)["measured"]
@@ -93,6 +96,7 @@ def test_another_quantity_is_drawn_by_its_name_and_escaped():
     )
 
 
+@pytest.mark.slow
 def test_the_relief_has_the_line_on_it():
     fig = plot_surface_3d(made(hole=(3.0, 2.0)))
     relief, line, checkpoints = fig.data
@@ -115,6 +119,7 @@ def test_a_section_has_its_band_and_the_points_on_it():
     assert gap.data[1].y[50] is None and gap.data[2].y == (0, None, 4)
 
 
+@pytest.mark.slow
 def test_they_show_themselves_in_a_notebook():
     for thing in (made(), made().slice("minus", "base")):
         bundle = thing._repr_mimebundle_()

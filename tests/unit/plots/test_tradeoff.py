@@ -38,6 +38,7 @@ def test_a_point_an_alpha_with_its_intervals_in_order():
     assert path.hovertext[3] == "At alpha 0.5: strength 0.45 [0.35, 0.55],<br>perplexity 50 [45, 55]"
 
 
+@pytest.mark.slow
 def test_axes_have_units_and_the_log_one_round_ticks():
     fig = plot_tradeoff(curve())
     assert fig.layout.xaxis.title.text == "perplexity of the continuations, ← more fluent"
@@ -49,6 +50,7 @@ def test_axes_have_units_and_the_log_one_round_ticks():
     assert log.range[0] < math.log10(45) and log.range[1] > math.log10(1555)
 
 
+@pytest.mark.slow
 def test_the_base_is_marked_where_it_was_measured():
     plain, marked = plot_tradeoff(curve()), plot_tradeoff(curve(), curve(alphas=(0.0,), steep=20))
     assert [trace.name for trace in plain.data] == ["alpha"]
@@ -79,6 +81,7 @@ def test_checkpoints_alone_are_labeled():
     assert drawn.marker.line.width == (1, 1, 3, 1, 1, 1, 3)
 
 
+@pytest.mark.slow
 def test_a_nan_is_left_out_and_a_second_attribute_finds_its_own_perplexity():
     points = {alpha: point(alpha) for alpha in GRID}
     points[2.0]["strength/joy"] = Measurement([math.nan, 1.0], unit="probability", items="prompts")
@@ -199,6 +202,7 @@ def test_several_curves_that_cannot_be_drawn_are_refused():
     )
 
 
+@pytest.mark.slow
 def test_any_quantity_against_another():
     points = {
         a: {"kl/base": Measurement([a**2], unit="nats/token"), "preference/taste": Measurement([a / 2], unit="share")}

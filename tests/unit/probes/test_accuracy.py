@@ -115,6 +115,7 @@ def test_numbers_below_two_are_refused(argument):
     assert str(error.value) == f"Accuracy({argument}): got 1.\nIt takes 2 or more."
 
 
+@pytest.mark.slow
 def test_a_walk_between_two_classifiers(tiny, words, tmp_path):
     ends = [Checkpoint.from_model(tiny.moved(tiny.classifier(), seed, 0.3), words) for seed in (1, 2)]
     curve = evaluate(Line(*ends, device="cpu"), [0.0, 0.5, 1.0], [Accuracy(CORPUS)], store=tmp_path)

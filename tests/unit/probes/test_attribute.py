@@ -106,6 +106,7 @@ def test_equal_texts_are_scored_once(scorer, monkeypatch):
     assert asked == [2] and first["strength/POSITIVE"].values.tolist() == again["strength/POSITIVE"].values.tolist()
 
 
+@pytest.mark.slow
 def test_the_perplexity_model_is_the_base_or_must_be_named(scorer, tiny_llama_pair):
     base = Checkpoint.load(tiny_llama_pair[0])
     probe = AttributeStrength(scorer, PROMPTS)
@@ -138,6 +139,7 @@ def test_wrong_scorers_are_said(scorer, tiny, tmp_path, tiny_llama_pair):
         AttributeStrength(tmp_path / "none", PROMPTS)
 
 
+@pytest.mark.slow
 def test_identities_differ_where_values_would(scorer, tiny, tmp_path):
     one = AttributeStrength(scorer, PROMPTS, perplexity_model=False)
     other = tiny.save(tiny.moved(Classifier.load(scorer).model, 9), tmp_path / "other", tiny.tokenizer())
@@ -156,6 +158,7 @@ def test_means_over_prompts_weigh_what_was_kept():
     assert measure.values.tolist() == [2.0, 5.0] and measure.weights.tolist() == [2, 1] and measure.value() == 3.0
 
 
+@pytest.mark.slow
 def test_an_adapter_is_a_scorer_too(tiny, tmp_path, scorer):
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers import AutoConfig
@@ -191,6 +194,7 @@ def test_two_attributes_of_one_walk_are_told_apart_by_name(scorer, tiny_llama_pa
     assert len(curve.samples) == 2 * 3 * 2
 
 
+@pytest.mark.slow
 def test_an_attribute_serves_lines_of_several_bases(scorer, tiny_llama_pair, tiny_untied_pair):
     probe = AttributeStrength(scorer, PROMPTS, device="cpu")
     frame = samples({0: [" was a slow thing"]})
@@ -216,6 +220,7 @@ def test_prompts_that_a_model_cannot_read_are_refused_before_a_text_is_written(s
         AttributeStrength(scorer, ["the film"], max_new_tokens=500, device="cpu").prepare(base)
 
 
+@pytest.mark.slow
 def test_a_raw_score_has_its_own_quantity_unit_and_axis(tiny, tmp_path, tiny_llama_pair):
     torch.manual_seed(0)
     config = BertConfig(

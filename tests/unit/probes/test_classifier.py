@@ -101,6 +101,7 @@ def test_labels_that_do_not_exclude_each_other_are_sigmoids(scorer):
     assert several.identity != one.identity
 
 
+@pytest.mark.slow
 def test_its_hash_covers_the_tokenizer_and_not_its_use(scorer):
     fresh, used = Classifier.load(scorer, "cpu"), Classifier.load(scorer, "cpu")
     used.scores(TEXTS, 1)
@@ -123,6 +124,7 @@ def decoder(tiny, folder: Path, pad: int | None, **tokens) -> Path:
     return tiny.save(tiny.moved(model, 1, 0.5).eval(), folder, words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pad", [None, 1, 2])  # of the model; 1 ends every text, 2 is <pad>
 @pytest.mark.parametrize("tokens", [{}, {"pad_token": "<pad>"}, {"pad_token": "<eos>"}, {"padding_side": "left"}])
 def test_a_value_is_that_of_the_text_alone(tiny, tmp_path, pad, tokens):
@@ -170,6 +172,7 @@ def test_every_kind_reads_a_text_as_if_alone(tiny, tmp_path, kind, side):
     assert len({round(p, 4) for p in alone}) == 4
 
 
+@pytest.mark.slow
 def test_an_adapter_that_does_not_fit_is_refused(tiny, tmp_path, scorer):
     from peft import LoraConfig, get_peft_model
 
@@ -203,6 +206,7 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch, name):
     assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_an_adapter_as_peft_saves_it_needs_no_configuration_beside_it(tiny, tmp_path, scorer):
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -284,6 +288,7 @@ def test_a_text_has_its_own_value_where_an_encoder_reads_padding(tiny, tmp_path,
     assert Classifier.load(tmp_path, "cpu").scores(texts, 1) == pytest.approx(want, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_a_language_models_files_has_their_pooler(tiny, tmp_path):
     from peft import LoraConfig, get_peft_model
     from transformers import BertForMaskedLM
@@ -309,6 +314,7 @@ def test_an_adapter_of_a_language_models_files_has_their_pooler(tiny, tmp_path):
     assert Classifier.load(tmp_path / "adapter", "cpu").scores(TEXTS[:1], 1)[0] == pytest.approx(want, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_adapter_without_a_part_that_its_base_lacks_too_is_refused(tiny, tmp_path):
     from peft import LoraConfig, get_peft_model
     from transformers import BertForMaskedLM
@@ -325,6 +331,7 @@ def test_an_adapter_without_a_part_that_its_base_lacks_too_is_refused(tiny, tmp_
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [None, "regression", "multi_label_classification"])
 @pytest.mark.parametrize("n", [1, 3])
 def test_scores_are_those_of_transformers_pipeline(tiny, tmp_path, n, problem):

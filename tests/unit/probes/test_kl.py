@@ -106,6 +106,7 @@ def test_a_model_almost_equal_has_no_negative_divergence(tiny_llama_pair, tiny):
     assert all(-1e-14 < v < 1e-7 for m in found.values() for v in m.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [False, True])
 def test_of_its_own_texts_it_is_the_divergence_at_each_token_that_was_written(tiny_llama_pair, stops):
     words = AutoTokenizer.from_pretrained(tiny_llama_pair[0])
@@ -140,6 +141,7 @@ def test_a_model_that_cannot_be_used_is_nan(tiny_llama_pair):
         assert math.isnan(KL(SPEC, base).measure(model, words)["kl/base"].value())
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused(tiny_llama_pair, tiny):
     minus, plus = tiny_llama_pair[1:]
     words, model = AutoTokenizer.from_pretrained(minus), AutoModelForCausalLM.from_pretrained(minus).eval()

@@ -44,6 +44,7 @@ def by_transformers(model, words) -> tuple[list[float], list[int]]:
         return [model(input_ids=i, labels=i).loss.item() for i in ids], [i.shape[1] - 1 for i in ids]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_tokens", [2, 40, 4096])
 def test_it_is_transformers_own_loss(model_and_words, corpus, batch_tokens, monkeypatch):
     model, words = model_and_words
@@ -123,6 +124,7 @@ def test_one_text_more_leaves_the_others_as_they_are(model_and_words, corpus):
 SMALL = dict(vocab_size=100, hidden_size=32, num_hidden_layers=1, num_attention_heads=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "settings", "way_out"),
     [

@@ -41,6 +41,7 @@ def test_its_loss_is_that_of_transformers(tiny, corpus):
     assert found.value() == pytest.approx(total / found.weights.sum(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_targets_of_ones_own_and_a_batch_of_any_size_give_the_same(tiny, corpus):
     model, words = tiny.t5(), tiny.tokenizer()
     sources, targets = zip(*map(halves, corpus.texts), strict=True)

@@ -62,6 +62,7 @@ def test_they_agree_with_central_differences_in_float64(line, corpus):
     assert [measure.unit for measure in found.values()] == ["nats/token per alpha", "nats/token per alpha²"]
 
 
+@pytest.mark.slow
 def test_in_float64_the_value_is_the_loss_and_nothing_but_the_differences_is_rounded(line, corpus):
     ids, lengths = pad([line.tokenizer(text)["input_ids"] for text in corpus.texts])
     along = {name: tensor.double() for name, tensor in direction(line).items()}

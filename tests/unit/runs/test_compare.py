@@ -122,6 +122,7 @@ def test_a_new_column_of_the_table_leaves_the_figure_as_it_is(two):
     assert wider.plot().to_plotly_json() == comparison.plot().to_plotly_json()
 
 
+@pytest.mark.slow
 def test_texts_in_labels_cannot_run(two):
     put("e", [0.1] * 5, None, seed="<script>$x$", lo=0.0, data="x")
     drawn = compare_runs("runs").plot().to_plotly_json()

@@ -51,6 +51,7 @@ def failing(monkeypatch, runs: RunDirectory, method: str, call: int) -> list[str
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "call"), [("pipe_file", 1), ("pipe_file", 4), *(("cp_file", i) for i in range(1, 9))]
 )
@@ -92,6 +93,7 @@ def test_what_a_killed_upload_set_aside_is_put_back(runs):
     assert len(runs.fs.find(runs.root)) == 5 and runs.read(".demo.old-2.new-0123abcd", "a.txt") == b"half"
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_cannot_be_uploaded_is_kept_here(runs, monkeypatch):
     def execute(spec, staging):
         nbformat.write(new_notebook(), staging.folder / "executed.ipynb")

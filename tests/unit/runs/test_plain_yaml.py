@@ -73,6 +73,7 @@ def test_a_text_of_python_is_no_word():
     assert checked({"x": "None"}, takes, "run") == {"x": "None"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "value", "words"),
     [

@@ -46,6 +46,7 @@ def refused(values: dict, folder: Path) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -86,6 +86,7 @@ def test_the_page_of_six_main_figures_weighs_less_than_6_megabytes():
     assert 4_000_000 < len(page.encode()) < 6_000_000
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_nothing():
     page = page_of(
         new_markdown_cell("# A title\n\n[a link](https://arxiv.org/abs/2211.12092) $x^2$"),
@@ -306,6 +307,7 @@ def test_the_footer_tells_what_the_run_was():
     assert soup.header.span.string == "demo"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [None, "long", float("nan")])
 def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
     soup = BeautifulSoup(page_of(cell(shown(plain="1")), facts=FACTS | {"seconds": seconds}), "html.parser")
@@ -347,6 +349,7 @@ def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
     assert sorted(p.name for p in run.iterdir()) == ["executed.ipynb", "report.html", "run.json"]
 
 
+@pytest.mark.slow
 def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
     told = {"device": "cpu, 2 threads", "seeds": {"sampling": [0]}, "hashes": {"minus": "cd" * 32}}
     parameters = new_code_cell("n: int = 3  # points", metadata={"tags": ["parameters"]})
@@ -364,6 +367,7 @@ def test_a_notebook_that_no_runner_ran_tells_what_it_knows_itself(tmp_path):
         assert rows == {"device": "cpu, 2 threads", "n": "3", "lo": "-1.0", "sampling": "[0]", "minus": "cd" * 32}
 
 
+@pytest.mark.slow
 def test_nbconvert_knows_the_exporter_and_finds_the_facts(tmp_path):
     nbformat.write(new_notebook(cells=[cell(shown(figure=figure()))]), tmp_path / "executed.ipynb")
     (tmp_path / "run.json").write_text(json.dumps(FACTS), encoding="utf-8")
