@@ -195,9 +195,9 @@ def _stamped(png: bytes, source: dict) -> bytes:
 
 
 def _thumbnail(image: Path) -> str:
-    """The upper part of a picture as a data URL: one page holds all cards."""
+    """A picture, of a tall one the upper square, as a data URL: one page holds all cards."""
     whole, out = Image.open(image).convert("RGB"), io.BytesIO()
-    small = whole.crop((0, 0, whole.width, min(whole.height, whole.width * 5 // 8)))
+    small = whole.crop((0, 0, whole.width, min(whole.height, whole.width)))
     small.thumbnail((CARD, CARD))
     small.save(out, "WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -1,5 +1,6 @@
 """notebooks/rendered/build.py: every file says which notebook it is of, none is older than that, none too large."""
 
+import base64
 import importlib.util
 import io
 import json
@@ -148,6 +149,8 @@ def test_a_folder_of_runs_renews_all_and_the_page_of_cards(project, capsys):
     assert (card.a["href"], card.h2.string) == ("01_walk.html", "What?")
     assert card.p.string == gallery.finding(node.cells[1].outputs[0].data["application/vnd.plotly.v1+json"])
     assert card.img["src"].startswith("data:image/webp;base64,")
+    picture = Image.open(io.BytesIO(base64.b64decode(card.img["src"].partition(",")[2])))
+    assert picture.size == (9, 9)  # whole, a figure of panels is cut nowhere
     page = files[1].read_text()
     assert 'src="plotly.js"' in page and (files[1].parent / "plotly.js").stat().st_size > 4_000_000 > len(page)
     node.metadata["lerpnb"]["sha256"] = "0" * 64
