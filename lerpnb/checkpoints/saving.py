@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from lerpnb import assets
+from lerpnb.checkpoints.headers import OLD_BUFFERS, WRAPPED
 from lerpnb.checkpoints.memory import HALVES, admit_untied, named_tensors, shared_copy
-from lerpnb.checkpoints.metadata import OLD_BUFFERS, WRAPPED, CheckpointMetadata
+from lerpnb.checkpoints.metadata import CheckpointMetadata
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.checkpoints.quiet import quiet
 from lerpnb.errors import CheckpointError
