@@ -118,7 +118,7 @@ def recorded() -> set[tuple[str, int]]:
     return found
 
 
-def wait_for(condition: Callable, seconds: float = 60.0) -> Any:
+def wait_for(condition: Callable, seconds: float = 180.0) -> Any:
     """What the condition gives once it is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
