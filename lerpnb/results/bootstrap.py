@@ -39,13 +39,16 @@ class Estimate:
 
         >>> Estimate(-0.03604, -0.04391, -0.02808).text(), Estimate(0.4731, 0.3812, 0.5688).text(sign=True)
         ('−0.036 [−0.044, −0.028]', '+0.47 [0.38, 0.57]')
+        >>> Estimate(-1.2e-8, -4.6e-7, 4.5e-7).text()
+        '−1.2e−08 [−4.6e−07, 4.5e−07]'
         """
         plus, width = "+" * (sign and self.value > 1e-12), self.high - self.low
         if not np.isfinite(width) or width < 1e-9:
             spread = f" [{number(self.low)}, {number(self.high)}]" if np.isfinite(width) else ""
             return f"{plus}{number(round(self.value, 12))}{spread}"
-        decimals = int(np.clip(1 - np.floor(np.log10(width)), 0, 9))
-        value, low, high = (f"{round(x, decimals) + 0.0:.{decimals}f}" for x in (self.value, self.low, self.high))
+        decimals = max(0, int(1 - np.floor(np.log10(width))))
+        parts = (self.value, self.low, self.high)
+        value, low, high = (f"{round(x, decimals) + 0.0:.{decimals}f}" if decimals < 7 else number(x, 2) for x in parts)
         return f"{plus}{value} [{low}, {high}]".replace("-", "−")
 
 

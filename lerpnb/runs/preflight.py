@@ -128,7 +128,9 @@ def _small_files(name: str, at: Path | None) -> list[Path | None]:
             raise AssetError(f"no folder {name!r} here, nor in the hub's cache, and no hub answers.\n{KINDS_OF_NAME}")
         return [got(file, near=False) for file in files]
     except (HFValidationError, HfHubHTTPError) as error:
-        raise AssetError(f"no folder {name!r} here, and no hub id: {str(error).splitlines()[0]}") from error
+        raise AssetError(
+            f"no folder {name!r} here, and no hub id: {str(error).splitlines()[0]}\n{KINDS_OF_NAME}"
+        ) from error
 
 
 @lru_cache(maxsize=1)

@@ -63,7 +63,8 @@ class Tab:
     outside: list[str] = field(default_factory=list)
 
     def _heard(self, message) -> None:
-        if message.type == "error":
+        # JupyterLab asks for the kernels every few seconds; the server fails while one of them starts.
+        if message.type == "error" and "/api/kernels?" not in message.location["url"]:
             self.errors.append(message.text)
 
     def _asked(self, route) -> None:
