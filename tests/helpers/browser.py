@@ -135,7 +135,8 @@ class Lab:
         return panel
 
     def turn_to(self, tab: Tab, name: str) -> object:
-        """Open a notebook in the JupyterLab that the tab shows already, in front of what is open there."""
+        """Open a notebook in the JupyterLab that the tab shows already, in place of what is open there."""
+        tab.page.evaluate("[...window.jupyterapp.shell.widgets('main')].forEach(widget => widget.dispose())")
         tab.errors.clear()
         tab.page.evaluate("(path) => void window.jupyterapp.commands.execute('docmanager:open', {path})", name)
         tab.page.wait_for_function("(path) => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=name)
@@ -181,7 +182,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     server.process.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an open JupyterLab keeps a core busy
 def reader(chromium, lab) -> Iterator[Tab]:
     """A tab on `lab` that stays open, for notebooks that one turns to."""
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})

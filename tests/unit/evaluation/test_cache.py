@@ -79,7 +79,8 @@ def test_thirty_kills_lose_no_finished_point_and_compute_none_twice(tiny_llama_p
 
     moments, store, log, kills, halves, wasted = random.Random(0), Cache(tmp_path / "store"), tmp_path / "log", 0, 0, 0
     log.touch()
-    while kills < 30:
+    while kills < 30 or not (wasted and halves):  # kills come in the middle of points, and of writing them
+        assert kills < 300
         if len(store) >= len(ALPHAS) - 3:
             store.clear()
         kept = finished_alphas(store)
@@ -102,7 +103,6 @@ def test_thirty_kills_lose_no_finished_point_and_compute_none_twice(tiny_llama_p
     torch.set_num_threads(threads)
 
     assert {float(line) for line in log.read_text().splitlines()} == set(ALPHAS) - kept
-    assert wasted > 0 and halves > 0  # kills came in the middle of points, and of writing them
     assert finished.to_frame().equals(undisturbed.to_frame())
     items = [curve.frame["item_values"].map(lambda v: v.tobytes()).tolist() for curve in (finished, undisturbed)]
     assert items[0] == items[1]
