@@ -14,7 +14,7 @@ import lerpnb as ln
 pytest_plugins = ["browser", "tiny_notebooks"]
 pytestmark = pytest.mark.browser
 ATTRIBUTES = {"sentiment": "first", "voice": "second"}  # notebook 10's lines, and how its parameters name them
-LIVE = ["00_quickstart", "03_explore"]  # tests/notebooks/ opens all, as papermill ran them
+LIVE = ["03_explore", "07_several_attributes"]  # tests/notebooks/ opens all, as papermill ran them
 IDLE = "() => !document.querySelector('.lerp-explorer').classList.contains('busy')"
 KNOB = "(knob) => { const b = knob.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }"
 
