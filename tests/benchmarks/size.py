@@ -154,7 +154,7 @@ def main() -> None:
             f"{'ends':10}{'live':10}{'held, bytes a parameter':>26}{'not droppable':>18}{'loading':>18}{'a point':>18}"
         )
         rows = []
-        for (ends, dtype), limits in [*LIMITS.items()][:: 3 if tiny else 1]:
+        for (ends, dtype), limits in [*LIMITS.items()][-1 if tiny else 0 :]:
             row = measured(ends, dtype, folders[ends], 1 if tiny else 3)
             row["point"] = speed["ratio"] if limits[3] else None
             values = (row["held"], row["fixed"], row["loading"], row["point"])

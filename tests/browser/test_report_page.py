@@ -62,8 +62,7 @@ def quiet(tab) -> None:
     assert (tab.errors, tab.outside) == ([], [])
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (400, "dark")])
 def test_the_page_opens_from_disk_with_its_figure_and_its_slider_moves_the_text(tab, tmp_path, width, colours):
     page = written(tmp_path, drawn(curve(["and a story"])), cell(shown(plain="seven"), source="7"))
     seen = tab(width, colours)
@@ -440,9 +439,20 @@ def test_an_untrusted_notebook_shows_every_figure_and_the_menu_exports_it(lab, r
     seen.expect(coloured.first).to_be_visible()
     assert coloured.count() > 3
     seen.shoot("lab_untrusted")
-    seen.page.locator(".lm-MenuBar-itemLabel", has_text="File").first.click()
-    seen.page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").hover()
-    seen.page.locator(".lm-Menu-itemLabel", has_text="Lerpnb_html").wait_for(timeout=10_000)
+    from playwright.sync_api import TimeoutError
+
+    exporters = json.load(urllib.request.urlopen(f"{lab.url}/api/nbconvert", timeout=60))
+    assert "lerpnb_html" in exporters  # the menu is filled with them once JupyterLab has asked, too
+    ours = seen.page.locator(".lm-Menu-itemLabel", has_text="Lerpnb_html")
+    for _ in range(6):
+        seen.page.locator(".lm-MenuBar-itemLabel", has_text="File").first.click()
+        seen.page.locator(".lm-Menu-itemLabel", has_text="Save and Export Notebook As").hover()
+        with suppress(TimeoutError):
+            ours.wait_for(timeout=10_000)
+            break
+        seen.page.keyboard.press("Escape")
+        seen.page.keyboard.press("Escape")
+    seen.expect(ours).to_be_visible()
     seen.shoot("lab_menu")
     seen.page.keyboard.press("Escape")
     seen.page.keyboard.press("Escape")

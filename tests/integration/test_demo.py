@@ -67,7 +67,7 @@ def test_the_voices_scorer_knows_who_speaks():
 def test_each_alpha_of_the_product_moves_its_own_attribute():
     lines = {"sentiment": tuple(ADAPTERS), "voice": tuple(VOICES)}
     product = MultiLine(lines, "smollm2-135m-instruct", weights=(1, 1), device="cpu")
-    settings = dict(n_samples=2, max_new_tokens=8, device="cpu", perplexity_model=False)
+    settings = dict(n_samples=1, max_new_tokens=8, device="cpu", perplexity_model=False)
     probes = [
         AttributeStrength("data/scorer", load_prompts(6), **settings),
         AttributeStrength("data/scorer_voice", load_prompts(6), label="critic", name="voice", **settings),
