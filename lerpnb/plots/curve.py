@@ -97,7 +97,7 @@ def plot_curve(curve: Curve, best: Best | None = None) -> Figure:
         for row, panel in enumerate(panels, start=1)
         for q, color in zip(panel.quantities, panel.colors, strict=True)
     ]
-    values = [[f"{escaped(q)} {number(value)}" for value in curve.value(q)] for q in shown]
+    values = [[f"{escaped(q)} {number(value, zeros=True)}" for value in curve.value(q)] for q in shown]
     read = [", ".join(column) for column in zip(*values, strict=True)]
     add_cursor(fig, curve.alphas, here, read, tables, below=foot - under, foot=NOTE * bool(note))
     if note:

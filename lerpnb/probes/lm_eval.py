@@ -14,6 +14,7 @@ from contextlib import chdir, contextmanager, nullcontext, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -141,7 +142,9 @@ class LMEval:
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
 
-        with _silent(), _kept_random_state():
+        # What lm-eval notes of the machine asks pip, for seconds at each point, and is not used.
+        unasked = mock.patch("lm_eval.evaluator.add_env_info", create=True)
+        with _silent(), _kept_random_state(), unasked:
             reader = HFLM(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=self.batch_size)
             found = simple_evaluate(
                 reader,

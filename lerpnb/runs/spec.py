@@ -151,10 +151,16 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def source_hash(notebook: NotebookNode) -> str:
-    """sha256 of a notebook's cells as their author wrote them: outputs, metadata and papermill's cells left out."""
-    cells = [c for c in notebook.cells if not ADDED_BY_PAPERMILL & set(c.metadata.get("tags", []))]
-    text = json.dumps([[cell.cell_type, cell.source] for cell in cells], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """sha256 of a notebook's code as its author wrote it: prose may change without a new run."""
+    return hashlib.sha256(
+        json.dumps([c.source for c in author_code(notebook)], ensure_ascii=False).encode()
+    ).hexdigest()
+
+
+def author_code(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells of code, without those that papermill has added."""
+    added = ADDED_BY_PAPERMILL
+    return [c for c in notebook.cells if c.cell_type == "code" and not added & set(c.metadata.get("tags", []))]
 
 
 def is_run(cell: NotebookNode) -> bool:

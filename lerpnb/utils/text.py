@@ -14,15 +14,17 @@ def show(alpha: float | tuple) -> str:
     return f"({', '.join(map(show, alpha))})" if isinstance(alpha, tuple) else f"{alpha:.10g}"
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A value in so many significant digits, with a true minus sign; NaN is "NaN".
+def number(value: float, digits: int = 3, zeros: bool = False) -> str:
+    """A value in so many significant digits, with a true minus sign; NaN is "NaN". zeros: keep those at the end.
 
-    >>> number(-0.03792), number(1234.5), number(float("nan"))
-    ('−0.0379', '1234', 'NaN')
+    >>> number(-0.03792), number(1234.5), number(float("nan")), number(4.3), number(4.3, zeros=True)
+    ('−0.0379', '1234', 'NaN', '4.3', '4.30')
     """
     if value != value:
         return "NaN"
-    return (f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value + 0.0:.{digits}g}").replace("-", "−")
+    form = f"{'#' * zeros}.{digits}g"
+    text = f"{value:.0f}" if 10**digits - 0.5 <= abs(value) < 1e6 else f"{value + 0.0:{form}}".rstrip(".")
+    return text.replace("-", "−")
 
 
 def hundredths(value: float) -> str:

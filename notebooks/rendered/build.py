@@ -1,10 +1,11 @@
-"""The gallery: this folder, the only one with outputs. Each file carries its notebook's name and its source's hash.
+"""The gallery: this folder, the only one with outputs. Each file carries its notebook's name and its code's hash.
 
     python notebooks/rendered/build.py runs/gallery --run
 
 runs every notebook, by the parameters in gallery.yaml, where its run is not up to date, and renews notebooks, pages,
 images and index.html from these runs; `make gallery` does so. Without --run it only renews, and one run's folder
-instead of the folder of runs renews that notebook alone. The pages share the plotly.js that lies beside them.
+instead of the folder of runs renews that notebook alone. Prose is the notebook's own of today; a change of it needs no
+new run. The pages share the plotly.js that lies beside them.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from lerpnb.runs.redaction import Redactor
 from lerpnb.runs.report.cells import finding, headline, take_title
 from lerpnb.runs.report.exporter import PAGE, plotly_js, policy, render
 from lerpnb.runs.report.images import static_images, with_images
-from lerpnb.runs.spec import prepare, source_hash
+from lerpnb.runs.spec import author_code, prepare, source_hash
 from lerpnb.runs.sweeps.config import SweepConfig
 from lerpnb.runs.sweeps.scheduler import passed, perform
 from lerpnb.utils.atomic import write_whole
@@ -89,7 +90,7 @@ def renew(run: Path, notebooks: Path) -> list[Path]:
     if facts.get("status") != "done" or _hash(_find(notebooks, source["name"])) != source["sha256"]:
         raise RunError(f"{call}: {source['name']} has changed since that run, or the run failed.\nRun it again.")
     whole = with_images(nbformat.read(run / "executed.ipynb", as_version=4))
-    _tag_as(whole, nbformat.read(_find(notebooks, source["name"]), as_version=4))
+    in_todays_words(whole, nbformat.read(_find(notebooks, source["name"]), as_version=4))
     node = Redactor().notebook(whole)
     node.metadata[KEY] = source
     gallery = notebooks / "rendered"
@@ -138,6 +139,8 @@ def faults(gallery: Path, notebooks: Path) -> list[str]:
             sentences.append(f"{file.name} does not say which notebook it was made from.")
         elif source != {"name": notebook.name, "sha256": _hash(notebook)}:
             sentences.append(f"{file.name} is older than {notebook.name}: `make gallery`.")
+        elif file.suffix == ".ipynb" and prose(file) != prose(notebook):
+            sentences.append(f"{file.name} has other prose than its notebook: `make gallery`.")
     if total > MAX_BYTES["all"]:
         sentences.append(f"The gallery has {total:,} bytes, more than {MAX_BYTES['all']:,}.")
     names = {file.name for file in files}
@@ -179,12 +182,24 @@ def _hash(notebook: Path) -> str | None:
     return source_hash(nbformat.read(notebook, as_version=4)) if notebook.is_file() else None
 
 
-def _tag_as(executed: nbformat.NotebookNode, source: nbformat.NotebookNode) -> None:
-    """Give a run's cells the tags that they have now: a tag is no part of the source, and may be newer than the run."""
-    tags = {cell.source: cell.metadata.get("tags", []) for cell in source.cells}
-    for cell in executed.cells:
-        if cell.source in tags:
-            cell.metadata["tags"] = tags[cell.source]
+def in_todays_words(executed: nbformat.NotebookNode, source: nbformat.NotebookNode) -> None:
+    """Give a run the prose and the tags of its notebook, whose code is the same and which may be newer than the run."""
+    ran = author_code(executed)
+    added = [cell for cell in executed.cells if cell.cell_type == "code" and cell not in ran]
+    cells, left = [], iter(ran)
+    for cell in source.cells:
+        if cell.cell_type != "code":
+            cells.append(cell)
+            continue
+        cells.append(next(left))
+        cells[-1].metadata["tags"] = tags = cell.metadata.get("tags", [])
+        cells += added if "parameters" in tags else []
+    executed.cells = cells
+
+
+def prose(notebook: Path) -> list[str]:
+    """The cells that are no code."""
+    return [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type != "code"]
 
 
 def _stamped(png: bytes, source: dict) -> bytes:

@@ -78,7 +78,7 @@ def use_the_explorer(seen, panel, name: str) -> None:
     for _ in range(4):
         read[alpha.inner_text()] = text.inner_text()
         page.keyboard.press("ArrowRight")
-    assert list(read) == ["α = −1", "α = 0", "α = 1", "α = 2"] and len(set(read.values())) > 1
+    assert list(read) == ["alpha = −1", "alpha = 0", "alpha = 1", "alpha = 2"] and len(set(read.values())) > 1
     assert len(page.evaluate("window.waits")) >= 4
 
     x, y, width = slider.evaluate(KNOB)  # and by the mouse, from the right end to the left
@@ -86,8 +86,8 @@ def use_the_explorer(seen, panel, name: str) -> None:
     page.mouse.down()
     page.mouse.move(x + 9, y, steps=6)
     page.mouse.up()
-    seen.expect(alpha).to_have_text("α = −1")
-    assert text.inner_text() == read["α = −1"]
+    seen.expect(alpha).to_have_text("alpha = −1")
+    assert text.inner_text() == read["alpha = −1"]
 
     heading = explorer.locator(".bars .context")
     before = heading.inner_text()
@@ -101,18 +101,18 @@ def use_the_explorer(seen, panel, name: str) -> None:
     seen.expect(text.locator(".given")).to_have_text(hostile)
     page.wait_for_function(IDLE)
     assert text.locator("b, img").count() == 0 and page.evaluate("window.hacked") is None
-    assert text.inner_text() != read["α = −1"]
+    assert text.inner_text() != read["alpha = −1"]
     seen.expect(heading).to_contain_text("this picture")
 
     explorer.get_by_role("button", name="Pin to compare").click()
     slider.press("End")
     columns = explorer.locator(".compare .column")
-    assert [column.inner_text().split("\n")[0] for column in columns.all()] == ["α = −1", "α = 2"]
+    assert [column.inner_text().split("\n")[0] for column in columns.all()] == ["alpha = −1", "alpha = 2"]
     cards = explorer.locator(".strip .card")
     assert cards.count() == 4 and cards.nth(3).get_attribute("aria-pressed") == "true"
     assert text.inner_text().endswith(cards.nth(3).locator(".small").inner_text())
     cards.nth(0).click()
-    seen.expect(alpha).to_have_text("α = −1")
+    seen.expect(alpha).to_have_text("alpha = −1")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     explorer.get_by_role("button", name="Copy text").click()
     seen.expect(explorer.locator(".notice")).to_have_text("The text at alpha −1 is copied.")
@@ -165,16 +165,16 @@ def use_the_second_slider(seen, panel, name: str, written: dict[float, str]) -> 
     explorer.scroll_into_view_if_needed()
     alpha, text, slider = (explorer.locator(selector) for selector in (".alpha", ".text", ".others input"))
     page.wait_for_function(IDLE)
-    seen.expect(alpha).to_have_text("sentiment α = 0")
-    seen.expect(explorer.locator(".others label")).to_have_text("voiceα = 0")
+    seen.expect(alpha).to_have_text("sentiment alpha = 0")
+    seen.expect(explorer.locator(".others label")).to_have_text("voicealpha = 0")
     seen.shoot(f"{name}_first")
     slider.focus()
-    for key, voice, said in (("End", 2, "α = 2"), ("Home", -1, "α = −1")):
+    for key, voice, said in (("End", 2, "alpha = 2"), ("Home", -1, "alpha = −1")):
         page.keyboard.press(key)
         seen.expect(explorer.locator(".others output")).to_have_text(said)
         seen.expect(text).to_have_text(written[voice])
     page.wait_for_function(IDLE)
-    seen.expect(alpha).to_have_text("sentiment α = 0")
+    seen.expect(alpha).to_have_text("sentiment alpha = 0")
     explorer.get_by_role("button", name="Keep this alpha").click()
     seen.expect(explorer.locator(".notice")).to_contain_text("kept_sentiment_voice.csv")
     seen.shoot(f"{name}_used")

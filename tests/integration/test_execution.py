@@ -328,9 +328,10 @@ def test_the_last_run_comes_back_when_the_new_one_cannot_take_its_place(tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["demo"] and (good / "run.json").exists()
 
 
-def test_the_source_hash_knows_the_source_only():
+def test_the_source_hash_knows_the_code_only():
     cells = [new_markdown_cell("a"), new_code_cell("x = 1")]
     plain, changed = new_notebook(cells=cells), new_notebook(cells=[new_markdown_cell("a"), new_code_cell("x = 2")])
+    assert spec.source_hash(plain) == spec.source_hash(new_notebook(cells=[new_markdown_cell("b"), cells[1]]))
     injected = new_code_cell("x = 3", metadata={"tags": ["injected-parameters"]})
     executed = new_notebook(cells=[*cells, injected], metadata={"papermill": {}})
     executed.cells[1] = new_code_cell("x = 1", outputs=[nbformat.v4.new_output("stream", text="1")], execution_count=1)

@@ -98,6 +98,11 @@ def test_a_changed_notebook_makes_all_three_stale(project):
     node.metadata["more"] = 1
     nbformat.write(node, path)
     assert faults(project) == []  # the source is what counts
+    node.cells[0].source = "# Which?"
+    nbformat.write(node, path)
+    assert faults(project) == ["01_walk.ipynb has other prose than its notebook: `make gallery`."]
+    page = renewed(project)[1]  # without a new run
+    assert faults(project) == [] and "Which?" in page.read_text() and "What?" not in page.read_text()
     node.cells[1].source = "curve.to_frame()"
     nbformat.write(node, path)
     late = "is older than 01_walk.ipynb: `make gallery`."

@@ -142,7 +142,7 @@ function render({ model, el }) {
   }
 
   function drawText() {
-    name.textContent = `${setup.axis} α = ${setup.labels[index]}`.trim();
+    name.textContent = `${setup.axis} alpha = ${setup.labels[index]}`.trim();
     slider.setAttribute("aria-valuetext", `alpha ${setup.labels[index]}`);
     for (const button of [pin, copy, keep]) button.disabled = !page;
     pin.textContent = pins.includes(index) ? "Unpin" : "Pin to compare";
@@ -169,8 +169,8 @@ function render({ model, el }) {
     text.replaceChildren(...parts);
     text.setAttribute("aria-label",
       `Text at alpha ${setup.labels[index]}; the left and right arrow keys choose the place of the bars`);
-    const ends = setup.ends.map((e, s) => (setup.alphas[e] === s ? ["minus", "plus"][s] : `α ${setup.labels[e]}`));
-    key.replaceChildren("differs from ", make("span", { class: "beside" }, `α ${setup.labels[side]}`), " ",
+    const ends = setup.ends.map((e, s) => (setup.alphas[e] === s ? ["minus", "plus"][s] : `alpha ${setup.labels[e]}`));
+    key.replaceChildren("differs from ", make("span", { class: "beside" }, `alpha ${setup.labels[side]}`), " ",
       make("span", { class: "minus" }, ends[0]), " ", make("span", { class: "plus" }, ends[1]));
   }
 
@@ -179,7 +179,7 @@ function render({ model, el }) {
       const side = i ? BEFORE : AFTER, card = make("button", { type: "button", tabindex: -1, class: "card", "aria-pressed": i === index });
       card.classList.toggle("pinned", pins.includes(i));
       const words = (page?.words[i] ?? []).map((word, w) => make("span", { class: page.diff[i][w] & side ? "beside" : "" }, word));
-      card.append(make("span", { class: "name" }, `α = ${setup.labels[i]}`), make("span", { class: "small", dir: "auto" }, ...words));
+      card.append(make("span", { class: "name" }, `alpha = ${setup.labels[i]}`), make("span", { class: "small", dir: "auto" }, ...words));
       card.addEventListener("click", () => go(i));
       return make("li", {}, card);
     }));
@@ -192,7 +192,7 @@ function render({ model, el }) {
     compare.replaceChildren(...shown.map((i, k) => {
       const other = page.words[shown[1 - k] ?? i], flags = without(page.words[i], other);
       const words = page.words[i].map((word, w) => make("span", { class: flags[w] ? "beside" : "" }, word));
-      const title = make("div", { class: "name" }, `α = ${setup.labels[i]}`);
+      const title = make("div", { class: "name" }, `alpha = ${setup.labels[i]}`);
       if (pins.includes(i)) {
         const off = make("button", { type: "button", "aria-label": `Unpin alpha ${setup.labels[i]}` }, "Unpin");
         off.addEventListener("click", () => pinned(i));
@@ -200,7 +200,7 @@ function render({ model, el }) {
       }
       return make("div", { class: "column" }, title, make("div", { dir: "auto" }, make("span", { class: "given" }, page.prompt), ...words));
     }));
-    if (shown.length === 1) compare.append(make("div", { class: "column given" }, "Move α to compare, or pin a second one."));
+    if (shown.length === 1) compare.append(make("div", { class: "column given" }, "Move alpha to compare, or pin a second one."));
   }
 
   function drawBars() {
@@ -317,7 +317,7 @@ function render({ model, el }) {
     const range = make("input", { type: "range", min: 0, max: last, step: 1, value: line.index,
       "aria-label": `alpha of ${line.name}`, "data-lm-suppress-shortcuts": "true" });
     const show = () => {
-      value.textContent = `α = ${setup.labels[range.value]}`;
+      value.textContent = `alpha = ${setup.labels[range.value]}`;
       range.setAttribute("aria-valuetext", `alpha ${setup.labels[range.value]}`);
     };
     const ask = later(PAUSE, () => {

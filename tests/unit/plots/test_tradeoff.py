@@ -130,11 +130,21 @@ def paths() -> dict[str, Curve]:
 
 def test_a_color_a_path_and_a_panel_of_distances():
     fig = plot_tradeoff(paths())
-    assert [(t.name, t.yaxis, t.showlegend) for t in fig.data] == [
-        ("near", "y", True),
-        ("near", "y2", False),
-        ("&lt;b&gt;steered", "y", True),  # no point of weight space: no distance
+    assert [(t.name, t.yaxis) for t in fig.data] == [
+        ("near", "y"),
+        ("near", "y2"),
+        ("&lt;b&gt;steered", "y"),  # no point of weight space: no distance
     ]
+    assert fig.layout.showlegend is False
+    names = [note for note in fig.layout.annotations if note.name == "path"]
+    assert [(note.text, note.x, note.font.color) for note in names] == [
+        ("<b>near</b>", 70, COLORS[0]),
+        ("<b>&lt;b&gt;steered</b>", 90, COLORS[1]),
+    ]
+    assert fig.layout.title.text == (
+        "<b>Highest strength: near at lambda 2, 0.80</b> [0.70, 0.90]<br>"
+        "<b>Lowest perplexity: near at lambda 0, 50</b> [45, 55]"
+    )
     assert [t.line.color for t in fig.data] == [COLORS[0], COLORS[0], COLORS[1]]
     assert fig.data[0].x == fig.data[1].x == (50, 60, 70) and fig.data[1].y == (0, 3, 6)
     assert fig.data[0].y == pytest.approx((0.4, 0.6, 0.8)) and fig.data[0].marker.size == (8, 11, 14)
@@ -146,9 +156,16 @@ def test_a_color_a_path_and_a_panel_of_distances():
     assert fig.layout.yaxis.title.text == "strength of joy, probability 0 to 1"
     assert fig.layout.yaxis2.title.text == "distance from base" and fig.layout.yaxis2.range[1] > 6
     assert fig.layout.meta["alt"] == (
+        "Highest strength: near at lambda 2, 0.80 [0.70, 0.90]. Lowest perplexity: near at lambda 0, 50 [45, 55]. "
         "Trade-off of 2 paths: near from strength 0.4 at perplexity 50 to 0.8 at 70; "
         "<b>steered from strength 0.4 at perplexity 50 to 0.65 at 90."
     )
+
+
+def test_names_of_paths_that_end_at_one_place_stand_above_each_other():
+    fig = plot_tradeoff({f"a path {i}": paths()["near"] for i in range(4)})
+    shifts = [note.yshift for note in fig.layout.annotations if note.name == "path"]
+    assert min(abs(a - b) for i, a in enumerate(shifts) for b in shifts[:i]) >= 16
 
 
 def test_paths_without_distances_have_one_panel_with_all_its_titles():

@@ -71,7 +71,8 @@
           continue;
         }
         if (maps.length > 1 && note.xanchor === "center") { note.text = note.text.replace("/", "/<br>"); continue; }
-        if (note.name === "verdict") { note.text = note.text.match(/<b>.*<\/b>/)?.[0] ?? note.text; continue; }
+        if (note.name === "verdict") { note.text = note.text.replace(/ \[[^\]]*\]/, ""); continue; }
+        if (note.name === "path") continue;
         if (/extrapolation/.test(note.text)) {
           Object.assign(note, { visible: note.yref !== "paper", font: { ...note.font, size: 10 } });
           continue;
