@@ -34,7 +34,7 @@ def curve(line, tmp_path_factory):
     corpus = held_out("rotten_tomatoes", 8)
     attribute = AttributeStrength("data/scorer", load_prompts(6), n_samples=2, max_new_tokens=12, device="cpu")
     probes = [Loss(corpus.negative), Loss(corpus.positive), attribute]
-    return evaluate(line, [-0.5, 0, 0.5, 1, 1.5], probes, store=tmp_path_factory.mktemp("store"))
+    return evaluate(line, [0, 0.5, 1], probes, store=tmp_path_factory.mktemp("store"))
 
 
 def test_the_adapters_are_small_bfloat16_and_made_as_recorded():
@@ -97,7 +97,7 @@ def test_each_end_is_best_on_its_own_texts_and_there_is_no_barrier(curve):
 
 def test_strength_follows_alpha(curve):
     strength = curve.value("strength/positive")
-    assert strength[-1] > strength[0] + 0.2 and strength[3] > strength[1]
+    assert strength[2] > strength[0] + 0.1
 
 
 def test_texts_change_gradually(line):

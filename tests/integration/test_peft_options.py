@@ -1,4 +1,4 @@
-"""An adapter of any kind is the model that PEFT makes of it, or refused: the table of `benchmarks/peft_options.py`."""
+"""An adapter of each way of holding it is the model that PEFT makes of it, or refused; `make agree` looks at all."""
 
 import json
 from pathlib import Path
@@ -29,10 +29,3 @@ def test_an_adapter_is_what_peft_makes_of_it(options, name):
     [row] = options.all_found((name,))
     assert row.held == table()[name]
     assert (row.difference is None) == row.held.startswith("refused: ")
-
-
-@pytest.mark.slow  # a hundred adapters are trained
-def test_every_option_is_as_the_table_has_it(options):
-    rows = list(options.all_found())
-    assert {row.name: row.held for row in rows} == table()
-    assert len(rows) == len(table()) and max(row.difference or 0 for row in rows) <= options.LIMIT

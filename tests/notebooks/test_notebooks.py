@@ -36,8 +36,8 @@ COURSE = [
     "studies/backdoor_defence",
     "studies/plausibility",
 ]
-# In JupyterLab: those whose figures between them are of every kind; 02 last, as the tests below share its run.
-SEEN = ["04_loss_landscape", "studies/controllers", "02_interpolate"]
+# In JupyterLab: panels, maps, tables, sliders and 3-D are all in these; 02 last, as the tests below share its run.
+SEEN = ["studies/controllers", "02_interpolate"]
 HINT = "import lerpnb as ln  # missing, as in Colab and Kaggle? %pip install lerpnb, then !lerpnb assets"
 
 
