@@ -22,8 +22,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The notebooks first: a worker that is done takes over from the end, so that the tests of one share its run."""
-    items.sort(key=lambda item: "notebooks" not in item.path.parts)
+    """The longest first, so that no worker waits for another at the end; the tests of one notebook share its run."""
+    first = ("test_notebooks.py", "test_benchmarks.py", "test_jupyterlab.py")
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 
 @pytest.fixture(scope="session", autouse=True)

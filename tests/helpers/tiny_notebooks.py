@@ -64,7 +64,7 @@ def parameters_in(folder: Path, tiny, llama: Path, adapters: tuple[Path, Path, P
         "01_fine_tune": data | {"base": str(llama), "steps": 2, "batch_size": 4, "out": str(folder / "adapter")},
         "02_interpolate": measured
         | {"n_points": 4, "n_texts": 6, "n_prompts": 3, "sampling": {"n_samples": 2, "max_new_tokens": 5}}
-        | {"seed": 17},
+        | {"seed": 17, "tol": 0.05},
         "08_compare_runs": {"runs": str(folder / "compared"), "rule": "strongest"},
         "03_explore": line
         | {"prompt": "the film was", "another": "nobody", "n_points": 4, "sampling": {"max_new_tokens": 12}},

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 from notebook_figures import PLOTLY, UNTRUSTED, figures, see_and_press
 from tiny_notebooks import FOLDER, NOTEBOOKS, parameters_in
@@ -89,7 +88,7 @@ def test_it_runs_and_a_reader_opens_it_in_jupyterlab(name, executed, lab, reader
 
 
 @pytest.mark.slow
-def test_the_main_one_records_its_curve(executed):
+def test_the_main_one_places_its_alphas_and_records_its_curve(executed):
     folder = executed("02_interpolate")
     assert {p.name for p in folder.iterdir()} >= {
         "executed.ipynb",
@@ -99,7 +98,11 @@ def test_the_main_one_records_its_curve(executed):
         "report.html",
     }
     curve = Curve.load(folder)
-    assert curve.alphas.tolist() == [-1.0, 0.0, 1.0, 2.0] and len(curve.samples) == 4 * 3 * 2
+    placement = curve.provenance["placement"]
+    assert placement["points"] == len(curve.alphas) >= 7 and {-1.0, 0.0, 1.0, 2.0} <= set(curve.alphas)
+    assert placement["quantities"] == ["loss/negative", "loss/positive"]
+    assert "estimated error" in (folder / "executed.ipynb").read_text()
+    assert len(curve.samples) == len(curve.alphas) * 3 * 2
     assert {
         "loss/negative",
         "loss/positive",
@@ -114,22 +117,6 @@ def test_the_main_one_records_its_curve(executed):
     assert drawn[1]["layout"]["sliders"]
     assert "base" in [trace.get("name") for trace in drawn[3]["data"]]
     assert curve.provenance["item_names"]["loss/negative"][0].endswith(tuple("0123456789"))
-
-
-@pytest.mark.slow
-def test_the_main_one_places_its_alphas_and_measures_the_same_where_they_were_given(
-    executed, tiny_parameters, tmp_path
-):
-    folder = run("02_interpolate", tiny_parameters["02_interpolate"] | {"tol": 0.05}, to=tmp_path / "runs")
-    given, placed = Curve.load(executed("02_interpolate")), Curve.load(folder)
-    placement = placed.provenance["placement"]
-    assert placement["points"] == len(placed.alphas) >= 7
-    assert placement["quantities"] == ["loss/negative", "loss/positive"]
-    assert "estimated error" in (folder / "executed.ipynb").read_text()
-    assert given.provenance["from_store"] == placed.provenance["from_store"] == 0  # each was measured
-    frame, samples = (found[found["alpha"].isin(given.alphas)] for found in (placed.frame, placed.samples))
-    pd.testing.assert_frame_equal(given.frame, frame.reset_index(drop=True), check_exact=True)
-    pd.testing.assert_frame_equal(given.samples, samples.reset_index(drop=True), check_exact=True)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 PROGRAMS = {
     "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
     "size.py": ["adapters  bfloat16", "not droppable"],
-    "memory.py": ["dense ends", "two adapters", "(limit 2.2x)"],
+    "memory.py": ["two adapters", "(limit 2.2x)"],
     "batched_texts.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
     "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
     "gpu.py --device cpu": [
