@@ -351,16 +351,6 @@ def curve_at_base() -> Curve:
     )
 
 
-def test_a_page_that_plotly_wrote_has_no_share_button(tab, tmp_path):
-    plot_curve(curve(["x"])).write_html(tmp_path / "figure.html")
-    seen = tab()
-    seen.page.goto((tmp_path / "figure.html").as_uri())
-    seen.page.locator(".scatterlayer .trace").first.wait_for(state="attached")
-    buttons = [b.get_attribute("data-title") for b in seen.page.locator(".modebar-btn").all()]
-    assert buttons and not [b for b in buttons if "loud" in b or "hare" in b or "roduced" in b]
-    quiet(seen)
-
-
 @pytest.fixture
 def written_by_a_model(tiny, tiny_llama_pair, tmp_path) -> Curve:
     """A walk with a model whose tokenizer turns whatever it writes into hostile texts."""

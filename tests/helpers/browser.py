@@ -157,14 +157,14 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def fresh_lab(tmp_path_factory) -> Iterator[Callable[[], Lab]]:
-    """A JupyterLab that nobody has used, at each call; the next one starts meanwhile, and the one before ends."""
-    started = [Server(tmp_path_factory.mktemp("lab"))]
+    """A JupyterLab that nobody has used, at each call; the one before ends."""
+    started: list[Server] = []
 
     def fresh() -> Lab:
-        for used in started[:-1]:
+        for used in started:
             used.end()
         started.append(Server(tmp_path_factory.mktemp("lab")))
-        return started[-2].lab()
+        return started[-1].lab()
 
     yield fresh
     for server in started:

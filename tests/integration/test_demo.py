@@ -14,7 +14,6 @@ from lerpnb.evaluation.loop import evaluate
 from lerpnb.generation.continuations import Continuations
 from lerpnb.generation.sampling import sample
 from lerpnb.paths.line import Line
-from lerpnb.paths.multiline import MultiLine
 from lerpnb.probes.attribute import AttributeStrength
 from lerpnb.probes.classifier import Classifier
 from lerpnb.probes.loss import Loss
@@ -62,19 +61,6 @@ def test_the_voices_scorer_knows_who_speaks():
     corpus = held_out("voices", 100, seed=1)
     scorer = Classifier.load("data/scorer_voice", "cpu")
     assert scorer.accuracy(corpus.texts, [corpus.label_names[i] for i in corpus.labels]) > 0.65
-
-
-def test_each_alpha_of_the_product_moves_its_own_attribute():
-    lines = {"sentiment": tuple(ADAPTERS), "voice": tuple(VOICES)}
-    product = MultiLine(lines, "smollm2-135m-instruct", weights=(1, 1), device="cpu")
-    settings = dict(n_samples=1, max_new_tokens=8, device="cpu", perplexity_model=False)
-    probes = [
-        AttributeStrength("data/scorer", load_prompts(6), **settings),
-        AttributeStrength("data/scorer_voice", load_prompts(6), label="critic", name="voice", **settings),
-    ]
-    surface = evaluate(product, [0, 1], probes, store=False)
-    effects = [surface.effect(probe.name, line).value for probe, line in zip(probes, lines, strict=True)]
-    assert effects[0] > 0.1 and effects[1] > 0
 
 
 def test_the_ends_share_their_base_and_differ(line):

@@ -37,6 +37,7 @@ COURSE = [
 ]
 # In JupyterLab: panels, maps, tables, sliders and 3-D are all in these; 02 last, as the tests below share its run.
 SEEN = ["studies/controllers", "02_interpolate"]
+SWEPT = "studies/linear_connectivity"  # tests/integration/test_study_sweep.py runs it
 HINT = "import lerpnb as ln  # missing, as in Colab and Kaggle? %pip install lerpnb, then !lerpnb assets"
 
 
@@ -67,7 +68,7 @@ def ran(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name not in SEEN])
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name not in (*SEEN, SWEPT)])
 def test_it_runs(name, executed, monkeypatch):
     monkeypatch.setattr(image, "find_chrome", lambda: None)  # static images take a browser five seconds
     ran(executed(name))

@@ -237,7 +237,7 @@ def test_every_step_moves_cursor_diamonds_note_and_texts(fig):
         assert cursors == {alpha}
         [(target, note)] = ((key, value) for key, value in layout.items() if "annotations" in key)
         assert fig.layout.annotations[int(target[12:-6])].name == "read-out"
-        assert note.startswith(f"loss/negative {4 + alpha:.3g}, loss/positive ")
+        assert note.startswith(f"loss/negative {4 + alpha:#.3g}, loss/positive ")
 
 
 def test_before_the_slider_moves_all_stands_at_its_step(fig):
