@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import yaml
@@ -91,7 +90,5 @@ def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
     assert {"strength/POSITIVE", *(f"loss/{name}" for name in conditions)} <= set(curve.quantities)
     assert len(curve.samples) == 39 * 6 * 2 and "barrier/loss/from scratch, two starts" in curve.summary()
     assert np.isfinite(curve.value("loss/fine-tuned")).all()
-    executed = nbformat.read(tmp_path / "runs" / "gpt2_large_sst-seed0" / "executed.ipynb", 4)
-    assert not [out for cell in executed.cells for out in cell.get("outputs", []) if out.get("name") == "stderr"]
     again = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
     assert again["status"].tolist() == ["skipped"]
