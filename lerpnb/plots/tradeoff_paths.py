@@ -48,7 +48,9 @@ def plot_paths(curves: Mapping[str, Curve], x: str | None = None, y: str | None 
     return fig.update_layout(showlegend=False)
 
 
-def _extreme(paths: Mapping[str, Points], names: Mapping[str, tuple[str, str]], curves: dict, what: str) -> str:
+def _extreme(
+    paths: Mapping[str, Points], names: Mapping[str, tuple[str, str]], curves: Mapping[str, Curve], what: str
+) -> str:
     """The point that is strongest, or most fluent, in words: "highest strength: TIES at alpha 2, 0.85 [0.80, 0.89]"."""
     sign = 1 if what == "strength" else -1
     best = {name: points[what].iloc[int(np.argmax(sign * points[what]["value"]))] for name, points in paths.items()}
