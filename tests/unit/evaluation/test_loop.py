@@ -4,6 +4,7 @@ import math
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -538,6 +539,17 @@ def test_adaptive_sampling_places_its_own_alphas_and_estimates_its_error(line, t
     assert said in capsys.readouterr().out
     again = evaluate(line, probes=[Loss(CORPUS)], adaptive=Adaptive((-0.5, 1.5), tol=0.01), store=tmp_path)
     assert again.provenance["measured"] == 0 and again.to_frame().equals(curve.to_frame())
+
+
+@pytest.mark.slow
+def test_placed_alphas_measure_what_given_ones_do(line):
+    probes = [Loss(CORPUS), TextFunctionProbe("words", words, PROMPTS)]
+    placed = evaluate(line, probes=probes, adaptive=Adaptive((-1, 2), tol=0.01), store=False, check=False)
+    given = evaluate(line, [-1, 0, 1, 2], probes, store=False, check=False)
+    assert placed.provenance["from_store"] == given.provenance["from_store"] == 0  # each was measured
+    frame, samples = (found[found["alpha"].isin(given.alphas)] for found in (placed.frame, placed.samples))
+    pd.testing.assert_frame_equal(given.frame, frame.reset_index(drop=True), check_exact=True)
+    pd.testing.assert_frame_equal(given.samples, samples.reset_index(drop=True), check_exact=True)
 
 
 @pytest.mark.slow
