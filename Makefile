@@ -73,5 +73,6 @@ clean: ## Remove caches and build leftovers; .venv, runs and results stay
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("lerpnb needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+# What is imported is compiled then: all of transformers and torch would take minutes.
+	$(BIN)/pip install --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@

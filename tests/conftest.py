@@ -22,8 +22,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no worker waits for another at the end; the tests of one notebook share its run."""
-    first = ("test_notebooks.py", "test_benchmarks.py", "test_jupyterlab.py")
+    """The longest first, so that no worker waits for another at the end, and those that share a browser or a run
+    beside each other, so that one worker has them."""
+    first = ("test_notebooks.py", "test_jupyterlab.py", "test_report_page.py", "test_planted.py")
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 

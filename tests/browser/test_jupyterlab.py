@@ -32,17 +32,16 @@ def quiet(seen) -> None:
 
 
 @pytest.mark.parametrize("notebook", LIVE)
-def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, fresh_lab, reader, notebook, tiny_parameters):
-    own = fresh_lab()
-    path = placed(NOTEBOOKS[notebook], tiny_parameters[notebook], own.root)
+def test_a_person_runs_it_saves_it_and_another_opens_it(tab, lab, own_lab, reader, notebook, tiny_parameters):
+    path = placed(NOTEBOOKS[notebook], tiny_parameters[notebook], own_lab.root)
     seen = tab(1400)
-    panel = own.open(seen, path.name)
-    own.run_all(seen, 120)
+    panel = own_lab.open(seen, path.name)
+    own_lab.run_all(seen, 120)
     if notebook == "03_explore":
         use_the_explorer(seen, panel, notebook)
     if notebook == "07_several_attributes":
         use_the_second_slider(seen, panel, notebook, written(tiny_parameters[notebook], (2, -1)))
-    own.save(seen)
+    own_lab.save(seen)
     shown = [out for _, some in outputs(path) for out in some]
     assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
     assert "widgets" not in nbformat.read(path, 4).metadata

@@ -64,7 +64,7 @@ def quiet(tab) -> None:
 
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (400, "dark")])
 def test_the_page_opens_from_disk_with_its_figure_and_its_slider_moves_the_text(tab, tmp_path, width, colours):
-    page = written(tmp_path, drawn(curve(["and a story"])), cell(shown(plain="seven"), source="7"))
+    page = written(tmp_path, drawn(curve(["and a story"])), cell(shown(plain="seven"), source="answer = 7"))
     seen = tab(width, colours)
     seen.page.goto(page.as_uri())
     place = seen.page.locator("#figure-1")
@@ -81,7 +81,31 @@ def test_the_page_opens_from_disk_with_its_figure_and_its_slider_moves_the_text(
     assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
     assert seen.page.locator("footer").get_by_text("ab" * 32).count() == 1
     seen.shoot(f"page_{width}_{colours}", whole=True)
+    code_unfolds(seen) if colours == "light" else is_printed_in_daylight(seen)
     quiet(seen)
+
+
+def code_unfolds(seen) -> None:
+    """At a button; and the figure has no button that shares it."""
+    code = seen.page.get_by_text("answer = 7")
+    assert not code.is_visible()
+    seen.page.get_by_role("button", name="Show code").click()
+    assert code.is_visible()
+    seen.page.get_by_role("button", name="Hide code").click()
+    assert not code.is_visible()
+    buttons = [b.get_attribute("data-title") for b in seen.page.locator(".modebar-btn").all()]
+    assert buttons and not [b for b in buttons if "loud" in b or "hare" in b or "roduced" in b]
+
+
+def is_printed_in_daylight(seen) -> None:
+    """In the colors of a light page."""
+    printed = b""
+    for part in re.findall(rb"stream\r?\n(.*?)endstream", seen.page.pdf(), re.S):
+        with suppress(zlib.error):
+            printed += zlib.decompress(part)
+    used = set(re.findall(rb"([\d.]+ [\d.]+ [\d.]+) rg", printed))
+    day, night, blue = b".1137 .1373 .1882", b".8745 .8902 .9176", b"0 .4471 .698"  # ink, ink at night, the loss
+    assert {day, blue} <= used and night not in used
 
 
 LARGEST_PAINT = """window.painted = {}; new PerformanceObserver((list) => list.getEntries().forEach((paint) => {
@@ -135,21 +159,6 @@ def test_a_page_beside_a_shared_plotly_is_drawn_and_runs_no_other_script(tab, tm
     assert len(seen.errors) == 2 and all("Content Security Policy" in error for error in seen.errors)
 
 
-def test_the_code_unfolds_and_the_share_button_is_gone(tab, tmp_path):
-    page = written(tmp_path, drawn(curve(["x"])), cell(shown(plain="seven"), source="answer = 7"))
-    seen = tab()
-    seen.page.goto(page.as_uri())
-    code = seen.page.get_by_text("answer = 7")
-    assert not code.is_visible()
-    seen.page.get_by_role("button", name="Show code").click()
-    assert code.is_visible()
-    seen.page.get_by_role("button", name="Hide code").click()
-    assert not code.is_visible()
-    buttons = [b.get_attribute("data-title") for b in seen.page.locator(".modebar-btn").all()]
-    assert buttons and not [b for b in buttons if "loud" in b or "hare" in b or "roduced" in b]
-    quiet(seen)
-
-
 def test_the_slider_and_the_menu_are_reached_and_moved_by_keys(tab, tmp_path):
     seen = tab(880, "dark")
     seen.page.goto(written(tmp_path, drawn(curve(["and a story"]))).as_uri())
@@ -173,21 +182,6 @@ def test_the_slider_and_the_menu_are_reached_and_moved_by_keys(tab, tmp_path):
     seen.page.emulate_media(color_scheme="light")  # it is drawn again, where it stood
     seen.expect(place.locator("g.table")).to_contain_text("at 1.0 and a story")
     seen.expect(place.locator("g.table")).to_have_count(1)
-    quiet(seen)
-
-
-def test_a_dark_page_is_printed_in_daylight(tab, tmp_path):
-    page = written(tmp_path, drawn(curve(["x"])))
-    seen = tab(colours="dark")
-    seen.page.goto(page.as_uri())
-    seen.page.locator("#figure-1 .scatterlayer .trace").first.wait_for(state="attached")
-    printed = b""
-    for part in re.findall(rb"stream\r?\n(.*?)endstream", seen.page.pdf(), re.S):
-        with suppress(zlib.error):
-            printed += zlib.decompress(part)
-    used = set(re.findall(rb"([\d.]+ [\d.]+ [\d.]+) rg", printed))
-    day, night, blue = b".1137 .1373 .1882", b".8745 .8902 .9176", b"0 .4471 .698"  # ink, ink at night, the loss
-    assert {day, blue} <= used and night not in used
     quiet(seen)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,31 +155,24 @@ class Lab:
         tab.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
 
-@pytest.fixture(scope="session")
-def fresh_lab(tmp_path_factory) -> Iterator[Callable[[], Lab]]:
-    """A JupyterLab that nobody has used, at each call; the one before ends."""
-    started: list[Server] = []
-
-    def fresh() -> Lab:
-        for used in started:
-            used.end()
-        started.append(Server(tmp_path_factory.mktemp("lab")))
-        return started[-1].lab()
-
-    yield fresh
-    for server in started:
-        server.end()
-    for server in started:
-        server.process.wait(20)
+def served(folder: Path) -> Iterator[Lab]:
+    """A JupyterLab on an empty folder, until its user is done."""
+    server = Server(folder)
+    yield server.lab()
+    server.end()
+    server.process.wait(20)
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory) -> Iterator[Lab]:
     """A JupyterLab for all tests to share."""
-    server = Server(tmp_path_factory.mktemp("lab"))
-    yield server.lab()
-    server.end()
-    server.process.wait(20)
+    yield from served(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture(scope="session")
+def own_lab(tmp_path_factory) -> Iterator[Lab]:
+    """Another person's JupyterLab, which trusts nothing of `lab`."""
+    yield from served(tmp_path_factory.mktemp("own_lab"))
 
 
 @pytest.fixture(scope="module")  # an open JupyterLab keeps a core busy

@@ -29,7 +29,7 @@ import os, time
 with open(log, "a") as file:
     file.write(f"{i}\\n")
 time.sleep(seconds)"""
-RUNS = 6  # more than the three workers have recorded and under way when a test steps in
+RUNS = 5  # more than the two workers have recorded and under way when a test steps in
 PLAN = """\
 notebook: trivial.ipynb
 name: run{{i}}
@@ -49,14 +49,14 @@ def plan(tmp_path, monkeypatch) -> Path:
 
 
 class Cluster:
-    """A scheduler and three workers of one thread each, with nannies, as `dask worker` starts them."""
+    """A scheduler and two workers of one thread each, with nannies, as `dask worker` starts them."""
 
     def __init__(self, port: int):
         self.address = f"tcp://127.0.0.1:{port}"
         self.scheduler = self._dask("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         self.workers = [
             self._dask("worker", self.address, "--nthreads", "1", "--no-dashboard", "--death-timeout", "20")
-            for _ in range(3)
+            for _ in range(2)
         ]
 
     def _dask(self, kind: str, *options: str) -> subprocess.Popen:
@@ -168,7 +168,7 @@ def test_workers_are_killed_and_all_runs_finish_none_recorded_twice(plan, start,
 def test_the_scheduler_restarts_and_the_next_sweep_does_the_rest(plan, start, port):
     cluster = start(port)
     first = lerpnb("sweep", "plan.yaml", "--dask", cluster.address)
-    wait_for(lambda: len(recorded()) >= 2)
+    wait_for(recorded)
     cluster.close()
     out, err = first.communicate(timeout=60)
     assert first.returncode == 1 and out == ""
@@ -177,7 +177,7 @@ def test_the_scheduler_restarts_and_the_next_sweep_does_the_rest(plan, start, po
         "Start the cluster and run the sweep again: it does the rest.",
     ]
     before = recorded()
-    assert 2 <= len(before) < RUNS
+    assert 1 <= len(before) < RUNS
     cluster = start(port)
     out, err = lerpnb("sweep", "plan.yaml", "--dask", cluster.address).communicate()
     assert before <= recorded() and len(recorded()) == RUNS
