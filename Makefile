@@ -8,6 +8,8 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/studies/*.ipynb)
 LAB := tests/browser/test_jupyterlab.py
 BROWSER := $(LAB) $(filter-out $(LAB),$(shell grep -rl --include=test_*.py 'mark\.browser' tests))
 STRIP := $(BIN)/nbstripout --keep-id
+# Without its compiled files Python compiles lerpnb and the tests anew in each of a hundred processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo assets test check browser bench agree gallery lab format adapters clean

@@ -297,6 +297,7 @@ def test_a_run_set_aside_by_a_killed_process_is_put_back(tmp_path):
     assert re.fullmatch(rf"\.demo\.tmp-{os.getpid()}-[0-9a-f]{{8}}", work.name)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_end_loses_nothing(written, monkeypatch):
     good = Path("runs/small")
     good.mkdir(parents=True)

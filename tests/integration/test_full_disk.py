@@ -154,6 +154,7 @@ def test_a_lock(tmp_path):
         assert lock.holds()
 
 
+@pytest.mark.slow
 def test_a_project_goes_on_where_it_was_stopped(tmp_path):
     with full_disk(2000), pytest.raises(RunError) as error:
         project.init(tmp_path / "mine")

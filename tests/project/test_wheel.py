@@ -102,6 +102,7 @@ def test_without_a_checkout_the_project_is_found_upwards(tmp_path, monkeypatch):
     assert project.project_root() == tmp_path
 
 
+@pytest.mark.slow
 def test_a_project_is_laid_out_once(tmp_path):
     mine = project.init(tmp_path / "mine")
     (mine / ".git").mkdir()

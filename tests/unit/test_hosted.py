@@ -43,6 +43,7 @@ def test_a_figure_is_html_only_where_a_live_host_needs_it(monkeypatch):
     assert "text/html" not in fig._repr_mimebundle_()
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, capsys):
     line = "import lerpnb as ln  # missing, as in Colab and Kaggle? %pip install lerpnb, then !lerpnb assets"
     monkeypatch.setitem(sys.modules, "lerpnb", None)

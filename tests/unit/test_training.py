@@ -125,6 +125,7 @@ def test_a_base_without_an_end_of_text_token_is_refused_before_its_weights_are_r
     )
 
 
+@pytest.mark.slow
 def test_a_decoder_without_a_padding_token_becomes_a_classifier(tiny, tmp_path):
     words = tiny.tokenizer()
     words.pad_token = None

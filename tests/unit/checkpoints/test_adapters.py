@@ -238,6 +238,7 @@ def test_loading_an_adapter_draws_no_random_number(tiny_adapter_pair):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_the_bases_tokenizer_is_an_adapters_unless_it_has_one(tiny, tiny_adapter_pair, tmp_path):
     assert Checkpoint.load(tiny_adapter_pair.minus).tokenizer.get_vocab() == tiny.tokenizer().get_vocab()
     folder = Path(shutil.copytree(tiny_adapter_pair.minus, tmp_path / "own"))
@@ -321,6 +322,7 @@ def test_a_live_peft_model_becomes_dense_and_stays_as_it_was(tiny, llama):
     assert largest_gap(dense.model, live.eval()) < 2e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["HiraConfig", "IA3Config", "OFTConfig"])
 def test_a_live_model_of_another_type_stays_as_it_was(llama, kind):
     """HiRA merges into the very tensor that it finds."""
@@ -390,6 +392,7 @@ def weight_in(layer: torch.nn.Module) -> torch.Tensor:
     return layer.base_layer.weight + layer.get_delta_weight("default") if adapted else layer.weight
 
 
+@pytest.mark.slow
 def test_an_adapter_folder_can_stand_on_an_adapter(tiny, tiny_adapter_pair, tmp_path):
     first = Checkpoint.load(tiny_adapter_pair.minus)
     second = Checkpoint.load(tiny_adapter_pair.plus, base=tiny_adapter_pair.minus)

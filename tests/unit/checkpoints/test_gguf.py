@@ -93,6 +93,7 @@ def test_a_gguf_file_is_converted_once(tiny, tmp_path, monkeypatch):
     assert Checkpoint.load(path).folder == folder
 
 
+@pytest.mark.slow
 def test_code_beside_a_gguf_file_never_runs(tiny, tmp_path, monkeypatch):
     path = write_gguf(tiny.llama(tied=False), byte_level(tiny.TEXTS), tmp_path / "tiny.gguf")
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Words: pass\n")

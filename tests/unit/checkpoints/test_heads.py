@@ -46,6 +46,7 @@ def test_a_folder_is_loaded_as_what_its_configuration_names(encoder, pair, tiny_
     assert (causal.architecture, causal.body, causal.labels) == ("LlamaForCausalLM", "LlamaModel", ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [None, ["MyOwnModel"], ["BertForSequenceClassification"]])
 def test_a_name_that_is_not_its_kinds_leaves_a_language_model(tiny, tmp_path, named):
     folder = tiny.save(tiny.llama(), tmp_path / "model", None)

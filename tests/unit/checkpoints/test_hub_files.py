@@ -105,6 +105,7 @@ def test_a_value_head_is_named_and_left_out(tiny, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [BertForMaskedLM, BertModel])
 def test_a_pre_trained_berts_other_heads_are_left_out(tiny, tmp_path, kind):
     sizes = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
@@ -135,6 +136,7 @@ def test_sizes_that_the_files_do_not_have_are_refused_at_once(tiny, tmp_path, fi
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # in units of 1024 bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

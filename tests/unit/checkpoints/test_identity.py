@@ -122,6 +122,7 @@ def test_a_replaced_forward_is_seen(tiny, monkeypatch):
         identity_of(model)
 
 
+@pytest.mark.slow
 def test_weights_that_were_trained_on_are_refused(tiny, tmp_path):
     live = tiny.llama(1)
     line = Line(*(Checkpoint.from_model(m, tiny.tokenizer()) for m in (live, tiny.llama(2))), device="cpu")

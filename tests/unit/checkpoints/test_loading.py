@@ -88,6 +88,7 @@ def test_copies_of_one_base_are_one_base(tiny_adapter_pair, tmp_path):
     assert ends[0].base is ends[1].base is ends[2]
 
 
+@pytest.mark.slow
 def test_loaded_adapters_on_copies_of_one_base_have_it_as_base(tiny_adapter_pair):
     _, *ends = tiny_adapter_pair
     minus, plus = (Checkpoint.load(end) for end in ends)
@@ -317,6 +318,7 @@ def test_a_base_may_lack_a_padding_token_that_both_ends_added(tiny, tiny_adapter
     assert load_line(*ends)[2].folder == tiny_adapter_pair.base
 
 
+@pytest.mark.slow
 def test_integer_buffers_that_differ_are_refused(tiny):
     def end(name: str, value: list[int]) -> Checkpoint:
         model = copy.deepcopy(tiny.llama())
@@ -336,6 +338,7 @@ def test_integer_buffers_that_differ_are_refused(tiny):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied_first", [True, False])
 def test_a_tied_and_an_untied_head_meet_untied(tiny_llama_pair, tiny_untied_pair, tied_first):
     folders = (tiny_llama_pair.minus, tiny_untied_pair.plus)

@@ -114,6 +114,7 @@ def test_code_beside_an_adapter_never_runs(tiny, tiny_llama_pair, tmp_path, ran,
     assert not ran.exists() and sys.stdin.tell() == 0
 
 
+@pytest.mark.slow
 def test_code_beside_a_bare_encoders_adapter_never_runs(tiny, tmp_path, ran):
     bare = tiny.save(classifier().bert, tmp_path / "bare", tiny.tokenizer())
     on = classifier_adapter(tiny, bert(tiny, tmp_path / "plain"), tmp_path / "on")

@@ -34,6 +34,7 @@ def test_a_kink_draws_points_to_it():
     assert np.mean(np.abs(later[:, 0] - 0.31) < 0.4) > 1.5 * 0.8 / 3  # that strip's share of the window
 
 
+@pytest.mark.slow
 def test_more_points_go_through_the_same_points_and_then_on():
     wave = lambda x, y: math.sin(2 * x) * y  # noqa: E731
     few, many = refined(wave, 30), refined(wave, 40)

@@ -101,6 +101,7 @@ def test_all_of_it_is_one_curve_to_be_recorded(study, tmp_path):
     assert curve.value("errors/classifier") == pytest.approx([0.5, 0.65, 0.7, 0.65, 0.5])
 
 
+@pytest.mark.slow
 def test_what_the_first_texts_told_is_recorded_too(line, tiny):
     from lerpnb.generation.continuations import Continuations
     from lerpnb.probes.base import TextFunctionProbe

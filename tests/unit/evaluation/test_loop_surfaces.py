@@ -242,6 +242,7 @@ def test_what_is_refused_of_several_lines(product, call, kind, said):
     assert str(error.value) == said
 
 
+@pytest.mark.slow
 def test_three_lines_are_a_grid_of_three_coordinates(tiny_adapter_pair):
     ends = tiny_adapter_pair.minus, tiny_adapter_pair.plus
     path = MultiLine(dict.fromkeys("abc", ends), tiny_adapter_pair.base, device="cpu")

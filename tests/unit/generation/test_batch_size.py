@@ -125,6 +125,7 @@ def test_texts_of_all_alphas_in_halves_are_the_same(tiny_llama_pair):
         pd.testing.assert_frame_equal(found[alpha], want[alpha])
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_while_texts_are_written_loses_none(tiny_llama_pair):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     model, words = line.at(0.5), line.tokenizer

@@ -171,6 +171,7 @@ def test_it_holds_no_weights_and_changes_none(tiny):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_what_the_ends_share_is_a_plain_parameter(tiny_adapter_pair):
     line = Line(*tiny_adapter_pair[1:], base=tiny_adapter_pair.base)
     batched = BatchedLine(line)
@@ -304,6 +305,7 @@ def bfloat16_ends(tiny, share: float) -> tuple[Line, nn.Module, nn.Module]:
     return line, *(end.double() for end in ends)
 
 
+@pytest.mark.slow
 def test_the_delta_of_bfloat16_ends_survives_float32_activations_and_not_bfloat16_ones(tiny):
     line, minus, plus = bfloat16_ends(tiny, 0.002)
     alphas, ids = torch.tensor([0.25, 0.5, 0.75]), torch.arange(24).view(3, 8) + 5

@@ -58,6 +58,7 @@ def test_both_ends_probabilities_are_averaged(request, pair):
     )
 
 
+@pytest.mark.slow
 def test_the_caches_are_kept_in_step(tiny_llama_pair):
     model = DExperts(*tiny_llama_pair[1:], tiny_llama_pair.base, top_p=1, device="cpu").at(2.0)
     with torch.no_grad():

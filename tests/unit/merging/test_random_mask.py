@@ -43,6 +43,7 @@ def test_both_ends_are_met_bit_for_bit_and_again_after_a_mask(request, pair):
             assert all(torch.equal(p, path.checkpoints[end].tensors[n]) for n, p in model.named_parameters())
 
 
+@pytest.mark.slow
 def test_masks_grow_with_the_ratio(tiny_llama_pair):
     path, before = masked(tiny_llama_pair), None
     for ratio in (0.05, 0.3, 0.31, 0.9):
@@ -51,6 +52,7 @@ def test_masks_grow_with_the_ratio(tiny_llama_pair):
         before = found
 
 
+@pytest.mark.slow
 def test_the_mask_depends_on_seed_name_and_place_alone(tiny_llama_pair, tiny_gpt2_pair):
     path = masked(tiny_llama_pair, seed=3)
     for name, found in chosen(path, 0.4).items():
@@ -82,6 +84,7 @@ def test_the_bits_are_splitmix64s():
     assert random_bits(key, torch.tensor(counters)).tolist() == [splitmix(key, c) for c in counters]
 
 
+@pytest.mark.slow
 def test_a_live_model_of_another_dtype_is_rounded_once(tiny_llama_pair):
     exact, rounded = masked(tiny_llama_pair), masked(tiny_llama_pair, dtype="bfloat16")
     pairs = zip(exact.at(0.5).parameters(), rounded.at(0.5).parameters(), strict=True)
@@ -106,6 +109,7 @@ def test_what_a_value_depends_on_and_what_is_said(tiny_llama_pair, tmp_path):
     assert f"{drawn}, mixed in float32" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [-0.1, 1.5])
 def test_a_ratio_is_a_probability(tiny_llama_pair, ratio):
     with pytest.raises(AlphaError) as error:

@@ -61,6 +61,7 @@ def test_others_that_are_alike_or_empty_do_no_harm(tiny):
     assert abs(cosine(found, first)) < 1e-6 and all(torch.isfinite(tensor).all() for tensor in found.values())
 
 
+@pytest.mark.slow
 def test_a_filter_with_no_room_is_left_out(tiny):
     checkpoint = Checkpoint.from_model(tiny.llama(), tiny.tokenizer())
     others = [random_direction(checkpoint, seed) for seed in range(32)]  # a hidden size of 32: nothing is left

@@ -8,6 +8,7 @@ from lerpnb.errors import AlphaError
 from lerpnb.paths.layerwise import LayerwiseLine
 
 
+@pytest.mark.slow
 def test_a_layerwise_line_moves_its_kinds_alone(tiny_llama_pair):
     trio = tiny_llama_pair
     path = LayerwiseLine(

@@ -112,6 +112,7 @@ def test_what_is_saved_loads_as_an_ordinary_model(line, tmp_path, dtype):
     assert line.minus.sha256 in card and "0.2 x minus + 0.8 x plus" in card and str(tmp_path) not in card
 
 
+@pytest.mark.slow
 def test_saving_never_overwrites_without_being_told(tiny_llama_pair, tmp_path):
     line = Line(*tiny_llama_pair[1:], device="cpu")
     folder = line.save(0.5, tmp_path / "model")

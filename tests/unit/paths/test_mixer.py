@@ -168,6 +168,7 @@ def test_what_lies_on_disk_is_refused(tiny, tmp_path):
 KINDS = ["dense", "low-rank on one base", "low-rank on several bases"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -52,6 +52,7 @@ def test_it_is_the_formula_tensor_by_tensor(request, kind, weights):
         assert (live.double() - want).abs().max() <= 2e-6 * max(1.0, want.abs().max())
 
 
+@pytest.mark.slow
 def test_of_full_models_too(tiny_llama_pair):
     ends = tiny_llama_pair.minus, tiny_llama_pair.plus
     product = MultiLine({"mood": ends, "style": ends[::-1]}, tiny_llama_pair.base, weights=(1, 1), device="cpu")
@@ -123,6 +124,7 @@ def test_rows_serve_such_a_line(adapters):
         assert torch.allclose(found, line.at(0.5)(input_ids=ids).logits[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_line_of_full_models_is_dense(tiny_llama_pair):
     ends = tiny_llama_pair.minus, tiny_llama_pair.plus
     product = MultiLine({"mood": ends, "style": ends}, device="cpu")

@@ -77,6 +77,7 @@ def test_the_frame_in_closed_form(tiny):
     )
 
 
+@pytest.mark.slow
 def test_adapters_stay_low_rank_and_share_their_base(tiny_adapter_pair):
     base, minus, plus = tiny_adapter_pair
     plane = Plane(base, minus, plus, device="cpu")

@@ -57,7 +57,7 @@ def named(fig: go.Figure) -> dict[str, go.Scatter]:
     return {trace.name: trace for trace in fig.data if trace.name != "here"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fig() -> go.Figure:
     return plot_curve(curve_of(texts=samples()))
 

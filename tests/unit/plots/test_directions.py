@@ -23,6 +23,7 @@ def fan() -> DirectionComparison:
     return DirectionComparison(curve(0.5), [curve(1.0), curve(0.25), curve(3.0)], {"length": 2.0})
 
 
+@pytest.mark.slow
 def test_the_line_lies_strong_over_thin_ones(fan):
     fig = plot_random_directions(fan)
     *thin, line = fig.data

@@ -44,6 +44,7 @@ def test_each_item_is_a_row_of_changes_since_alpha_0_sorted_by_its_rise():
     assert fig.data[-1].hovertext[0][3] == "<b>text 4</b><br>at alpha 2: 2 nats per token, changed by −2"
 
 
+@pytest.mark.slow
 def test_bands_hold_the_middle_half_and_most():
     fig = plot_items(curve(slopes=np.arange(101) / 100))
     wide, half, median = (next(t for t in fig.data if t.name == n) for n in ("middle 90 %", "middle half", "median"))

@@ -33,6 +33,7 @@ def traces(fig) -> dict:
     return {trace.name: trace for trace in fig.data}
 
 
+@pytest.mark.slow
 def test_tangents_have_the_measured_slopes_and_reach_a_third_of_the_least_distance():
     fig = plot_slopes(curve())
     drawn = traces(fig)["loss/x, tangents"]
@@ -43,6 +44,7 @@ def test_tangents_have_the_measured_slopes_and_reach_a_third_of_the_least_distan
     assert np.isnan(x[:, 2]).all()
 
 
+@pytest.mark.slow
 def test_between_them_lies_the_cubic_with_their_values_and_slopes():
     drawn = traces(plot_slopes(curve()))["loss/x, cubic between"]
     assert len(drawn.x) == 3 * 12 + 1

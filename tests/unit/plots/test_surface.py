@@ -78,6 +78,7 @@ def test_a_nan_is_blank_and_crossed():
     assert measured.marker.symbol.count("x") == 1
 
 
+@pytest.mark.slow
 def test_it_says_in_words_what_it_shows():
     told = plot_contour(made()).layout.meta["alt"]
     assert told == (
@@ -86,6 +87,7 @@ def test_it_says_in_words_what_it_shows():
     )
 
 
+@pytest.mark.slow
 def test_another_quantity_is_drawn_by_its_name_and_escaped():
     fig = plot_contour(made(), "strength/y<b>")
     assert fig.data[0].name == "strength/y&lt;b&gt;" and "probability 0 to 1" in fig.data[0].colorbar.title.text

@@ -128,6 +128,7 @@ def paths() -> dict[str, Curve]:
     }
 
 
+@pytest.mark.slow
 def test_a_color_a_path_and_a_panel_of_distances():
     fig = plot_tradeoff(paths())
     assert [(t.name, t.yaxis) for t in fig.data] == [
@@ -162,6 +163,7 @@ def test_a_color_a_path_and_a_panel_of_distances():
     )
 
 
+@pytest.mark.slow
 def test_names_of_paths_that_end_at_one_place_stand_above_each_other():
     fig = plot_tradeoff({f"a path {i}": paths()["near"] for i in range(4)})
     shifts = [note.yshift for note in fig.layout.annotations if note.name == "path"]

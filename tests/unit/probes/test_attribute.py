@@ -207,6 +207,7 @@ def test_an_attribute_serves_lines_of_several_bases(scorer, tiny_llama_pair, tin
     assert found == fresh and found[0] != found[1]
 
 
+@pytest.mark.slow
 def test_prompts_that_a_model_cannot_read_are_refused_before_a_text_is_written(scorer, tiny, tiny_llama_pair):
     long = " ".join(tiny.TEXTS * 20)
     with pytest.raises(ProbeError, match="it would see nothing of what follows"):

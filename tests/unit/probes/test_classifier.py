@@ -225,6 +225,7 @@ def test_an_adapter_as_peft_saves_it_needs_no_configuration_beside_it(tiny, tmp_
     assert loaded.scores([text, "no"], 1)[0] == pytest.approx(want, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_adapter_says_how_many_labels_its_head_has(tiny, tmp_path):
     from peft import LoraConfig, get_peft_model
 

@@ -100,6 +100,7 @@ def test_its_largest_eigenvalues_and_trace_are_those_of_the_whole_hessian(model)
     assert draws.mean() == pytest.approx(expected.sum(), abs=4 * (off / 8) ** 0.5)
 
 
+@pytest.mark.slow
 def test_the_pieces_of_the_logits_change_nothing(model, monkeypatch):
     product = Hessian(model, [(IDS, LENGTHS)])
     v = random_signs(product.n, 3, product.like)
@@ -131,6 +132,7 @@ def test_a_head_that_does_more_than_multiply_has_its_hessian_too(tiny):
         assert (product(v) - expected).abs().max() < 1e-6 * expected.abs().max()
 
 
+@pytest.mark.slow
 def test_along_the_line_it_is_the_second_derivative(tiny_llama_pair, tiny):
     base, minus, plus = tiny_llama_pair
     line = ln.Line(minus, plus, base, device="cpu")

@@ -78,6 +78,7 @@ def test_ties_count_as_a_half_and_nan_stays(tiny_llama_pair):
     assert np.isnan(found["preference/taste"].values).all() and np.isnan(found["margin/taste"].values).all()
 
 
+@pytest.mark.slow
 def test_over_a_line(tiny_llama_pair):
     line = ln.Line(tiny_llama_pair.minus, tiny_llama_pair.plus, device="cpu")
     curve = ln.evaluate(line, [0, 1], [ln.probes.Preference(PAIRS)], store=False)

@@ -176,6 +176,7 @@ def test_what_has_no_slope_is_said(line, corpus, tiny_llama_pair):
     ]
 
 
+@pytest.mark.slow
 def test_a_network_whose_second_derivative_torch_gets_wrong_is_refused(tiny_gpt2_pair, corpus, monkeypatch):
     base, minus, plus = tiny_gpt2_pair
     line = ln.Line(minus, plus, base, device="cpu")

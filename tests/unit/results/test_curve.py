@@ -209,6 +209,7 @@ def test_a_barrier_needs_both_ends_exactly(grid, named):
 # NaN
 
 
+@pytest.mark.slow
 def test_a_nan_stays_and_is_named():
     curve = curve_of({0.0: [1.0, 2.0], 0.5: [1.0, math.nan], 1.0: [1.0, 2.0]})
     assert np.isnan(curve.value("loss/x")).tolist() == [False, True, False]

@@ -58,6 +58,7 @@ def test_an_effect_is_the_mean_over_the_other_alpha():
     assert found.effect("strength/ornate", "style").value == pytest.approx(np.polyfit(B, np.square(B), 1)[0])
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_and_grows_with_noise():
     widths = []
     for noise in (0.05, 0.2):

@@ -37,6 +37,7 @@ def two(tmp_path, monkeypatch) -> None:
     make("c.failed", seed=2, lo=-1.0, data="x")
 
 
+@pytest.mark.slow
 def test_labels_are_what_the_runs_differ_in(two):
     comparison = compare_runs("runs")
     assert comparison.labels == {"a": "seed 0, lo -1", "b": "seed 1, lo -1.5"}
@@ -75,6 +76,7 @@ def test_the_rule_is_stated_and_the_table_has_what_differs(two):
     assert repr(comparison).startswith(f"Comparison of 2 runs; best alpha: {comparison.rule}.\nWithout a curve: c.fail")
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_leaves_the_best_alpha_unknown(two):
     put("d", [0.1, 0.2, np.nan, 0.7, 0.9], None, seed=3, lo=0.0, data="x")
     table = compare_runs("runs").to_frame()

@@ -73,6 +73,7 @@ def test_plotly_is_embedded_once_for_any_number_of_figures():
     assert all(f["config"] == wanted for f in told)
 
 
+@pytest.mark.slow
 def test_a_page_without_a_figure_carries_no_plotly():
     page = page_of(cell(shown(plain="1")))
     assert PLOTLY_SIGN not in page
@@ -102,6 +103,7 @@ def test_the_page_asks_for_nothing():
     assert links == ["https://arxiv.org/abs/2211.12092"]
 
 
+@pytest.mark.slow
 def test_only_the_pages_own_scripts_may_run():
     page = page_of(cell(shown(figure=figure())), *[cell(shown(html=text)) for text in HOSTILE])
     soup = BeautifulSoup(page, "html.parser")
@@ -140,6 +142,7 @@ def test_hostile_texts_leave_nothing_that_runs(kind):
         assert all(text.strip() in body.get_text() for text in HOSTILE)
 
 
+@pytest.mark.slow
 def test_what_only_looks_like_a_figure_is_left_out_and_no_setting_of_a_strangers_figure_stays():
     odd = ["x", ["x"], {"data": {"x": 1}}, {"data": ["x"]}, {"layout": ["x"]}]
     strange = {"title": ["x"], "meta": {"alt": ["x"], "facts": ["x"]}, "margin": "x", "height": "9px; color: red"}
@@ -244,6 +247,7 @@ def test_code_is_folded_or_left_out():
     assert "seven" in text_of(folded) and "seven" in text_of(bare)
 
 
+@pytest.mark.slow
 def test_widgets_are_dropped_and_twins_kept_for_readers_without_scripts():
     page = page_of(
         cell(shown(widget={"model_id": "x"}, plain="IntSlider(value=0)"), shown(javascript="alert(1)")),
@@ -315,6 +319,7 @@ def test_a_length_of_time_that_is_no_number_is_left_out(seconds):
     assert "took" not in soup.footer.get_text()
 
 
+@pytest.mark.slow
 def test_facts_of_another_kind_are_left_out_and_those_of_a_stranger_are_text(tmp_path):
     evil = HOSTILE[2]
     odd = dict.fromkeys(("parameters", "notebook", "ends", "hashes", "seeds", "versions", "peak_memory_bytes"), [evil])
@@ -334,6 +339,7 @@ def test_facts_of_another_kind_are_left_out_and_those_of_a_stranger_are_text(tmp
     assert reports.write_report(tmp_path / "papermill.ipynb").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_folder_and_a_notebook_each_get_their_page(tmp_path):
     run = tmp_path / "demo"
     run.mkdir()
