@@ -127,7 +127,7 @@ def test_conda_delegates_to_the_package():
     assert python.partition("=")[2] in PYTHONS
     assert pip == "pip"
     assert rest == {"pip": ["-c constraints.txt", "-e .[dev]"]}
-    assert "pip install -c constraints.txt -e '.[dev]'" in MAKEFILE
+    assert "pip install --no-compile -c constraints.txt -e '.[dev]'" in MAKEFILE
 
 
 def test_the_citation_agrees_with_the_package():
