@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lerpnb.checkpoints.adapters import add_adapter, merge, under_empty_head
+from lerpnb.checkpoints.adapters import add_adapter, merge
 from lerpnb.checkpoints.compatibility import refuse_not_finite
 from lerpnb.checkpoints.devices import pick_device
+from lerpnb.checkpoints.empty_head import under_empty_head
 from lerpnb.checkpoints.identity import identity_of, stamp, tensors_sha256
 from lerpnb.checkpoints.low_rank import DenseView, LowRank, Weight, dense
 from lerpnb.checkpoints.memory import admit_untied, is_on, move, named_tensors, shared_copy, ties, untie

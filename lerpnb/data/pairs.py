@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerpnb.data.corpus import read_columns
+from lerpnb.data.columns import read_columns
 from lerpnb.errors import CorpusError
 
 

@@ -1,6 +1,7 @@
 """The real thing, small: the demo's line, texts and scorer, as `make demo` uses them at full size."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from lerpnb import assets
 from lerpnb.checkpoints.checkpoint import Checkpoint
 from lerpnb.data.demo import reviews, voices
+from lerpnb.data.folds import SPLITS
 from lerpnb.data.prompts import load_prompts
 from lerpnb.data.splits import held_out
 from lerpnb.evaluation.loop import evaluate
@@ -30,12 +32,12 @@ def line() -> Line:
 
 @pytest.fixture(scope="module")
 def curve(line, tmp_path_factory):
-    corpus = held_out("rotten_tomatoes", 8)
-    settings = {"n_samples": 2, "max_new_tokens": 12, "perplexity_model": False, "device": "cpu"}
+    corpus = held_out("rotten_tomatoes", 6)
+    settings = {"n_samples": 2, "max_new_tokens": 10, "perplexity_model": False, "device": "cpu"}
     probes = [
         Loss(corpus.negative),
         Loss(corpus.positive),
-        AttributeStrength("data/scorer", load_prompts(6), **settings),
+        AttributeStrength("data/scorer", load_prompts(4), **settings),
     ]
     return evaluate(line, [0, 0.5, 1], probes, store=tmp_path_factory.mktemp("store"), check=False)
 
@@ -62,6 +64,17 @@ def test_so_are_those_of_the_second_attribute_and_its_scorer_knows_who_speaks():
     corpus = held_out("voices", 100, seed=1)
     scorer = Classifier.load("data/scorer_voice", "cpu")
     assert scorer.accuracy(corpus.texts, [corpus.label_names[i] for i in corpus.labels]) > 0.65
+
+
+@pytest.mark.parametrize("source", ["rotten_tomatoes", "imdb"])
+def test_what_trained_the_adapters_the_scorer_and_what_is_evaluated_never_share_a_text(source):
+    splits = {name: reviews(name, source) for name in SPLITS}
+    letters = {name: {re.sub(r"[\W_]+", "", text.lower()) for text in corpus.texts} for name, corpus in splits.items()}
+    for a in SPLITS:
+        for b in SPLITS:
+            assert a == b or not letters[a] & letters[b]
+    least = {"adapters": 2000, "scorer": 1000, "held-out": 600}
+    assert all(len(corpus.only(x)) >= least[name] for name, corpus in splits.items() for x in corpus.label_names)
 
 
 def test_the_ends_share_their_base_and_differ(line):

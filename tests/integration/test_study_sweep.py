@@ -62,7 +62,7 @@ def swept(name: str, tiny, folder: Path, **given) -> Curve:
     told["parameters"] |= given | {
         "data": str(sst(tiny, folder / "sst.jsonl")),
         "n_texts": 4,
-        "n_points": 9,
+        "n_points": 5,
         "fine_tuning": told["parameters"]["fine_tuning"] | {"max_length": 32},
         "cache": str(folder / "made"),
         "device": "cpu",
@@ -85,11 +85,11 @@ def test_its_whole_path_on_a_tiny_gpt2(tiny, tmp_path, monkeypatch):
         n_prompts=6,
         sampling={"n_samples": 2, "max_new_tokens": 4},
     )
-    assert len(curve.alphas) == 11 and {-3.0, 0.0, 1.0, 4.0} <= set(curve.alphas)  # 0 and 1 join the 9
+    assert len(curve.alphas) == 7 and {-3.0, 0.0, 1.0, 4.0} <= set(curve.alphas)  # 0 and 1 join the 5
     conditions = ["fine-tuned", "same texts, two seeds", "3 x as long", "10 x the learning rate", "LoRA"]
     conditions += ["from scratch, one start", "from scratch, two starts"]
     assert {"strength/POSITIVE", *(f"loss/{name}" for name in conditions)} <= set(curve.quantities)
-    assert len(curve.samples) == 11 * 6 * 2 and "barrier/loss/from scratch, two starts" in curve.summary()
+    assert len(curve.samples) == 7 * 6 * 2 and "barrier/loss/from scratch, two starts" in curve.summary()
     assert np.isfinite(curve.value("loss/fine-tuned")).all()
     again = sweep(tmp_path / "gpt2_large_sst.yaml", tmp_path / "runs")
     assert again["status"].tolist() == ["skipped"]

@@ -1,4 +1,7 @@
-"""Each benchmark runs to its end at a tiny size; what compares ways gives ratios, and refuses one that disagrees."""
+"""Each benchmark runs to its end at a tiny size; what compares ways gives ratios, and refuses one that disagrees.
+
+But for size.py and memory.py, of which each row is a process of its own: `make bench` runs them.
+"""
 
 import json
 import runpy
@@ -13,8 +16,6 @@ from transformers.utils import logging
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 PROGRAMS = {
     "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
-    "size.py": ["adapters  bfloat16", "not droppable"],
-    "memory.py": ["two adapters", "(limit 2.2x)"],
     "batched_texts.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
     "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
     "gpu.py --device cpu": [
