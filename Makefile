@@ -23,9 +23,9 @@ demo: assets ## Measure the demo line and write runs/demo/, with report.html (10
 assets: $(READY) ## Fetch the demo's model, reviews and encoder, once
 	$(BIN)/lerpnb assets
 
-# Four processes of one thread each: most tests are too small for two threads, and some wait for a kernel or a browser.
+# Three processes of one thread each: most tests are too small for two threads, and some wait for a kernel or a browser.
 test: assets ## Run all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 browser: $(READY) ## Run the browser's tests N times and count the passes (make browser N=10)
 	@passed=0; for i in $$(seq $(N)); do $(BIN)/pytest -q -m browser -n 2 --maxschedchunk 1 $(BROWSER) && passed=$$((passed + 1)); done; \

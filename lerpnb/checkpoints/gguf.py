@@ -1,12 +1,12 @@
 """GGUF files: a model in one is converted once to a folder that transformers can read."""
 
-import hashlib
 from pathlib import Path
 
 from lerpnb import assets
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.errors import CheckpointError
 from lerpnb.utils.atomic import atomic_folder, disk_errors
+from lerpnb.utils.file_hashes import file_sha256
 from lerpnb.utils.text import first_line
 
 
@@ -18,9 +18,7 @@ def model_folder(name: str | Path) -> Path:
     path = assets.resolve(name)
     if path.suffix != ".gguf":
         return path
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder, mark = assets.cache_dir() / f"{path.stem}-{digest[:16]}", "config.json"
+    folder, mark = assets.cache_dir() / f"{path.stem}-{file_sha256(path)[:16]}", "config.json"
     if not (folder / mark).is_file():
         way_out = "Make room there, or name another folder in $LERPNB_CACHE."
         with disk_errors(CheckpointError, f"Checkpoint.load({str(path)!r})", folder, way_out):

@@ -21,6 +21,7 @@ from lerpnb.checkpoints.headers import (
 )
 from lerpnb.checkpoints.pretrained import load_pretrained
 from lerpnb.errors import AssetError, CheckpointError
+from lerpnb.utils.file_hashes import file_sha256
 from lerpnb.utils.text import first_line, listed
 
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -142,8 +143,7 @@ class CheckpointMetadata:
 def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        with open(file, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(file)))
     return digest.hexdigest()
 
 

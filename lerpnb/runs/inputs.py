@@ -3,7 +3,6 @@
 A notebook's parameters cell says which parameters these are: `data: "InputPath" = "texts.csv"`.
 """
 
-import functools
 import hashlib
 import importlib.util
 import json
@@ -20,6 +19,7 @@ from lerpnb.assets import BUILT_IN, place
 from lerpnb.data.demo import DEMO
 from lerpnb.errors import RunError
 from lerpnb.project import output_path, template
+from lerpnb.utils.file_hashes import file_sha256
 
 SUFFIXES = set(".csv .tsv .txt .json .jsonl .yaml .yml .parquet .npy .npz .gguf .safetensors .ipynb".split())
 ALWAYS_FILES = set(".csv .json .jsonl .parquet .gguf".split())  # what lerpnb opens as a file even as org/name.csv
@@ -139,7 +139,7 @@ def _digest_of(text: str, folder: Path) -> str | None:
 def _digest(path: Path) -> str | None:
     path = path.resolve()
     if path.is_file():
-        return _file_digest(path, path.stat().st_size, path.stat().st_mtime_ns)
+        return file_sha256(path)
     files = sorted(islice(_files(path), MANY + 1))
     if not files or len(files) > MANY:
         return None
@@ -155,9 +155,3 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from _files(path)
         elif path.is_file():
             yield path
-
-
-@functools.lru_cache(maxsize=MANY)
-def _file_digest(path: Path, size: int, changed: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -81,7 +81,7 @@ class Tab:
         """Playwright's patient assertions about a place on the page."""
         from playwright.sync_api import expect
 
-        expect.set_options(timeout=20_000)
+        expect.set_options(timeout=60_000)
         return expect(place)
 
     def slide(self, place, share: float) -> None:

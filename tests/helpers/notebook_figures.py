@@ -33,7 +33,7 @@ def see_and_press(seen, panel, shown: list[tuple[int, int, dict]]) -> None:
         box = place.bounding_box()
         inside = min(max(box["y"] + 20, 260), box["y"] + box["height"] - 5)  # a tall one's top may be out of sight
         seen.page.mouse.move(box["x"] + box["width"] / 2, inside)  # a stored picture comes alive under the mouse
-        place.locator(".main-svg").first.wait_for(state="attached", timeout=30_000)
+        place.locator(".main-svg").first.wait_for(state="attached", timeout=90_000)
         if sliders := figure["layout"].get("sliders"):
             look = figure["layout"]["template"]["layout"]["sliderdefaults"] | sliders[0]
             for share, step in ((0.99, -1), (0.01, 0)):

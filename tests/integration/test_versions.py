@@ -76,7 +76,7 @@ def test_side_by_side_on_one_store_and_one_folder_of_runs(tiny_llama_pair, tmp_p
         subprocess.Popen(command, env=versions(tmp_path / "as", version), stdout=subprocess.PIPE, text=True)
         for version in others
     ]
-    told = [json.loads(process.communicate(timeout=120)[0].splitlines()[-1]) for process in processes]
+    told = [json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in processes]
     assert [version for version, _, _ in told] == others
     assert all(counts == [[3, 0], [0, 3]] for _, counts, _ in told)  # each measures all, and then finds its own
 

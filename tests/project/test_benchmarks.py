@@ -1,6 +1,6 @@
 """Each benchmark runs to its end at a tiny size; what compares ways gives ratios, and refuses one that disagrees.
 
-But for size.py and memory.py, of which each row is a process of its own: `make bench` runs them.
+But for mix.py, size.py, memory.py and adaptive.py, which take longest: `make bench` runs them.
 """
 
 import json
@@ -15,7 +15,6 @@ from transformers.utils import logging
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 PROGRAMS = {
-    "mix.py": ["GPT-2 tiny, dense ends", "naive dict + load_state_dict", "allocated in 4 points"],
     "batched_texts.py": ["low-rank ends", "mix + generate a point", "rows, float32 activations"],
     "explorer.py": ["first words, s", "longest gap of the event loop, ms"],
     "gpu.py --device cpu": [
@@ -29,7 +28,6 @@ PROGRAMS = {
     "architectures.py": ["| gpt2 | = | = | = | = | = | = |", "4 architectures: 3 right, 1 without", "0 wrong"],
     "peft_options.py": ["prompt tuning", "4 low-rank"],
     "plane.py": ["two basins 0", "demo plane, 4 texts"],
-    "adaptive.py": ["kinked 0", "demo line", "covered 3"],
     "agree.py": ["loss of a text at 4 alphas", "mean of two adapters' deltas, by cat", "of the mean delta is wrong"],
 }
 
