@@ -63,7 +63,7 @@ def swept(name: str, tiny, folder: Path, **given) -> Curve:
         "data": str(sst(tiny, folder / "sst.jsonl")),
         "n_texts": 4,
         "n_points": 5,
-        "fine_tuning": told["parameters"]["fine_tuning"] | {"max_length": 32},
+        "fine_tuning": told["parameters"]["fine_tuning"] | {"max_length": 32, "epochs": 1.0},
         "cache": str(folder / "made"),
         "device": "cpu",
     }

@@ -35,8 +35,7 @@ COURSE = [
     "studies/backdoor_defence",
     "studies/plausibility",
 ]
-# In JupyterLab: panels, maps, tables, sliders and 3-D lines are in these; 02 last, as the tests below share its run.
-SEEN = ["studies/controllers", "02_interpolate"]
+SEEN = ["02_interpolate"]  # in JupyterLab: panels, a map, a table, a slider; a person uses two others there
 SWEPT = "studies/linear_connectivity"  # tests/integration/test_study_sweep.py runs it
 HINT = "import lerpnb as ln  # missing, as in Colab and Kaggle? %pip install lerpnb, then !lerpnb assets"
 

@@ -1,6 +1,6 @@
 """Each benchmark runs to its end at a tiny size; what compares ways gives ratios, and refuses one that disagrees.
 
-But for mix.py, size.py, memory.py and adaptive.py, which take longest: `make bench` runs them.
+But for mix.py, size.py, losses.py, memory.py and adaptive.py, which take longest: `make bench` runs them.
 """
 
 import json
@@ -23,7 +23,6 @@ PROGRAMS = {
         "mixing, 8B",
         "20 texts of 3",
     ],
-    "losses.py": ["bare forward passes", "ln.evaluate, fresh store", "peak beyond weights"],
     "merging.py": ["mergekit"],
     "architectures.py": ["| gpt2 | = | = | = | = | = | = |", "4 architectures: 3 right, 1 without", "0 wrong"],
     "peft_options.py": ["prompt tuning", "4 low-rank"],
