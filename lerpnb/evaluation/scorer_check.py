@@ -7,21 +7,22 @@ from typing import Any
 from lerpnb.probes.attribute import AttributeStrength
 from lerpnb.probes.loss import Loss
 from lerpnb.results.curve import Curve
+from lerpnb.results.finding import HARDLY
 
 N = 50  # labelled texts on which a doubtful scorer is tried
 
 
 def check_scorers(curve: Curve, probes: Sequence[Any]) -> None:
-    """Warn of each strength whose rise from alpha 0 to 1 may be nothing, with the scorer's accuracy where it is known.
+    """Warn of each strength whose rise from alpha 0 to 1 may be nothing, or is below a hundredth.
 
-    The labelled texts are those of the losses, where one of their labels is the scorer's.
+    With the scorer's accuracy where it is known: the labelled texts are those of the losses, where one of their labels is the scorer's.
     """
     if not {0.0, 1.0} <= set(curve.alphas.tolist()):
         return
     for probe in probes:
         if isinstance(probe, AttributeStrength) and probe.kind == "strength":
             rise = curve.difference(probe.name)
-            if rise.low <= 0 <= rise.high:
+            if rise.low <= 0 <= rise.high or max(-rise.low, rise.high) < HARDLY:
                 warnings.warn(
                     f"{probe.name}: the scorer hardly tells the ends apart: it rises by {rise} from alpha 0 to 1."
                     f"{_accuracy(probe, probes)}\nTake a scorer trained for this attribute, or more prompts.",

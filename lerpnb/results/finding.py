@@ -11,6 +11,8 @@ from lerpnb.results.curve import Curve
 from lerpnb.results.quantity import ATTRIBUTES
 from lerpnb.utils.text import listed, show
 
+HARDLY = 0.01  # a change of a probability that is nothing to a reader, however narrow its interval
+
 
 def sentences(curve: Curve, barriers: dict[str, Barrier] | None = None) -> list[str]:
     """The finding on the losses, and one for each attribute's strength; nothing where alpha 0 or 1 was not measured.
@@ -70,9 +72,12 @@ def of_change(name: str, curve: Curve) -> str:
     Raises:
         CurveError: no such quantity, or alpha 0 or 1 was not measured.
     """
-    subject, rise = curve.quantity(name).words, curve.difference(name)
+    quantity, rise = curve.quantity(name), curve.difference(name)
+    subject = quantity.words
     if np.isnan(rise.low):
         return f"{subject} changes by {rise.text()}, without an interval"
+    if quantity.unit == "probability" and max(-rise.low, rise.high) < HARDLY:
+        return f"{subject} hardly changes ({rise.text(sign=True)})"
     size = rise if rise.value >= 0 else Estimate(-rise.value, -rise.high, -rise.low)
     if size.low <= 0:
         return f"undecided whether {subject} changes ({rise.text(sign=True)})"

@@ -32,6 +32,12 @@ def test_a_scorer_that_tells_the_ends_apart_is_not_doubted(probe):
         check_scorers(curve(probe.name, 0.4), [probe])
 
 
+def test_a_rise_below_a_hundredth_is_doubted_however_sure_it_is(probe):
+    points = {a: {probe.name: Measurement(np.full(12, 0.5 + a * 1e-6), kind="strength")} for a in (0.0, 1.0)}
+    with pytest.warns(UserWarning, match="the scorer hardly tells the ends apart: it rises by"):
+        check_scorers(Curve.from_measures(points), [probe])
+
+
 def test_a_doubtful_one_is_named_with_its_accuracy_on_labelled_texts(probe):
     corpus = Corpus(TEXTS, (1, 0, 1, 0), ("negative", probe.label.upper()), "all")
     with pytest.warns(UserWarning) as told:
