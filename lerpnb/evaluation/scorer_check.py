@@ -15,7 +15,8 @@ N = 50  # labelled texts on which a doubtful scorer is tried
 def check_scorers(curve: Curve, probes: Sequence[Any]) -> None:
     """Warn of each strength whose rise from alpha 0 to 1 may be nothing, or is below a hundredth.
 
-    With the scorer's accuracy where it is known: the labelled texts are those of the losses, where one of their labels is the scorer's.
+    The scorer's accuracy is named where it is known: on the texts of the losses, where one of their labels is the
+    scorer's.
     """
     if not {0.0, 1.0} <= set(curve.alphas.tolist()):
         return
