@@ -92,7 +92,7 @@ class _State:
         elif kind in (list, tuple):
             self.write(kind.__name__, len(value))
             for item in value:
-                self.write("str", item) if type(item) is str else self.add(item)  # most of a vocabulary
+                self.add(item)
         elif kind is dict:
             self.write("dict", len(value))
             for pair in value.items():

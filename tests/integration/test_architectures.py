@@ -4,7 +4,7 @@ import pytest
 import tiny_architectures as architectures
 
 QUICK = ("gpt2",)
-# Of each way to keep what was read one; `make agree` examines all 149.
+# One of each way to keep what was read; `make agree` examines all 149.
 OTHERS = ("bamba", "bart", "blt", "cpmant", "deepseek_v3", "falcon_h1", "gemma2", "gemma3n_text", "gpt_neo", "jamba")
 OTHERS += ("kimi_linear", "lfm2_moe", "mamba", "mamba2", "prophetnet", "reformer", "xlnet", "xlstm", "xmod", "zamba2")
 CASES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]

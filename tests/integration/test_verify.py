@@ -35,6 +35,8 @@ def done(tmp_path_factory, tiny_llama_pair) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_a_false_value_is_found_and_the_store_stays(done, capsys):
+    found = verify(done, share=1.0)
+    assert (found.compared, found.differences) == (6, ())
     records = {path: path.read_text() for path in Path("store").rglob("*.json")}
     path, text = next((path, text) for path, text in records.items() if '"loss/' in text and '"alpha": 0.5' in text)
     record = json.loads(text.rpartition("\n")[0])
